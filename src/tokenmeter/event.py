@@ -1,0 +1,113 @@
+"""The event: Flexprice's shape, and its line in the journal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from tokenmeter.usage import METRICS, Number, Usage
+
+EVENT_NAMES = (
+    "text_generated",
+    "image_generated",
+    "video_generated",
+    "world_generated",
+    "audio_generated",
+    "audio_transcribed",
+    "embedding_created",
+    "gpu_time",
+    "api_calls",
+)
+SOURCE = "tokenmeter"
+
+Property = str | Number
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """
+    One attempt at a provider call, or one thing recorded by hand.
+
+    `properties` holds metrics (int or Decimal) and dimensions (str). `timestamp` is UTC.
+    """
+
+    event_name: str
+    event_id: str
+    external_customer_id: str
+    timestamp: datetime
+    properties: Mapping[str, Property] = field(default_factory=dict[str, Property])
+    source: str = SOURCE
+
+    @property
+    def usage(self) -> Usage:
+        """The metrics among the properties."""
+        return Usage({k: v for k, v in self.properties.items() if _is_metric(k, v)})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as Flexprice takes it: JSON values, decimals as strings."""
+        return {
+            "event_name": self.event_name,
+            "external_customer_id": self.external_customer_id,
+            "event_id": self.event_id,
+            "source": self.source,
+            "timestamp": timestamp_text(self.timestamp),
+            "properties": {k: _plain(v) for k, v in self.properties.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Event:
+        """Rebuild an event from `to_dict()`; metrics written as strings become Decimal."""
+        return cls(
+            event_name=fields["event_name"],
+            event_id=fields["event_id"],
+            external_customer_id=fields["external_customer_id"],
+            timestamp=parse_timestamp(fields["timestamp"]),
+            properties={k: _typed(k, v) for k, v in fields["properties"].items()},
+            source=fields.get("source", SOURCE),
+        )
+
+    def with_properties(self, more: Mapping[str, Property]) -> Event:
+        """Return a copy that carries `more` as well."""
+        return Event(
+            self.event_name,
+            self.event_id,
+            self.external_customer_id,
+            self.timestamp,
+            {**self.properties, **more},
+            self.source,
+        )
+
+
+def timestamp_text(moment: datetime) -> str:
+    """Write an aware datetime as RFC 3339 in UTC, milliseconds, ``Z``."""
+    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    return text[:-6] + "Z"
+
+
+def parse_timestamp(text: str) -> datetime:
+    """Read RFC 3339; a time without a zone is taken as UTC."""
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def to_line(fields: Mapping[str, Any]) -> bytes:
+    """Write one journal record: compact JSON and a newline."""
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+
+
+def _is_metric(name: str, value: object) -> bool:
+    return name in METRICS and not isinstance(value, str)
+
+
+def _plain(value: Property) -> str | int:
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def _typed(name: str, value: Any) -> Property:
+    if isinstance(value, str):
+        return Decimal(value) if name in METRICS else value
+    return value if isinstance(value, int) else Decimal(str(value))

@@ -1,0 +1,50 @@
+"""Money: an exact amount with its currency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+from tokenmeter.errors import CurrencyError
+
+# ISO 4217 minor units that are not 2 (currencies in use, 2026).
+_EXPONENTS = {"jpy": 0, "krw": 0, "vnd": 0, "clp": 0, "isk": 0, "ugx": 0, "xaf": 0, "xof": 0}
+_EXPONENTS |= {"bhd": 3, "iqd": 3, "jod": 3, "kwd": 3, "lyd": 3, "omr": 3, "tnd": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount of one currency; adding two currencies raises CurrencyError."""
+
+    amount: Decimal
+    currency: str = "usd"
+
+    def __add__(self, other: Money) -> Money:
+        self._same(other)
+        return Money(self.amount + other.amount, self.currency)
+
+    def __sub__(self, other: Money) -> Money:
+        self._same(other)
+        return Money(self.amount - other.amount, self.currency)
+
+    def __mul__(self, factor: int | Decimal) -> Money:
+        return Money(self.amount * factor, self.currency)
+
+    def __lt__(self, other: Money) -> bool:
+        self._same(other)
+        return self.amount < other.amount
+
+    def rounded(self) -> Money:
+        """Round half up to the currency's own exponent (ISO 4217)."""
+        exponent = Decimal(1).scaleb(-_EXPONENTS.get(self.currency.lower(), 2))
+        return Money(self.amount.quantize(exponent, ROUND_HALF_UP), self.currency)
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency.upper()}"
+
+    def _same(self, other: Money) -> None:
+        if self.currency.lower() != other.currency.lower():
+            raise CurrencyError(
+                f"cannot combine {self.currency.upper()} and {other.currency.upper()}; "
+                "convert one of them first"
+            )

@@ -1,0 +1,206 @@
+"""
+What an adapter is: pure functions from wire format to usage.
+
+`describe(request) -> Call | None` says what a request asks for; `Api.read(payload) -> Reading`
+reads one JSON body or one stream event; readings fold with ``|`` (the later report wins), and
+`Api.settle(reading, call) -> Reading` runs once, at close, to turn the provider's way of
+counting into ours (DESIGN §4: totals include their parts).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from tokenmeter.usage import NOTHING, Number, Usage
+
+Json = dict[str, Any]
+State = Literal["success", "failed", "pending"]
+
+NO_TEXT: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """
+    What an adapter may look at. Header names are lower case; `host` and `path` are as sent.
+
+    `body` is the JSON object, or the plain form fields of a multipart body (values are str),
+    or {} where there is none or it cannot be read.
+    """
+
+    method: str
+    host: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: Json = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A sub-call that hides inside one exchange and is billed under its own model."""
+
+    name: str  # unique within the exchange, part of the event id: "compaction-0"
+    usage: Usage
+    model: str | None = None
+    event_name: str | None = None  # default: the call's own
+    dimensions: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """
+    What one payload reports. None and empty mean: not said here.
+
+    `state`: "success" once the provider says that it is complete (a body, or the last stream
+    event), "failed" if it reports an error inside HTTP 200, "pending" for a job that goes on.
+    `created` is the provider's own time, epoch seconds or RFC 3339.
+    """
+
+    usage: Usage = NOTHING
+    model: str | None = None
+    response_id: str | None = None
+    created: int | float | str | None = None
+    state: State | None = None
+    error_type: str | None = None
+    dimensions: Mapping[str, str] = NO_TEXT
+    parts: tuple[Part, ...] = ()
+    flags: frozenset[str] = frozenset()
+    cost: str | None = None  # what the provider says it charged, in USD, as it wrote it
+    raw: Mapping[str, Any] = NO_TEXT  # for settle() only; never leaves the adapter
+
+    def __or__(self, later: Reading) -> Reading:
+        return Reading(
+            usage=self.usage | later.usage,
+            model=later.model or self.model,
+            response_id=later.response_id or self.response_id,
+            created=self.created if later.created is None else later.created,
+            state=_stronger(self.state, later.state),
+            error_type=later.error_type or self.error_type,
+            dimensions={**self.dimensions, **later.dimensions},
+            parts=later.parts or self.parts,
+            flags=self.flags | later.flags,
+            cost=later.cost or self.cost,
+            raw={**self.raw, **later.raw},
+        )
+
+
+NO_READING = Reading()
+
+
+def _stronger(now: State | None, later: State | None) -> State | None:
+    """A failure stands; anything said later replaces the rest."""
+    return now if now == "failed" or later is None else later
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One endpoint family of a provider: how its answers are read."""
+
+    operation: str  # "chat.completions"
+    event_name: str  # "text_generated"
+    read: Callable[[Json], Reading]
+    settle: Callable[[Reading, Call], Reading]
+    # A stream event is parsed only if it holds one of these byte strings.
+    needles: tuple[bytes, ...] = (b"usage",)
+    # The text that a stream event delivers; used to estimate the output of an aborted stream.
+    text: Callable[[Json], str] | None = None
+    # A raw stream event equal to this (after "data: ") ends the stream well: b"[DONE]".
+    done: bytes | None = None
+    # response_id is the provider's own for all time, so two sights of it are one thing.
+    owns_ids: bool = False
+    # Reads a body that is not JSON: raw bytes (cut to a limit) and content type.
+    read_bytes: Callable[[bytes, str], Reading] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a request asks for, before the answer is known."""
+
+    provider: str
+    api: Api
+    request_model: str | None = None
+    streamed: bool = False
+    dimensions: Mapping[str, str] = field(default_factory=dict[str, str])
+    # Metrics that only the request knows (characters of a speech request), used as they are
+    # unless the answer reports the same metric.
+    usage: Usage = NOTHING
+    # A repeated sight of something created elsewhere: retrieve, poll, batch status.
+    repeated: bool = False
+    # The job this request asks about, where the path names it.
+    job_id: str | None = None
+    # Ask for usage in the stream: the body to send instead of the user's.
+    edited_body: Json | None = None
+    # False: known not to be billed by the provider; still an event (quota counts).
+    billable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """One provider: the hosts it is known by, and its `describe`."""
+
+    name: str
+    describe: Callable[[Request], Call | None]
+    hosts: tuple[str, ...] = ()  # exact host names
+    host_suffixes: tuple[str, ...] = ()  # ".openai.azure.com"
+    # Paths recognised under any host: an OpenAI-compatible server, a gateway, a mock.
+    paths: re.Pattern[str] | None = None
+
+
+COUNT_MAX = 10**12  # a larger token count is a mistake of the wire, not usage
+
+
+def count(value: object) -> int | None:
+    """Return a token count, or None if `value` is not one (negative, NaN, text, bool, huge)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not 0 <= value <= COUNT_MAX or value != int(value):
+        return None
+    return int(value)
+
+
+def counts(payload: Mapping[str, Any], names: Mapping[str, str]) -> tuple[Usage, frozenset[str]]:
+    """
+    Read `names` (wire name -> metric) from one usage object.
+
+    Missing and null fields are left out; a field that is no count is left out and flagged.
+    """
+    found: dict[str, Number] = {}
+    flags: set[str] = set()
+    for wire_name, metric in names.items():
+        value = payload.get(wire_name)
+        if value is None:
+            continue
+        number = count(value)
+        if number is None:
+            flags.add(f"invalid:{wire_name}")
+        else:
+            found[metric] = number
+    return Usage(found), frozenset(flags)
+
+
+def unknown(payload: Mapping[str, Any], known: frozenset[str]) -> frozenset[str]:
+    """Flag the usage fields that we do not know: they may be billed."""
+    return frozenset(
+        f"unknown:{name}"[:80]
+        for name, value in payload.items()
+        if name not in known and value not in (None, 0)
+    )
+
+
+def mapping(value: object) -> Json:
+    """Return `value` if it is a JSON object, else {}: wire formats are not to be trusted."""
+    return value if isinstance(value, dict) else {}
+
+
+def text(value: object) -> str | None:
+    """Return `value` if it is a non-empty string, else None."""
+    return value if isinstance(value, str) and value else None
+
+
+def settled_as_read(reading: Reading, call: Call) -> Reading:
+    """Settle where the provider's numbers are already ours."""
+    return replace(reading, usage=call.usage | reading.usage)

@@ -1,0 +1,31 @@
+"""The canonical name of a model: aliases, paths, dates and revisions removed. One table."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_PATH = re.compile(r"^.*/(?=[^/]+$)")  # publishers/google/models/x, models/x
+_FINE_TUNED = re.compile(r"^ft:([^:]+):.*$")  # ft:gpt-4o-mini-2024-07-18:org::id
+_SUFFIXES = re.compile(
+    r"(?:@\d{8}|@default"
+    r"|[-@]20\d{2}-?[01]\d-?[0-3]\d"  # 2024-08-06, 20250219
+    r"|-[01]\d-20\d{2}"  # 09-2025
+    r"|(?<=gpt-4)-(?:0314|0613)|(?<=gpt-4-32k)-(?:0314|0613)"
+    r"|(?<=gpt-3\.5-turbo)-(?:0301|0613|1106|0125)|(?<=gpt-3\.5-turbo-16k)-0613"
+    r"|(?<=pro)-00\d|(?<=flash)-00\d|(?<=lite)-00\d|(?<=8b)-00\d"
+    r"|-latest)$"
+)
+_ALIASES = {
+    "gpt-4-1106-preview": "gpt-4-turbo-preview",
+    "gpt-4-0125-preview": "gpt-4-turbo-preview",
+    "gpt-4-1106-vision-preview": "gpt-4-vision-preview",
+}
+
+
+@lru_cache(maxsize=4096)
+def model_type(model: str) -> str:
+    """Return the name that a price list uses: ``gpt-4-0613`` is ``gpt-4``."""
+    name = _FINE_TUNED.sub(r"\1", _PATH.sub("", model.strip()))
+    bare = _SUFFIXES.sub("", name)
+    return _ALIASES.get(name) or _ALIASES.get(bare) or bare or model

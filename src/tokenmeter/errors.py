@@ -28,3 +28,15 @@ class NoCallError(TokenmeterError, LookupError):
 
 class CurrencyError(TokenmeterError, ValueError):
     """Amounts in two currencies cannot be added; convert one of them first."""
+
+
+class QueryError(TokenmeterError, ValueError):
+    """The question cannot be answered as it was asked; correct the value named."""
+
+
+class StoreError(TokenmeterError, RuntimeError):
+    """The store could not be read or written; look at the cause and try again."""
+
+
+class StoreBusyError(StoreError):
+    """Another process kept the store locked for too long; try again."""

@@ -9,7 +9,14 @@ from tokenmeter.errors import CurrencyError
 
 # ISO 4217 minor units that are not 2 (currencies in use, 2026).
 _EXPONENTS = {"jpy": 0, "krw": 0, "vnd": 0, "clp": 0, "isk": 0, "ugx": 0, "xaf": 0, "xof": 0}
+_EXPONENTS |= {"bif": 0, "djf": 0, "gnf": 0, "kmf": 0, "pyg": 0, "rwf": 0, "vuv": 0, "xpf": 0}
 _EXPONENTS |= {"bhd": 3, "iqd": 3, "jod": 3, "kwd": 3, "lyd": 3, "omr": 3, "tnd": 3}
+_EXPONENTS |= {"uyi": 0, "clf": 4, "uyw": 4}
+
+
+def minor_units(currency: str) -> int:
+    """Return how many decimals the currency has (ISO 4217); 2 when it is not known."""
+    return _EXPONENTS.get(currency.lower(), 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class Money:
 
     def rounded(self) -> Money:
         """Round half up to the currency's own exponent (ISO 4217)."""
-        exponent = Decimal(1).scaleb(-_EXPONENTS.get(self.currency.lower(), 2))
+        exponent = Decimal(1).scaleb(-minor_units(self.currency))
         return Money(self.amount.quantize(exponent, ROUND_HALF_UP), self.currency)
 
     def __str__(self) -> str:

@@ -77,6 +77,9 @@ class Usage(Mapping[str, Number]):
     def __len__(self) -> int:
         return len(self._numbers)
 
+    def __hash__(self) -> int:
+        return hash(frozenset(self._numbers.items()))
+
     def __getattr__(self, metric: str) -> Number | None:
         if metric in METRICS:
             return self._numbers.get(metric)

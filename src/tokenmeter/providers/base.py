@@ -19,8 +19,6 @@ from tokenmeter.usage import NOTHING, Number, Usage
 Json = dict[str, Any]
 State = Literal["success", "failed", "pending"]
 
-NO_TEXT: Mapping[str, str] = {}
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -66,11 +64,11 @@ class Reading:
     created: int | float | str | None = None
     state: State | None = None
     error_type: str | None = None
-    dimensions: Mapping[str, str] = NO_TEXT
+    dimensions: Mapping[str, str] = field(default_factory=dict[str, str])
     parts: tuple[Part, ...] = ()
     flags: frozenset[str] = frozenset()
     cost: str | None = None  # what the provider says it charged, in USD, as it wrote it
-    raw: Mapping[str, Any] = NO_TEXT  # for settle() only; never leaves the adapter
+    raw: Mapping[str, Any] = field(default_factory=dict[str, Any])  # for settle() only; never leaves the adapter
 
     def __or__(self, later: Reading) -> Reading:
         return Reading(
@@ -86,6 +84,11 @@ class Reading:
             cost=later.cost or self.cost,
             raw={**self.raw, **later.raw},
         )
+
+
+    def plus(self, other: Reading) -> Reading:
+        """Add another thing's usage; its other facts win as with ``|``."""
+        return replace(self | other, usage=self.usage + other.usage, parts=self.parts + other.parts)
 
 
 NO_READING = Reading()
@@ -105,9 +108,11 @@ class Api:
     read: Callable[[Json], Reading]
     settle: Callable[[Reading, Call], Reading]
     # A stream event is parsed only if it holds one of these byte strings.
-    needles: tuple[bytes, ...] = (b"usage",)
+    needles: tuple[bytes, ...] = (b'"usage"', b'"error"')
     # The text that a stream event delivers; used to estimate the output of an aborted stream.
     text: Callable[[Json], str] | None = None
+    # Every payload is another thing (lines of a batch result): their usages add up.
+    adds: bool = False
     # A raw stream event equal to this (after "data: ") ends the stream well: b"[DONE]".
     done: bytes | None = None
     # response_id is the provider's own for all time, so two sights of it are one thing.

@@ -1,0 +1,1 @@
+"""Where the local engine keeps events: the only place that knows SQL."""

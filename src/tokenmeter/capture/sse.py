@@ -1,0 +1,190 @@
+"""
+Server-sent events, watched as they pass.
+
+The user's bytes go on as they came. A chunk that holds none of the adapter's needles costs a
+few substring searches; only events that hold one are parsed. Memory is constant: at most one
+unfinished event is kept, and a large one is squeezed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tokenmeter.capture.reader import NOT_JSON, fold_parsed
+from tokenmeter.capture.squeeze import Squeezed
+from tokenmeter.providers.base import NO_READING, Api, Reading
+
+HELD_BYTES_MAX = 64 * 1024  # an edited stream holds back at most this much of one event
+SAMPLE_BYTES_MAX = 4 * 1024  # kept of the beginning, to learn how much of an event is text
+FIRST_EVENTS = 3  # so many are parsed to find the id of the answer
+
+_BOUNDARY = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+
+
+class EventReader:
+    """Reads a server-sent event stream; with `strip_usage`, takes our extra chunk out of it."""
+
+    __slots__ = (
+        "_api",
+        "_large",
+        "_named",
+        "_needles",
+        "_pending",
+        "_sample",
+        "_strip",
+        "bytes_seen",
+        "events_seen",
+        "reading",
+    )
+
+    def __init__(self, api: Api, *, strip_usage: bool = False) -> None:
+        self.reading: Reading = NO_READING
+        self.bytes_seen = 0
+        self.events_seen = 0
+        self._api = api
+        # `"usage":null` stands in every chunk of a chat stream and is not worth a parse.
+        needles = (*api.needles, api.done) if api.done else api.needles
+        self._needles = tuple((needle, needle + b":null") for needle in needles)
+        self._strip = strip_usage
+        self._named = 0  # how many events were parsed in search of an id
+        self._pending = b""  # the unfinished event at the end
+        self._large: Squeezed | None = None  # the same, once it has become large
+        self._sample = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes; return those the user is to get."""
+        self.bytes_seen += len(data)
+        if len(self._sample) < SAMPLE_BYTES_MAX:
+            self._sample += data[:SAMPLE_BYTES_MAX]
+        if self._named < FIRST_EVENTS or self._large is not None:
+            return self._feed_slowly(data)
+        whole = self._pending + data if self._pending else data
+        for needle, null in self._needles:
+            if needle in whole and whole.count(needle) != whole.count(null):
+                return self._feed_slowly(data)
+        if whole.endswith(b"\n\n"):
+            self.events_seen += whole.count(b"data:")
+            self._pending = b""
+            return whole if self._strip else data
+        return self._skip(whole, data)
+
+    def end(self) -> bytes:
+        """Read the last event, which may lack its empty line; return what was held back."""
+        held, self._pending = self._pending, b""
+        if self._large is not None:
+            self._read(bytes(self._large.kept))
+            self._large = None
+            return b""
+        keep = self._read(held) if held.strip() else True
+        return held if self._strip and keep else b""
+
+    def text_bytes(self) -> int:
+        """Estimate the bytes of text that passed, from the first events' share of text."""
+        text = around = with_text = without = without_bytes = 0
+        for raw in _BOUNDARY.split(self._sample)[:-1]:
+            found = self._text_of(raw)
+            if found:
+                text, around, with_text = text + found, around + len(raw) - found, with_text + 1
+            else:
+                without, without_bytes = without + 1, without_bytes + len(raw)
+        if not with_text:
+            return 0
+        later = max(0, self.events_seen - without)
+        framing = without_bytes + 2 * self.events_seen + around * later // with_text
+        return max(text, self.bytes_seen - framing)
+
+    def _text_of(self, raw: bytes) -> int:
+        if self._api.text is None:
+            return 0
+        try:
+            parsed = json.loads(event_data(raw))
+        except (ValueError, RecursionError):
+            return 0
+        return len(self._api.text(parsed).encode()) if isinstance(parsed, dict) else 0
+
+    def _skip(self, whole: bytes, data: bytes) -> bytes:
+        """Pass whole events that hold nothing for us; keep the unfinished one."""
+        cut = max(whole.rfind(b"\n\n") + 2, whole.rfind(b"\r\n\r\n") + 4, 4)
+        cut = 0 if cut == 4 and not whole.startswith(b"\r\n\r\n") else cut
+        if len(whole) - cut > HELD_BYTES_MAX:
+            return self._feed_slowly(data)
+        self.events_seen += whole.count(b"data:", 0, cut)
+        self._pending = whole[cut:]
+        return whole[:cut] if self._strip else data
+
+    def _feed_slowly(self, data: bytes) -> bytes:
+        """Go through the events one by one and read those that are wanted."""
+        if self._large is not None:
+            return self._feed_large(data)
+        given: list[bytes] = []
+        rest = self._pending + data
+        start = 0
+        for boundary in _BOUNDARY.finditer(rest):
+            raw = rest[start : boundary.end()]
+            if self._read(raw):
+                given.append(raw)
+            start = boundary.end()
+        self._pending = rest[start:]
+        if len(self._pending) > HELD_BYTES_MAX:
+            given.append(self._pending)
+            self._large = Squeezed()
+            self._large.feed(self._pending)
+            self._pending = b""
+        return b"".join(given) if self._strip else data
+
+    def _feed_large(self, data: bytes) -> bytes:
+        """Go on with a large event: it passes at once, its skeleton is read at its end."""
+        large = self._large
+        boundary = _BOUNDARY.search(data)
+        if large is None or boundary is None:
+            if large is not None:
+                large.feed(data)
+            return data
+        large.feed(data[: boundary.end()])
+        self._large = None
+        self._read(bytes(large.kept))
+        return data[: boundary.end()] + self._feed_slowly(data[boundary.end() :])
+
+    def _read(self, raw: bytes) -> bool:
+        """Read one raw event; return False if it is the chunk that only we asked for."""
+        payload = event_data(raw)
+        if not payload:
+            return True
+        self.events_seen += 1
+        if payload == self._api.done:
+            self.reading = self.reading | Reading(state="success")
+            return True
+        if not self._is_wanted(payload):
+            return True
+        try:
+            parsed = json.loads(payload)
+        except (ValueError, RecursionError):
+            self.reading = self.reading | NOT_JSON
+            return True
+        self.reading = fold_parsed(self._api, self.reading, parsed)
+        return not (self._strip and _is_only_usage(parsed))
+
+    def _is_wanted(self, payload: bytes) -> bool:
+        if self._named < FIRST_EVENTS:
+            self._named += 1
+            if self.reading.response_id is None or self._named == 1:
+                return True
+            self._named = FIRST_EVENTS
+        return any(
+            needle in payload and payload.count(needle) != payload.count(null)
+            for needle, null in self._needles
+        )
+
+
+def _is_only_usage(parsed: object) -> bool:
+    """Tell the extra chunk that `include_usage` adds: usage, and no choices."""
+    return isinstance(parsed, dict) and parsed.get("choices") == [] and bool(parsed.get("usage"))
+
+
+def event_data(raw: bytes) -> bytes:
+    """Return the data of one raw event; its lines joined as the standard says."""
+    if raw.startswith(b"data:") and b"\n" not in raw[:-2] and b"\r" not in raw:
+        return raw[5:].strip()
+    lines = [line[5:].strip() for line in raw.splitlines() if line.startswith(b"data:")]
+    return b"\n".join(lines)

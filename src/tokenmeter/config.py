@@ -1,0 +1,45 @@
+"""Where tokenmeter keeps its state, and which backend it uses when none is named."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from tokenmeter.errors import ConfigurationError
+
+HOME_VARIABLE = "TOKENMETER_HOME"
+BACKEND_VARIABLE = "TOKENMETER_BACKEND"
+DATABASE_NAME = "usage.db"
+
+
+def state_directory() -> Path:
+    """
+    Return the folder for the journal and the default database; it may not exist yet.
+
+    TOKENMETER_HOME if set, else the platform's place for the state of programs.
+    """
+    named = os.environ.get(HOME_VARIABLE)
+    if named:
+        return Path(named).expanduser().absolute()
+    return _platform_state() / "tokenmeter"
+
+
+def default_backend_url() -> str:
+    """Return TOKENMETER_BACKEND if set, else the SQLite file in the state directory."""
+    named = os.environ.get(BACKEND_VARIABLE)
+    return named or f"sqlite:///{(state_directory() / DATABASE_NAME).as_posix()}"
+
+
+def _platform_state() -> Path:
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"this user has no home directory; set {HOME_VARIABLE} to a folder for the state"
+        ) from error
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support"
+    return Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state")

@@ -1,0 +1,38 @@
+"""The backend that keeps events in the local engine's database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tokenmeter.delivery.protocol import Receipt, TransientError
+from tokenmeter.errors import StoreError
+from tokenmeter.event import Event
+
+if TYPE_CHECKING:
+    from tokenmeter.engine.local import Engine
+
+
+class LocalBackend:
+    """
+    ``LocalBackend("sqlite:///usage.db")``: events go into the database, `engine` answers.
+
+    A wrong URL or a file that cannot be opened raises here, not at the first event.
+    """
+
+    def __init__(self, url: str) -> None:
+        # SQLAlchemy takes a while to import: only for those who use this backend.
+        from tokenmeter.engine.local import Engine
+
+        self.engine: Engine = Engine(url)
+
+    def send(self, events: Sequence[Event]) -> Receipt:
+        """Store a batch; a locked or full disk is a matter for later (TransientError)."""
+        try:
+            return self.engine.ingest(events)
+        except StoreError as error:
+            raise TransientError(str(error)) from error
+
+    def close(self) -> None:
+        """Close the database."""
+        self.engine.close()

@@ -1,0 +1,60 @@
+"""What a backend is: the seam between the shipper and wherever events go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from tokenmeter.errors import TokenmeterError
+from tokenmeter.event import Event
+
+
+class TransientError(TokenmeterError):
+    """The backend cannot take events at the moment; the shipper tries again later."""
+
+    def __init__(self, message: str | None = None, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An event the backend will never take, and why."""
+
+    event_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """
+    What became of a batch: every event that `rejected` does not name has been taken.
+
+    `accepted` is how many were taken, copies the backend already had included.
+    """
+
+    accepted: int
+    rejected: tuple[Rejection, ...] = ()
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """
+    Where events go. Plain synchronous code; one thread calls it, never the user's.
+
+    The same event may arrive again (at-least-once delivery): keep the first of each event_id.
+    """
+
+    def send(self, events: Sequence[Event]) -> Receipt:
+        """
+        Take a batch and say what became of it.
+
+        Raise TransientError (or any OSError) to get the batch again later. Any other exception
+        makes the shipper split the batch to find the event that causes it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and files; nothing is sent afterwards."""
+        ...

@@ -1,0 +1,125 @@
+"""The local engine: events go in, usage comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+from tokenmeter.delivery.protocol import Receipt
+from tokenmeter.engine import query
+from tokenmeter.engine.ingest import ingest
+from tokenmeter.engine.query import EventPage, Filters, UsageRow
+from tokenmeter.engine.store import events as stored_events
+from tokenmeter.engine.store import usage as stored_usage
+from tokenmeter.engine.store.events import Conflict
+from tokenmeter.engine.store.sqlite import SqliteStore
+from tokenmeter.engine.store.usage import Window
+from tokenmeter.event import Event
+from tokenmeter.usage import Number
+
+EVENTS_LIMIT = 50
+CONFLICTS_LIMIT = 100
+
+
+class Engine:
+    """
+    Events in one database, and the questions about them: ``Engine("sqlite:///usage.db")``.
+
+    Threads may share an engine and processes the file. Time ranges are half-open,
+    [start, end), and aware. A dimension is `customer`, `model`, `provider`, `feature`,
+    `outcome`, `environment`, `event_name`, ... or the name of any property of the events.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._store = SqliteStore(url)
+
+    def ingest(self, events: Iterable[Event]) -> Receipt:
+        """Store a batch durably, each event id once; see `engine.ingest`."""
+        return ingest(self._store, events)
+
+    def usage(
+        self,
+        *,
+        by: Iterable[str] = (),
+        window: Window | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        filters: Filters | None = None,
+        metrics: Iterable[str] | None = None,
+    ) -> list[UsageRow]:
+        """
+        Add up usage and cost by dimensions and, if wanted, by UTC minute, hour, day or month.
+
+        ``usage(by=["customer", "model"], filters={"feature": ["chat", "search"]})``; without
+        `metrics` every metric that the events report is added up. A report: events that are not
+        billable count too, unless a filter ``{"billable": "true"}`` leaves them out.
+        """
+        wanted = query.conditions(start=start, end=end, filters=filters)
+        return query.usage(self._store, wanted, query.grouping(by, window), metrics=metrics)
+
+    def events(
+        self,
+        *,
+        filters: Filters | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = EVENTS_LIMIT,
+        cursor: str | None = None,
+    ) -> EventPage:
+        """Return a page of events, newest first; pass its `cursor` to get the next one."""
+        wanted = query.conditions(start=start, end=end, filters=filters)
+        return query.events(self._store, wanted, limit=limit, cursor=cursor)
+
+    def aggregate(
+        self,
+        event_name: str,
+        aggregation: str = "SUM",
+        field: str = "tokens",
+        *,
+        filters: Filters | None = None,
+        customer: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        include_unbilled: bool = False,
+    ) -> Number:
+        """
+        Meter: aggregate one property of the events of one name, as Flexprice counts it.
+
+        COUNT, SUM, AVG, MAX, LATEST or COUNT_UNIQUE. Events whose `billable` is "false" are
+        skipped unless `include_unbilled`. What is no number, or negative, counts as 0.
+        """
+        named: dict[str, object] = {"event_name": event_name}
+        named |= {"customer": customer} if customer is not None else {}
+        named |= {} if include_unbilled else {"billable": "true"}
+        wanted = query.conditions(start=start, end=end, filters={**(filters or {}), **named})
+        return query.aggregate(self._store, wanted, aggregation=aggregation, field=field)
+
+    def conflicts(self, *, limit: int = CONFLICTS_LIMIT) -> list[Conflict]:
+        """Return the copies that differed from the event stored before them, newest first."""
+        with self._store.reading() as connection:
+            return stored_events.conflicts(connection, limit=limit)
+
+    def knows(self, dimension: str) -> bool:
+        """Say whether a dimension is one of every event's, or a property that some event has."""
+        name = query.dimension_name(dimension)
+        if name in query.DIMENSIONS:
+            return True
+        with self._store.reading() as connection:
+            return stored_usage.has_property(connection, name)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,150 @@
+"""One SQLite file as a store: WAL, an fsync at every commit, one fair writer at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+from sqlalchemy import Connection, event, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from tokenmeter.engine.store import migrate
+from tokenmeter.engine.store.exact import ExactMax, ExactSum
+from tokenmeter.engine.store.forks import ForkGate
+from tokenmeter.errors import ConfigurationError, StoreBusyError, StoreError
+
+LOCK_WAIT_S_MAX = 30.0
+# SQLite's own back-off grows to 100 ms and starves a second writer (its longest wait was over
+# 2 s); short random pauses give each writer the same chance at every commit of the other.
+LOCK_PAUSE_S_MIN = 0.0002
+LOCK_PAUSE_S_MAX = 0.002
+READ_WAIT_MS_MAX = 10_000
+CONNECTIONS_MAX = 8
+_MEMORY = (None, "", ":memory:")
+
+
+def database_path(url: str) -> Path | None:
+    """Return the file that a `sqlite:` URL names, or None for a database in memory."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigurationError(
+            f"{url!r} is not a backend URL; write sqlite:///usage.db or sqlite:////full/path.db"
+        ) from error
+    return None if parsed.database in _MEMORY else Path(cast(str, parsed.database))
+
+
+class SqliteStore:
+    """The open database. Threads and processes may share the file; a fork is safe."""
+
+    def __init__(self, url: str) -> None:
+        path = database_path(url)
+        if path is not None and not path.absolute().parent.is_dir():
+            raise ConfigurationError(
+                f"the folder {path.absolute().parent} does not exist; "
+                "create it or correct the backend URL"
+            )
+        self.name = "a database in memory" if path is None else str(path)
+        # A database in memory lives in one connection, which every thread has to share.
+        self._engine = create_engine(
+            url,
+            isolation_level="AUTOCOMMIT",  # BEGIN and COMMIT are ours, so that BEGIN can wait
+            hide_parameters=True,
+            poolclass=QueuePool,
+            pool_size=CONNECTIONS_MAX if path else 1,
+            max_overflow=0,
+            connect_args={"check_same_thread": False, "timeout": READ_WAIT_MS_MAX / 1000},
+        )
+        event.listen(self._engine, "connect", _prepare)
+        # A database in memory holds no lock on a file, and closing it would empty it.
+        self._use = ForkGate(self._engine).use if path else contextlib.nullcontext
+        self._open()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Yield a connection that holds the write lock; commit at the end, durably."""
+        with self._connected() as connection:
+            raw = _driver(connection)
+            try:
+                _begin_immediate(raw, self.name)
+                yield connection
+                raw.execute("COMMIT")
+            finally:
+                raw.rollback()  # of what was not committed; nothing to do after COMMIT
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Yield a connection on which every statement sees the same moment."""
+        with self._connected() as connection:
+            raw = _driver(connection)
+            raw.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                raw.rollback()
+
+    def close(self) -> None:
+        """Close the file; a use after this opens it again."""
+        self._engine.dispose()
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        try:
+            with self._use(), self._engine.connect() as connection:
+                yield connection
+        except (DBAPIError, sqlite3.Error) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            raise StoreError(f"{self.name} could not be read or written: {cause}") from error
+
+    def _open(self) -> None:
+        with self._connected() as connection:
+            _until_free(_driver(connection), "PRAGMA journal_mode=WAL", self.name)
+            current = migrate.is_current(connection)
+        if not current:
+            with self.writing() as connection:
+                if not migrate.is_current(connection):  # another process may have been first
+                    migrate.upgrade(connection)
+
+
+def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.create_aggregate("exact_sum", 1, ExactSum)
+    connection.create_aggregate("exact_max", 1, ExactMax)
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    return cast(sqlite3.Connection, connection.connection.driver_connection)
+
+
+def _begin_immediate(raw: sqlite3.Connection, name: str) -> None:
+    raw.execute("PRAGMA busy_timeout=0")
+    try:
+        _until_free(raw, "BEGIN IMMEDIATE", name)
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={READ_WAIT_MS_MAX}")
+
+
+def _until_free(raw: sqlite3.Connection, statement: str, name: str) -> None:
+    """Run `statement` as soon as no other process locks the file, or raise StoreBusyError."""
+    deadline = time.monotonic() + LOCK_WAIT_S_MAX
+    while True:
+        try:
+            raw.execute(statement)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            if time.monotonic() > deadline:
+                raise StoreBusyError(
+                    f"another process kept {name} locked for {LOCK_WAIT_S_MAX:.0f} s; try again"
+                ) from error
+            pause_s = random.uniform(LOCK_PAUSE_S_MIN, LOCK_PAUSE_S_MAX)  # noqa: S311
+            time.sleep(pause_s)
+        else:
+            return

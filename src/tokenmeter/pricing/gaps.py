@@ -1,0 +1,116 @@
+"""Fill what a provider left out of its usage, where a rule says how, and say so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from tokenmeter.pricing.card import QUANTITY_MAX, Card
+from tokenmeter.usage import Number
+
+MODALITIES = ("image", "audio", "video")  # the order in which cached tokens are given out
+_DISJOINT_INPUT = ("uncached_input_tokens", "cache_read_tokens", "cache_write_tokens")
+_PARTS = {
+    "input_tokens": (
+        *_DISJOINT_INPUT,
+        *(f"input_{name}_tokens" for name in ("text", *MODALITIES)),
+    ),
+    "output_tokens": (
+        "reasoning_tokens",
+        *(f"output_{name}_tokens" for name in ("text", *MODALITIES)),
+    ),
+}
+_LONG_WRITES = "cache_write_12h_tokens"
+
+Facts = Mapping[str, object]
+
+
+def fill(facts: Facts, event_name: str, card: Card) -> tuple[Facts, list[str]]:
+    """
+    Return the usage to price, completed, and a note for each assumption.
+
+    `facts` are an event's properties; a usage that is complete comes back as it is.
+    """
+    notes: list[str] = []
+    if "input_tokens" not in facts:
+        facts = _with_input(facts, card, notes)
+    if "output_tokens" not in facts:
+        _note_missing(facts, "output_tokens", notes)
+    if card.draws and "output_image_tokens" not in facts:
+        facts = _with_drawn(facts, event_name, card, notes)
+    if card.modal_cache and "cache_read_tokens" in facts:
+        facts = _with_cached_modalities(facts, card, notes)
+    if card.seconds_min and _count(facts, "audio_seconds"):
+        seconds = max(_count(facts, "audio_seconds"), card.seconds_min)
+        facts = {**facts, "audio_seconds": seconds}
+    notes.extend(
+        f"{metric} has no rate in the price book"
+        for metric in card.unrated
+        if metric in facts and _count(facts, metric)
+    )
+    if _LONG_WRITES in facts and _count(facts, _LONG_WRITES):
+        notes.append(f"{_LONG_WRITES} is priced as a short cache write")
+    return facts, notes
+
+
+def _with_input(facts: Facts, card: Card, notes: list[str]) -> Facts:
+    """Find the input total: one direction's `tokens`, or the sum of the disjoint parts."""
+    if "tokens" in facts and "output_tokens" not in facts:
+        facts = {**facts, f"{facts.get('prompt_type', 'input')}_tokens": facts["tokens"]}
+    if "uncached_input_tokens" in facts and "input_tokens" not in facts:
+        return {**facts, "input_tokens": sum(_count(facts, part) for part in _DISJOINT_INPUT)}
+    if "input_tokens" not in facts:
+        _note_missing(facts, "input_tokens", notes)
+        if card.bands and "output_tokens" in facts:
+            notes.append("the prompt's length is not known: the rate for short prompts is used")
+    return facts
+
+
+def _note_missing(facts: Facts, whole: str, notes: list[str]) -> None:
+    if any(_count(facts, part) for part in _PARTS[whole]) and whole not in facts:
+        notes.append(f"{whole} is not reported: only its parts are priced")
+
+
+def _with_drawn(facts: Facts, event_name: str, card: Card, notes: list[str]) -> Facts:
+    """Take all output as image tokens, where no split is reported and images were made."""
+    drawn = card.draws_only or event_name == "image_generated"
+    if not drawn or "output_text_tokens" in facts or not _count(facts, "output_tokens"):
+        return facts
+    notes.append("no split of the output is reported: all of it is priced as image tokens")
+    images = _count(facts, "output_tokens") - _count(facts, "reasoning_tokens")
+    return {**facts, "output_image_tokens": max(0, images)}
+
+
+def _with_cached_modalities(facts: Facts, card: Card, notes: list[str]) -> Facts:
+    """
+    Split cached tokens that are reported in one sum: text first, the rest by modality.
+
+    900 cached of 1,000 input tokens, 300 of these audio: 700 cached text, 200 cached audio.
+    """
+    parts = {name: _count(facts, f"input_{name}_tokens") for name in MODALITIES}
+    if not any(parts.values()):
+        return facts
+    cached = {name: _count(facts, f"cache_read_{name}_tokens") for name in ("text", *MODALITIES)}
+    unsplit = _count(facts, "cache_read_tokens") - sum(cached.values())
+    if unsplit <= 0:
+        return facts
+    text = _count(facts, "input_tokens") - sum(parts.values()) - cached["text"]
+    rest = max(0, unsplit - max(0, text))
+    filled = dict(facts)
+    for name, count in parts.items():
+        metric = f"cache_read_{name}_tokens"
+        if metric in card.priced and metric not in facts:
+            filled[metric] = min(rest, count)
+            rest -= min(rest, count)
+    notes.append("cached tokens are reported without modality: taken as text first")
+    return filled
+
+
+def _count(facts: Facts, metric: str) -> Number:
+    """Return a metric, or 0 where it is no quantity: the card refuses that one by name."""
+    value = facts.get(metric, 0)
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return 0
+    if isinstance(value, Decimal) and not value.is_finite():
+        return 0
+    return value if 0 <= value <= QUANTITY_MAX else 0

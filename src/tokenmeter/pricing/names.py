@@ -1,0 +1,117 @@
+"""Our words and genai-prices' words: providers, metrics, service tiers. Tables only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+
+# Our provider name -> genai-prices' id, where they differ. Any other name must be an id of
+# genai-prices letter by letter: its own matching ("contains google") prices strangers.
+PROVIDERS: Mapping[str, str] = {
+    "bedrock": "aws",
+    "google-vertex": "google",
+    "moonshot": "moonshotai",
+    "voyage": "voyageai",
+    "xai": "x-ai",
+    "zhipu": "zhipuai",
+}
+# Hugging Face routes each call to a host, named in the model: "openai/gpt-oss-120b:groq".
+ROUTERS: Mapping[str, str] = {"huggingface": "huggingface_"}
+
+# genai-prices' unit -> our metric. Units that no event reports are left out.
+METRICS: Mapping[str, str] = {
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "cache_read_tokens": "cache_read_tokens",
+    "cache_write_tokens": "cache_write_tokens",
+    "cache_write_5m_tokens": "cache_write_5m_tokens",
+    "cache_write_1h_tokens": "cache_write_1h_tokens",
+    "input_text_tokens": "input_text_tokens",
+    "output_text_tokens": "output_text_tokens",
+    "input_audio_tokens": "input_audio_tokens",
+    "output_audio_tokens": "output_audio_tokens",
+    "input_image_tokens": "input_image_tokens",
+    "output_image_tokens": "output_image_tokens",
+    "input_video_tokens": "input_video_tokens",
+    "output_video_tokens": "output_video_tokens",
+    "cache_text_read_tokens": "cache_read_text_tokens",
+    "cache_audio_read_tokens": "cache_read_audio_tokens",
+    "cache_image_read_tokens": "cache_read_image_tokens",
+    "cache_video_read_tokens": "cache_read_video_tokens",
+    "input_tool_tokens": "tool_use_input_tokens",
+    "output_reasoning_tokens": "reasoning_tokens",
+    "input_characters": "characters",
+    "audio_seconds": "audio_seconds",
+    "input_audio_seconds": "audio_seconds",
+    "web_searches": "web_search_count",
+}
+
+# Providers bill these wherever they count them, so a missing rate is worth a word.
+BILLED = ("input_tokens", "output_tokens", "web_search_count")
+MODAL_CACHE = ("cache_read_audio_tokens", "cache_read_image_tokens", "cache_read_video_tokens")
+
+_STANDARD = {"standard", "standard_only", "default", "auto", "on_demand", "on_demand_standard"}
+_STANDARD |= {"unspecified", "service_tier_unspecified", "traffic_type_unspecified"}
+_TIERS: Mapping[str, Mapping[str, str]] = {
+    **{name: {} for name in _STANDARD},
+    "batch": {"processing": "batch"},
+    "on_demand_flex": {"service_tier": "flex"},
+    "on_demand_priority": {"service_tier": "priority"},
+}
+# Tiers that draw on capacity bought in advance: the single call is not billed per token.
+_PREPAID = {(None, "provisioned_throughput"), ("openai", "scale"), ("azure", "provisioned")}
+_PREPAID |= {("anthropic", "priority")}
+
+# By the last word of `operation`: free of charge, and results at batch rates.
+_FREE = frozenset({"count_tokens", "countTokens", "input_tokens", "moderations"})
+_BATCHES = frozenset({"batch", "batches"})
+
+# How OpenAI names a fine-tuned model: "ft:gpt-4o-mini-2024-07-18:acme::id".
+FINE_TUNED = "ft:"
+
+# US-only inference costs 1.1 x on every token rate, of Claude Opus 4.6 and later models.
+# https://platform.claude.com/docs/en/build-with-claude/data-residency (2026-11)
+US_ONLY_FACTOR = Decimal("1.1")
+_BEFORE_US_ONLY = re.compile(r"claude-(?:v?\d|instant|(?:opus|sonnet)-4-[0-5]$|haiku-4)")
+
+# Shortest billed audio in seconds (https://groq.com/pricing).
+SECONDS_MIN: Mapping[tuple[str, str], int] = {
+    ("groq", "whisper-large-v3"): 10,
+    ("groq", "whisper-large-v3-turbo"): 10,
+}
+
+# Models whose output is images alone, even where the provider reports no split.
+DRAWS_ONLY = ("gpt-image", "chatgpt-image")
+
+
+def price_context(tier: str | None, speed: str | None) -> dict[str, str]:
+    """Return the request context by which genai-prices selects its price variants."""
+    name = (tier or "default").lower().removeprefix("service_tier_")
+    context = dict(_TIERS.get(name, {"service_tier": name}))
+    if speed not in (None, "standard"):
+        context["speed"] = str(speed)
+    return context
+
+
+def prepaid(provider: str, tier: str | None) -> bool:
+    """Say whether this service tier is paid for by commitment instead of by use."""
+    name = (tier or "").lower()
+    return (provider, name) in _PREPAID or (None, name) in _PREPAID
+
+
+def geo_factor(provider: str, model: str, geo: str | None) -> Decimal | None:
+    """Return the factor on token rates for where the inference ran, if there is one."""
+    if provider != "anthropic" or geo != "us" or _BEFORE_US_ONLY.match(model):
+        return None
+    return US_ONLY_FACTOR
+
+
+def is_free(operation: str) -> bool:
+    """Say whether providers answer this operation free of charge: token counts, moderation."""
+    return operation.rpartition(".")[2] in _FREE
+
+
+def is_batch(operation: str | None) -> bool:
+    """Say whether the usage is that of a batch, whatever its service tier says."""
+    return operation is not None and operation.rpartition(".")[2] in _BATCHES

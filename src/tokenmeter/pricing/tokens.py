@@ -1,0 +1,169 @@
+"""
+Token prices: genai-prices' data, looked up once per model and time, priced by our own walk.
+
+genai-prices is imported on first use (0.3 s), in the thread that prices. Its data is the bundled
+one: its updater is never started, and a snapshot that other code sets is not used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from tokenmeter.event import Event, Property
+from tokenmeter.pricing import names
+from tokenmeter.pricing.card import Card, UsageError, total
+from tokenmeter.pricing.gaps import fill
+from tokenmeter.pricing.priced import Priced, unpriced
+from tokenmeter.pricing.tariff import Tariff, Terms
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo, Provider
+
+TARIFFS_MAX = 4096  # combinations of model and terms that are kept looked up
+METRICS_NAMED_MAX = 8  # in one reason
+
+
+class Ask(NamedTuple):
+    """What of an event selects its prices; as found in the properties, so of any type."""
+
+    provider: Property | None
+    model: Property | None
+    request_model: Property | None
+    model_type: Property | None
+    tier: Property | None
+    speed: Property | None
+    geo: Property | None
+    operation: Property | None
+
+
+class TokenPrices:
+    """The token price list; construction is free, the first price loads it."""
+
+    def __init__(self) -> None:
+        self._tariff = lru_cache(maxsize=TARIFFS_MAX)(self._find)
+
+    @cached_property
+    def version(self) -> str:
+        """The price book's name, as events carry it: ``genai-prices-0.2.3``."""
+        from genai_prices import __version__  # here to keep our import light
+
+        return f"genai-prices-{__version__}"
+
+    @cached_property
+    def book(self) -> Book:
+        """genai-prices' data, loaded when first asked for."""
+        return Book()
+
+    def price(self, event: Event) -> Priced:
+        """Price the tokens, searches, characters or seconds of an event, or say why not."""
+        facts = event.properties
+        get = facts.get
+        found = self._tariff(
+            get("provider"),
+            get("model"),
+            get("request_model"),
+            get("model_type"),
+            get("service_tier"),
+            get("speed"),
+            get("inference_geo"),
+            get("operation"),
+        )
+        if isinstance(found, str):
+            return unpriced(self.version, found)
+        card = found.card(event.timestamp)
+        usage, notes = fill(facts, event.event_name, card)
+        try:
+            parts = card.parts(usage)
+        except UsageError as error:
+            return unpriced(self.version, str(error))
+        if not parts:
+            return unpriced(self.version, _nothing_priced(event, card))
+        reason = "; ".join((*card.notes, *notes)) if notes or card.notes else None
+        return Priced(total(parts), "computed", self.version, reason, tuple(parts), card.model)
+
+    def _find(self, *asked: Property | None) -> Tariff | str:
+        """Return the tariff for the fields of an Ask, or the reason why there is none."""
+        ask = Ask(*asked)
+        provider, tier = _text(ask.provider), _text(ask.tier)
+        refs = _refs(ask)
+        if provider is None:
+            return "the event names no provider"
+        if not refs:
+            return "the event names no model"
+        if names.prepaid(provider, tier):
+            return f"service tier {tier} is paid by commitment, not per call"
+        return self.book.tariff(provider, refs, ask)
+
+
+class Book:
+    """genai-prices' providers and units, indexed."""
+
+    def __init__(self) -> None:
+        # Imported here: it takes 0.3 s, and `import tokenmeter` must not.
+        from genai_prices.data import providers
+        from genai_prices.data_units import unit_data
+        from genai_prices.units import UnitRegistry
+
+        self._all = providers
+        self._providers = {provider.id: provider for provider in providers}
+        self._units = {unit.price_key: unit for unit in UnitRegistry(unit_data).units.values()}
+
+    def tariff(self, name: str, refs: list[str], ask: Ask) -> Tariff | str:
+        """Find the first model reference that this provider's price list knows."""
+        provider = self._provider(name, refs)
+        if provider is None:
+            return f"no token price list for provider {name!r}"
+        for ref in refs:
+            model = provider.find_model(ref, all_providers=self._all)
+            if model is not None:
+                terms = _terms(ask, provider, model)
+                if not refs[0].endswith(ref):  # "models/gemini-2.5-pro" names the same model
+                    named = f"{refs[0]} is not in the price book: priced as {ref}"
+                    terms = replace(terms, notes=(named, *terms.notes))
+                return Tariff(model, terms, self._units)
+        return f"no token price for {refs[0]!r} of provider {name!r}"
+
+    def _provider(self, name: str, refs: list[str]) -> Provider | None:
+        prefix = names.ROUTERS.get(name)
+        if prefix is None:
+            return self._providers.get(names.PROVIDERS.get(name, name))
+        hosts = (ref.rpartition(":")[2] for ref in refs if ":" in ref)
+        return next((self._providers.get(prefix + host) for host in hosts), None)
+
+
+def _refs(ask: Ask) -> list[str]:
+    """
+    Return the names to look a model up by: the served, the asked, the canonical one.
+
+    The canonical name of a fine-tuned model is its base, which is cheaper: not a name for it.
+    """
+    refs = [_text(ref) for ref in (ask.model, ask.request_model, ask.model_type)]
+    known = list(dict.fromkeys(ref for ref in refs if ref))
+    tuned = [ref for ref in known if ref.startswith(names.FINE_TUNED)]
+    return tuned or known
+
+
+def _terms(ask: Ask, provider: Provider, model: ModelInfo) -> Terms:
+    geo = _text(ask.geo)
+    factor = names.geo_factor(provider.id, model.id, geo)
+    batch = names.is_batch(_text(ask.operation))
+    return Terms(
+        context=names.price_context("batch" if batch else _text(ask.tier), _text(ask.speed)),
+        variants=any(model is own for own in provider.models),
+        factor=factor,
+        seconds_min=names.SECONDS_MIN.get((provider.id, model.id), 0),
+        notes=(f"inference_geo={geo}: token rates x {factor}",) if factor else (),
+    )
+
+
+def _nothing_priced(event: Event, card: Card) -> str:
+    reported = [name for name in event.usage if name != "request_count"]
+    if not reported:
+        return "no usage was reported"
+    return f"{card.model} has no rate for {', '.join(sorted(reported)[:METRICS_NAMED_MAX])}"
+
+
+def _text(value: Property | None) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
+from tokenmeter.money import Money
 from tokenmeter.usage import NOTHING, Usage
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 UNATTRIBUTED = "unattributed"
 RUN_EVENTS_MAX = 10_000  # a run keeps at most this many of its events in memory
+NOTES_MAX = 1_000  # failed attempts that one scope remembers for their retries
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,15 @@ class Attribution:
     environment: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
+    def under(self, inner: Attribution) -> Attribution:
+        """Lay the inner attribution over this one."""
+        return Attribution(
+            inner.customer or self.customer,
+            inner.feature or self.feature,
+            inner.environment or self.environment,
+            {**self.tags, **inner.tags},
+        )
+
 
 @dataclass(slots=True)
 class Run:
@@ -34,8 +46,10 @@ class Run:
     run_id: str
     events: list[Event] = field(default_factory=list["Event"])
     events_dropped: int = 0
+    price: Callable[[Event], Decimal | None] | None = field(default=None, repr=False)
 
     def add(self, event: Event) -> None:
+        """Keep an event of this run."""
         if len(self.events) < RUN_EVENTS_MAX:
             self.events.append(event)
         else:
@@ -49,56 +63,92 @@ class Run:
             total = total + event.usage
         return total
 
+    @property
+    def cost(self) -> Money | None:
+        """What providers bill for the run, in USD; None if one call has no known price."""
+        total = Decimal(0)
+        for event in self.events:
+            cost = self.price(event) if self.price else None
+            if cost is None:
+                return None
+            total += cost
+        return Money(total)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A failed attempt, waiting to be claimed by its retry."""
+
+    fingerprint: bytes
+    attribution: Attribution
+    call_id: str
+    attempt: int
+    event_id: str
+    failed_at_s: float  # monotonic
+
 
 class Scope:
     """
     What child tasks and copied contexts share: attribution, run, meter and failed attempts.
 
-    The object is created by `attribute`, `run` and `metered`; contexts copy the reference.
+    The object is made by `attribute`, `run` and `metered`; contexts copy the reference.
     """
 
-    __slots__ = ("attribution", "meter", "observed", "pending", "run")
+    __slots__ = ("attribution", "event_name", "meter", "notes", "observed", "outer", "run")
 
-    def __init__(self, attribution: Attribution, run: Run | None, meter: object | None) -> None:
+    def __init__(
+        self,
+        outer: Scope | None,
+        attribution: Attribution,
+        run: Run | None = None,
+        meter: Any = None,
+    ) -> None:
+        self.outer = outer
         self.attribution = attribution
         self.run = run
         self.meter = meter
+        self.event_name: str | None = None if outer is None else outer.event_name
         self.observed = 0  # exchanges opened inside, for @metered
-        self.pending: dict[bytes, list[object]] = {}  # failed attempts by fingerprint
+        self.notes: list[Note] = []
+
+    def leave_note(self, note: Note) -> None:
+        """Remember a failed attempt; the oldest is forgotten when there are too many."""
+        self.notes.append(note)
+        if len(self.notes) > NOTES_MAX:
+            del self.notes[0]
+
+    def chain(self) -> Iterator[Scope]:
+        """This scope and those around it, innermost first."""
+        scope: Scope | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.outer
 
 
 NO_ATTRIBUTION = Attribution()
 _scope: ContextVar[Scope | None] = ContextVar("tokenmeter_scope", default=None)
-
-
-def current_scope() -> Scope | None:
-    """Return the innermost scope of this context, if any."""
-    return _scope.get()
+current_scope = _scope.get
 
 
 def inner_scope(
-    *,
-    attribution: Attribution | None = None,
-    run: Run | None = None,
-    meter: object | None = None,
+    attribution: Attribution = NO_ATTRIBUTION, *, run: Run | None = None, meter: Any = None
 ) -> Scope:
     """Build a scope inside the current one; what is not given is inherited."""
     outer = _scope.get()
     if outer is None:
-        return Scope(attribution or NO_ATTRIBUTION, run, meter)
-    merged = outer.attribution if attribution is None else merge(outer.attribution, attribution)
-    return Scope(merged, run or outer.run, meter or outer.meter)
-
-
-def merge(outer: Attribution, inner: Attribution) -> Attribution:
-    """Lay the inner attribution over the outer one."""
-    return replace(
-        outer,
-        customer=inner.customer or outer.customer,
-        feature=inner.feature or outer.feature,
-        environment=inner.environment or outer.environment,
-        tags={**outer.tags, **inner.tags},
+        return Scope(None, attribution, run, meter)
+    return Scope(
+        outer, outer.attribution.under(attribution), run or outer.run, meter or outer.meter
     )
+
+
+def innermost() -> Scope:
+    """Return the current scope; where there is none, make one for this context."""
+    scope = _scope.get()
+    if scope is None:
+        scope = Scope(None, NO_ATTRIBUTION)
+        _scope.set(scope)
+    return scope
 
 
 @contextlib.contextmanager
@@ -111,3 +161,14 @@ def entered(scope: Scope) -> Iterator[Scope]:
         # A generator may be finalized in another context; there is nothing to restore there.
         with contextlib.suppress(ValueError):
             _scope.reset(token)
+        if scope.notes:
+            hand_notes_out(scope)
+
+
+def hand_notes_out(scope: Scope) -> None:
+    """Give failed attempts to the scope outside: the retry may open a scope of its own."""
+    outer = scope.outer or innermost()
+    if outer is not scope:
+        for note in scope.notes:
+            outer.leave_note(note)
+        scope.notes = []

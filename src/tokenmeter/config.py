@@ -25,6 +25,19 @@ def state_directory() -> Path:
     return _platform_state() / "tokenmeter"
 
 
+def make_state_directory() -> Path:
+    """Make the state directory if it is not there, for this user alone, and return it."""
+    path = state_directory()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the state directory {path} cannot be made ({error.strerror}); "
+            f"set {HOME_VARIABLE} to a folder that can be written"
+        ) from error
+    return path
+
+
 def default_backend_url() -> str:
     """Return TOKENMETER_BACKEND if set, else the SQLite file in the state directory."""
     named = os.environ.get(BACKEND_VARIABLE)

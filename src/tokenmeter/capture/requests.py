@@ -56,3 +56,28 @@ def fingerprint(method: str, url: str, body: bytes | Mapping[str, str]) -> bytes
     else:
         digest.update(repr(sorted(body.items())).encode())
     return digest.digest()
+
+
+class Sent:
+    """The request that an exchange sent: what its retry and its estimate need later."""
+
+    __slots__ = ("_body", "_fields", "_fingerprint", "_method", "_url", "retry_count")
+
+    def __init__(self, method: str, url: str, body: bytes, fields: Json, retry_count: int) -> None:
+        self._method = method
+        self._url = url
+        self._body = body  # the user's own object: no copy, and gone with the exchange
+        self._fields = fields
+        self._fingerprint: bytes | None = None
+        self.retry_count = retry_count
+
+    def fingerprint(self) -> bytes:
+        """Return the hash that a repetition shares; computed when first asked for."""
+        if self._fingerprint is None:
+            body = self._body or {k: str(v) for k, v in self._fields.items()}
+            self._fingerprint = fingerprint(self._method, self._url, body)
+        return self._fingerprint
+
+    def json(self) -> Json:
+        """Return the request's JSON object or form fields."""
+        return self._fields

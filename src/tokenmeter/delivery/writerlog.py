@@ -22,7 +22,8 @@ class Chunk:
     """
     Lines as they stand in a log, each with the offset just after it, and where to go on.
 
-    `torn` is what was skipped: the rest of a record whose writer died, in bytes.
+    `torn` is what was skipped, in bytes: a record whose writer died in the middle of it, or
+    what is missing because somebody cut or deleted the segment.
     """
 
     lines: Sequence[tuple[int, bytes]]
@@ -51,17 +52,16 @@ class WriterLog:
         name = f"{time.time_ns() // 1_000_000:013d}-{os.getpid()}-{os.urandom(4).hex()}"
         unseen = root / f".{name}"
         unseen.mkdir(mode=0o700, parents=True)
+        log = cls(unseen, -1, dict.fromkeys(names, 0))
         try:
-            lock_fd = _locked(unseen / LOCK, os.O_CREAT)
-            for backend in names:
-                (unseen / (backend + _CURSOR)).write_text("0")
+            log.restore()
             unseen.rename(root / name)
         except OSError:
+            log.unlock()
             _remove(unseen)
             raise
-        if lock_fd is None:
-            raise BlockingIOError(f"{root / name} is locked by another process")
-        return cls(root / name, lock_fd, dict.fromkeys(names, 0))
+        log.directory = root / name
+        return log
 
     @classmethod
     def adopt(cls, directory: Path) -> WriterLog | None:
@@ -81,11 +81,12 @@ class WriterLog:
         return self.directory / f"{start:0{_DIGITS}d}{_SEGMENT}"
 
     def restore(self) -> None:
-        """Make the directory again after somebody deleted it under us."""
+        """Make lock and cursors; also again, after somebody deleted the directory under us."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not (self.directory / LOCK).exists():
             self.unlock()
-            self._lock_fd = _locked(self.directory / LOCK, os.O_CREAT) or -1
+            lock_fd = _locked(self.directory / LOCK, os.O_CREAT)
+            self._lock_fd = -1 if lock_fd is None else lock_fd
         for backend, offset in self.cursors.items():
             self._persist(backend, offset)
 
@@ -104,17 +105,18 @@ class WriterLog:
         return sorted(int(stem) for stem in stems if stem.isdigit())
 
     def read(self, at: int, end: int) -> Chunk:
-        """Return whole lines from offset `at` on, none beyond `end`; gaps are stepped over."""
+        """Return whole lines from offset `at` on, none beyond `end` (exclusive)."""
         starts = self.segments()
         start = max((s for s in starts if s <= at), default=None)
         following = min((s for s in starts if s > at), default=end)
         if start is None:
-            return Chunk((), following)
+            return Chunk((), following, torn=following - at)
         content = _content(self.segment_path(start), at - start, min(following, end) - at)
         cut = content.rfind(b"\n") + 1
         if cut:
             return Chunk(_split(content[:cut], at), at + cut)
-        return Chunk((), at + len(content) if content else following, torn=len(content))
+        next_at = at + len(content) if content else following
+        return Chunk((), next_at, torn=next_at - at)
 
     def count(self, at: int, end: int) -> int:
         """Count the records between two offsets."""
@@ -142,15 +144,20 @@ class WriterLog:
             if start + _size(path) <= taken:
                 path.unlink(missing_ok=True)
 
-    def finish(self, names: Sequence[str]) -> bool:
+    def finish(self, names: Sequence[str]) -> None:
         """Strike out backends that have taken everything; remove the log if none is left."""
-        for backend in names:
-            self.cursors.pop(backend, None)
-            (self.directory / (backend + _CURSOR)).unlink(missing_ok=True)
-        if not self.cursors:
-            _remove(self.directory)
-        self.unlock()
-        return not self.cursors
+        try:
+            for backend in names:
+                (self.directory / (backend + _CURSOR)).unlink(missing_ok=True)
+            if self.cursors.keys() <= set(names):
+                _remove(self.directory)
+        finally:
+            self.unlock()
+
+    @property
+    def held(self) -> bool:
+        """Whether this process owns the directory."""
+        return self._lock_fd >= 0
 
     def unlock(self) -> None:
         """Let another process have it. In a forked child: let go of the parent's lock."""

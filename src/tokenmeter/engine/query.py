@@ -13,6 +13,7 @@ from tokenmeter.engine.store import events as stored_events
 from tokenmeter.engine.store import usage as stored_usage
 from tokenmeter.engine.store.conditions import COLUMNS, Conditions
 from tokenmeter.engine.store.events import Place
+from tokenmeter.engine.store.exact import divide
 from tokenmeter.engine.store.rows import microseconds, moment, plain, to_event
 from tokenmeter.engine.store.sqlite import SqliteStore
 from tokenmeter.engine.store.usage import Aggregation, Grouping, Key, Window
@@ -20,7 +21,23 @@ from tokenmeter.errors import QueryError
 from tokenmeter.event import Event
 from tokenmeter.usage import METRICS, NOTHING, Number, Usage
 
-DIMENSIONS = frozenset(COLUMNS)  # the dimensions of every event; a property makes one more
+# The dimensions that can be asked for although no event may have them; any property that an
+# event has is one more.
+DIMENSIONS = frozenset(COLUMNS) | {
+    "attempt",
+    "cost_source",
+    "error_type",
+    "http_status",
+    "is_retry",
+    "operation",
+    "quality",
+    "request_model",
+    "resolution",
+    "service_tier",
+    "size",
+    "streamed",
+    "usage_source",
+}
 DIMENSION_NAME_MAX = 200
 GROUPS_MAX = 10
 EVENTS_LIMIT_MAX = 1_000
@@ -82,16 +99,11 @@ def conditions(
     *, start: datetime | None, end: datetime | None, filters: Filters | None
 ) -> Conditions:
     """Check a time range, half-open, and filters; raise QueryError if they make no sense."""
-    for instant in (start, end):
-        if instant is not None and instant.tzinfo is None:
-            raise QueryError("a time without a zone is ambiguous; give an aware datetime")
-    if start is not None and end is not None and end < start:
+    start_us, end_us = _instant(start), _instant(end)
+    if start_us is not None and end_us is not None and end_us < start_us:
         raise QueryError("the end lies before the start; swap them")
-    return Conditions(
-        None if start is None else microseconds(start),
-        None if end is None else microseconds(end),
-        {dimension_name(k): _values(k, wanted) for k, wanted in (filters or {}).items()},
-    )
+    chosen = {dimension_name(k): _values(k, wanted) for k, wanted in (filters or {}).items()}
+    return Conditions(start_us, end_us, chosen)
 
 
 def grouping(by: Iterable[str], window: Window | None) -> Grouping:
@@ -129,9 +141,7 @@ def usage(
     ]
 
 
-def events(
-    store: SqliteStore, wanted: Conditions, *, limit: int, cursor: str | None
-) -> EventPage:
+def events(store: SqliteStore, wanted: Conditions, *, limit: int, cursor: str | None) -> EventPage:
     """Answer `Engine.events`."""
     if not 1 <= limit <= EVENTS_LIMIT_MAX:
         raise QueryError(f"a page holds 1 to {EVENTS_LIMIT_MAX} events; change the limit")
@@ -143,9 +153,7 @@ def events(
     return EventPage(tuple(to_event(row) for row in page), more)
 
 
-def aggregate(
-    store: SqliteStore, wanted: Conditions, *, aggregation: str, field: str
-) -> Number:
+def aggregate(store: SqliteStore, wanted: Conditions, *, aggregation: str, field: str) -> Number:
     """Answer `Engine.aggregate`; of nothing it is 0, as in Flexprice."""
     kind = _ALIASES.get(aggregation.upper(), aggregation.upper())
     if kind not in get_args(Aggregation):
@@ -154,10 +162,18 @@ def aggregate(
     chosen = cast(Aggregation, kind)
     with store.reading() as connection:
         total = stored_usage.quantity(connection, wanted, aggregation=chosen, field=name)
-        if chosen == "AVG" and total:
+        if chosen == "AVG" and total is not None:
             count = stored_usage.quantity(connection, wanted, aggregation="COUNT", field=name)
-            total = Decimal(total) / Decimal(count or 1)
+            total = divide(total, int(count or 1))
     return 0 if total is None else total
+
+
+def _instant(time: datetime | None) -> int | None:
+    if time is None:
+        return None
+    if time.tzinfo is None:
+        raise QueryError("a time without a zone is ambiguous; give an aware datetime")
+    return microseconds(time)
 
 
 def _values(name: str, wanted: object) -> Sequence[str]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import Decimal
+from functools import reduce
+from operator import itemgetter
 from typing import NamedTuple
 
-from tokenmeter.pricing.priced import Part
+from tokenmeter.pricing.priced import AMOUNTS, WIDE, Part
 from tokenmeter.usage import Number
 
 QUANTITY_MAX = 10**15
 QUANTITY_DIGITS_MAX = 18  # decimal places of a quantity
 
-# Amounts do not depend on the decimal context of the caller's thread.
-_amounts = Context(prec=28)
-times, over, plus = _amounts.multiply, _amounts.divide, _amounts.add
-_less = Context(prec=60).subtract
+times, over, plus = AMOUNTS.multiply, AMOUNTS.divide, AMOUNTS.add
+less = WIDE.subtract
 _ZERO = Decimal(0)
+_AMOUNT = itemgetter(4)  # of a Part
 
 
 class UsageError(ValueError):
@@ -32,15 +33,16 @@ class Unit(NamedTuple):
     """
 
     metric: str
-    per: int  # the rate is for so many; 1 where that is exact
+    rate: Decimal  # USD
+    per: int  # for so many; 1 where that is exact
     inner: tuple[int, ...]  # places of the units within this one, all of them earlier
 
 
 class Band(NamedTuple):
-    """The rates, unit by unit, of a call whose prompt is longer than so many input tokens."""
+    """The units of a call whose prompt is longer than so many input tokens."""
 
     longer_than: int
-    rates: tuple[Decimal, ...]
+    units: tuple[Unit, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,11 @@ class Card:
     """The rates that hold for one model, tier and time."""
 
     model: str
-    units: tuple[Unit, ...]  # the innermost first
-    rates: tuple[Decimal, ...]  # of a short prompt
+    units: tuple[Unit, ...]  # of a short prompt; the innermost first
     bands: tuple[Band, ...]  # of longer prompts, the longest first
     priced: frozenset[str]  # the metrics that have a rate
     unrated: tuple[str, ...] = ()  # metrics that providers bill and that have no rate here
-    request_rate: Decimal | None = None  # USD a request
+    request_rate: Decimal | None = None  # USD a request, beside its tokens
     notes: tuple[str, ...] = ()  # what this card assumes or cannot say
     draws: bool = False  # has a rate for image output
     draws_only: bool = False  # and all its output is images
@@ -67,42 +68,41 @@ class Card:
         Cached tokens lie in the input: 1,000 tokens, 600 of them cached, are 400 at the input
         rate and 600 at the cache rate. An empty list: nothing in `usage` has a rate here.
         """
-        rates = self._rates(usage) if self.bands else self.rates
-        left: list[Number] = []
-        parts: list[Part] = []
-        for (metric, per, inner), rate in zip(self.units, rates, strict=True):
-            quantity = usage.get(metric)
-            if quantity is None:
-                left.append(0)
-                continue
-            if type(quantity) is not int or not 0 <= quantity <= QUANTITY_MAX:
-                quantity = _checked(metric, quantity)
-            rest = _rest(metric, quantity, left, inner) if inner else quantity
-            left.append(rest)
-            amount = times(rate, rest) if rest else _ZERO
-            parts.append((metric, rest, rate, per, amount if per == 1 else over(amount, per)))
-        if parts and self.request_rate is not None:
+        parts = _walk(self._reached(usage) if self.bands else self.units, usage)
+        if parts and self.request_rate is not None and usage.get("request_count"):
             parts.append(("request_count", 1, self.request_rate, 1, self.request_rate))
         return parts
 
-    def _rates(self, usage: Mapping[str, object]) -> tuple[Decimal, ...]:
+    def _reached(self, usage: Mapping[str, object]) -> tuple[Unit, ...]:
         """A longer prompt changes the rate of every token of the call, not of the excess."""
         prompt = usage.get("input_tokens")
-        if isinstance(prompt, Decimal) and not prompt.is_finite():
-            return self.rates  # refused below, by name
-        if isinstance(prompt, int | Decimal):
-            for longer_than, rates in self.bands:
+        if type(prompt) is int or (isinstance(prompt, Decimal) and prompt.is_finite()):
+            for longer_than, units in self.bands:
                 if prompt > longer_than:
-                    return rates
-        return self.rates
+                    return units
+        return self.units
 
 
-def total(parts: Iterable[Part]) -> Decimal:
+def total(parts: list[Part]) -> Decimal:
     """Return the sum of the parts' amounts."""
-    amount = _ZERO
-    for part in parts:
-        amount = plus(amount, part[4])
-    return amount
+    return reduce(plus, map(_AMOUNT, parts), _ZERO)
+
+
+def _walk(units: tuple[Unit, ...], usage: Mapping[str, object]) -> list[Part]:
+    left: list[Number] = []
+    parts: list[Part] = []
+    for metric, rate, per, inner in units:
+        quantity = usage.get(metric)
+        if quantity is None:
+            left.append(0)
+            continue
+        if type(quantity) is not int or not 0 <= quantity <= QUANTITY_MAX:
+            quantity = _checked(metric, quantity)
+        rest = _rest(metric, quantity, left, inner) if inner else quantity
+        left.append(rest)
+        amount = times(rate, rest) if rest else _ZERO
+        parts.append((metric, rest, rate, per, amount if per == 1 else over(amount, per)))
+    return parts
 
 
 def _rest(metric: str, quantity: Number, left: list[Number], inner: tuple[int, ...]) -> Number:
@@ -110,7 +110,7 @@ def _rest(metric: str, quantity: Number, left: list[Number], inner: tuple[int, .
     for place in inner:
         part = left[place]
         if part:
-            rest = rest - part if type(rest) is int is type(part) else _less(rest, part)
+            rest = rest - part if type(rest) is int is type(part) else less(rest, part)
     if rest < 0:
         raise UsageError(f"the parts of {metric} add up to more than {metric}={quantity}")
     return rest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 from tokenmeter.pricing.card import QUANTITY_MAX, Card
@@ -20,6 +20,7 @@ _PARTS = {
         *(f"output_{name}_tokens" for name in ("text", *MODALITIES)),
     ),
 }
+_TOTALS = frozenset(_PARTS)
 _LONG_WRITES = "cache_write_12h_tokens"
 
 Facts = Mapping[str, object]
@@ -32,10 +33,17 @@ def fill(facts: Facts, event_name: str, card: Card) -> tuple[Facts, list[str]]:
     `facts` are an event's properties; a usage that is complete comes back as it is.
     """
     notes: list[str] = []
-    if "input_tokens" not in facts:
-        facts = _with_input(facts, card, notes)
-    if "output_tokens" not in facts:
-        _note_missing(facts, "output_tokens", notes)
+    if "input_tokens" not in facts or "output_tokens" not in facts:
+        facts = _with_totals(facts, card, notes)
+    if card.draws or card.modal_cache or card.seconds_min:
+        facts = _with_splits(facts, event_name, card, notes)
+    if card.unrated or _LONG_WRITES in facts:
+        notes.extend(_unrated(facts, card))
+    return facts, notes
+
+
+def _with_splits(facts: Facts, event_name: str, card: Card, notes: list[str]) -> Facts:
+    """Fill what only some models have rates for: drawn images, cached media, short audio."""
     if card.draws and "output_image_tokens" not in facts:
         facts = _with_drawn(facts, event_name, card, notes)
     if card.modal_cache and "cache_read_tokens" in facts:
@@ -43,32 +51,33 @@ def fill(facts: Facts, event_name: str, card: Card) -> tuple[Facts, list[str]]:
     if card.seconds_min and _count(facts, "audio_seconds"):
         seconds = max(_count(facts, "audio_seconds"), card.seconds_min)
         facts = {**facts, "audio_seconds": seconds}
-    notes.extend(
-        f"{metric} has no rate in the price book"
-        for metric in card.unrated
-        if metric in facts and _count(facts, metric)
-    )
-    if _LONG_WRITES in facts and _count(facts, _LONG_WRITES):
-        notes.append(f"{_LONG_WRITES} is priced as a short cache write")
-    return facts, notes
-
-
-def _with_input(facts: Facts, card: Card, notes: list[str]) -> Facts:
-    """Find the input total: one direction's `tokens`, or the sum of the disjoint parts."""
-    if "tokens" in facts and "output_tokens" not in facts:
-        facts = {**facts, f"{facts.get('prompt_type', 'input')}_tokens": facts["tokens"]}
-    if "uncached_input_tokens" in facts and "input_tokens" not in facts:
-        return {**facts, "input_tokens": sum(_count(facts, part) for part in _DISJOINT_INPUT)}
-    if "input_tokens" not in facts:
-        _note_missing(facts, "input_tokens", notes)
-        if card.bands and "output_tokens" in facts:
-            notes.append("the prompt's length is not known: the rate for short prompts is used")
     return facts
 
 
-def _note_missing(facts: Facts, whole: str, notes: list[str]) -> None:
-    if any(_count(facts, part) for part in _PARTS[whole]) and whole not in facts:
-        notes.append(f"{whole} is not reported: only its parts are priced")
+def _unrated(facts: Facts, card: Card) -> Iterator[str]:
+    for metric in card.unrated:
+        if _count(facts, metric):
+            yield f"{metric} has no rate in the price book"
+    if _count(facts, _LONG_WRITES):
+        yield f"{_LONG_WRITES} is priced as a short cache write"
+
+
+def _with_totals(facts: Facts, card: Card, notes: list[str]) -> Facts:
+    """Find the totals: one direction's `tokens`, or the sum of the disjoint input parts."""
+    if "tokens" in facts and _TOTALS.isdisjoint(facts):
+        facts = {**facts, f"{facts.get('prompt_type', 'input')}_tokens": facts["tokens"]}
+    if "uncached_input_tokens" in facts and "input_tokens" not in facts:
+        facts = {**facts, "input_tokens": sum(_count(facts, part) for part in _DISJOINT_INPUT)}
+    notes.extend(_headless(facts))
+    if card.bands and "input_tokens" not in facts and "output_tokens" in facts:
+        notes.append("the prompt's length is not known: the rate for short prompts is used")
+    return facts
+
+
+def _headless(facts: Facts) -> Iterator[str]:
+    for whole, parts in _PARTS.items():
+        if whole not in facts and any(_count(facts, part) for part in parts):
+            yield f"{whole} is not reported: only its parts are priced"
 
 
 def _with_drawn(facts: Facts, event_name: str, card: Card, notes: list[str]) -> Facts:

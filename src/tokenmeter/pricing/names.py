@@ -47,21 +47,22 @@ METRICS: Mapping[str, str] = {
     "web_searches": "web_search_count",
 }
 
-# Providers bill these wherever they count them, so a missing rate is worth a word.
-BILLED = ("input_tokens", "output_tokens", "web_search_count")
 MODAL_CACHE = ("cache_read_audio_tokens", "cache_read_image_tokens", "cache_read_video_tokens")
 
-_STANDARD = {"standard", "standard_only", "default", "auto", "on_demand", "on_demand_standard"}
-_STANDARD |= {"unspecified", "service_tier_unspecified", "traffic_type_unspecified"}
+_STANDARD = ("standard", "standard_only", "default", "auto", "on_demand", "on_demand_standard")
 _TIERS: Mapping[str, Mapping[str, str]] = {
-    **{name: {} for name in _STANDARD},
+    **{name: {} for name in (*_STANDARD, "unspecified", "traffic_type_unspecified")},
     "batch": {"processing": "batch"},
     "on_demand_flex": {"service_tier": "flex"},
     "on_demand_priority": {"service_tier": "priority"},
 }
 # Tiers that draw on capacity bought in advance: the single call is not billed per token.
-_PREPAID = {(None, "provisioned_throughput"), ("openai", "scale"), ("azure", "provisioned")}
-_PREPAID |= {("anthropic", "priority")}
+_PREPAID = {
+    ("anthropic", "priority"),
+    ("azure", "provisioned"),
+    ("google-vertex", "provisioned_throughput"),
+    ("openai", "scale"),
+}
 
 # By the last word of `operation`: free of charge, and results at batch rates.
 _FREE = frozenset({"count_tokens", "countTokens", "input_tokens", "moderations"})
@@ -96,8 +97,7 @@ def price_context(tier: str | None, speed: str | None) -> dict[str, str]:
 
 def prepaid(provider: str, tier: str | None) -> bool:
     """Say whether this service tier is paid for by commitment instead of by use."""
-    name = (tier or "").lower()
-    return (provider, name) in _PREPAID or (None, name) in _PREPAID
+    return (provider, (tier or "").lower()) in _PREPAID
 
 
 def geo_factor(provider: str, model: str, geo: str | None) -> Decimal | None:
@@ -105,6 +105,14 @@ def geo_factor(provider: str, model: str, geo: str | None) -> Decimal | None:
     if provider != "anthropic" or geo != "us" or _BEFORE_US_ONLY.match(model):
         return None
     return US_ONLY_FACTOR
+
+
+def unrated(priced: frozenset[str]) -> tuple[str, ...]:
+    """Return what is billed by tokens or searches and has no rate: worth a word if reported."""
+    directions = ("input_tokens", "output_tokens")
+    half = [name for name in directions if name not in priced]
+    searches = [] if "web_search_count" in priced else ["web_search_count"]
+    return (*(half if len(half) == 1 else ()), *searches)
 
 
 def is_free(operation: str) -> bool:

@@ -8,13 +8,11 @@ from decimal import Decimal, InvalidOperation
 
 from tokenmeter.event import Event, Property
 from tokenmeter.pricing import names
-from tokenmeter.pricing.card import over
-from tokenmeter.pricing.priced import Priced, amount_text
+from tokenmeter.pricing.priced import DRIFT_MAX, Line, Priced, amount_text
 from tokenmeter.pricing.tokens import TokenPrices
 
-__all__ = ["COST_PROPERTIES", "DRIFT_MAX", "PriceBook", "Priced", "price_event"]
+__all__ = ["COST_PROPERTIES", "DRIFT_MAX", "Line", "PriceBook", "Priced", "price_event"]
 
-DRIFT_MAX = Decimal("0.05")  # reported and computed cost may differ by 5 % of the computed one
 COST_USD_MAX = Decimal(10) ** 9  # a larger reported cost is a mistake of the wire
 COST_DIGITS_MAX = 30  # decimal places of a reported cost
 
@@ -28,7 +26,8 @@ COST_PROPERTIES = (
     "unpriced_reason",
     "pricebook_version",
 )
-_RATIO = Decimal("0.0001")
+_ZERO = Decimal(0)
+_NOT_REPORTED = ("missing", "estimated")  # by the provider
 
 
 class PriceBook:
@@ -53,7 +52,7 @@ class PriceBook:
         1. The provider says what it charged (`reported_cost_usd`): that is the cost; the
            computed one stands beside it.
         2. Not billed: a free operation (token counts), or an attempt refused with an HTTP error
-           (400 and up) that reports no usage. Cost 0, computed, with the reason.
+           (400 and up) for which the provider reports no usage. Cost 0, with the reason.
         3. The price lists: the served model's rates at the event's own time.
         4. Else unpriced, with the reason. Unknown usage, also of a timeout or an error inside
            HTTP 200, is never 0: the provider may have billed it.
@@ -65,7 +64,7 @@ class PriceBook:
     def _computed(self, event: Event) -> Priced:
         free = _not_billed(event.properties)
         if free is not None:
-            return Priced(Decimal(0), "computed", self.version, free)
+            return Priced(_ZERO, self.version, free)
         # Media price lists (images, seconds, jobs) are asked first, here, once they exist.
         return self._tokens.price(event)
 
@@ -89,19 +88,25 @@ def price_event(event: Event, book: PriceBook = _BOOK) -> Event:
 
 
 def _cost_properties(priced: Priced) -> dict[str, Property]:
+    cost = priced.cost
     costs: dict[str, Property] = {
         "cost_source": priced.source,
         "pricebook_version": priced.version,
     }
-    if priced.cost is not None:
-        costs["cost_usd"] = amount_text(priced.cost)
+    if cost is not None:
+        costs["cost_usd"] = amount_text(cost)
     if priced.reason is not None:
-        costs["unpriced_reason" if priced.cost is None else "cost_note"] = priced.reason
+        costs["unpriced_reason" if cost is None else "cost_note"] = priced.reason
+    if priced.reported is not None:
+        _set_beside(costs, priced)
+    return costs
+
+
+def _set_beside(costs: dict[str, Property], priced: Priced) -> None:
     if priced.computed is not None:
         costs["computed_cost_usd"] = amount_text(priced.computed)
     if priced.drift is not None:
         costs["cost_drift"] = priced.drift
-    return costs
 
 
 def _not_billed(facts: Mapping[str, Property]) -> str | None:
@@ -109,36 +114,20 @@ def _not_billed(facts: Mapping[str, Property]) -> str | None:
     operation = facts.get("operation")
     if isinstance(operation, str) and names.is_free(operation):
         return f"{operation} is free of charge"
-    if facts.get("usage_source") != "missing" or facts.get("outcome") != "failed":
+    if facts.get("outcome") != "failed" or facts.get("usage_source") not in _NOT_REPORTED:
         return None
     status = str(facts.get("http_status", ""))
     if len(status) == 3 and "400" <= status <= "599":
-        return f"not billed: HTTP {status} without usage"
+        return f"not billed: HTTP {status}, no usage reported"
     return None
 
 
 def _with_reported(computed: Priced, reported: Property) -> Priced:
     charged = _amount(reported)
-    if charged is None:
-        note = "reported_cost_usd is not an amount in USD"
-        return replace(computed, reason="; ".join(filter(None, (computed.reason, note))))
-    return replace(
-        computed,
-        cost=charged,
-        source="reported",
-        reason=None if computed.cost is None else computed.reason,
-        computed=computed.cost,
-        drift=None if computed.cost is None else _drift(charged, computed.cost),
-    )
-
-
-def _drift(charged: Decimal, computed: Decimal) -> str | None:
-    if charged == computed:
-        return None
-    if not computed:
-        return "Infinity"
-    ratio = over(charged, computed)
-    return str(ratio.quantize(_RATIO)) if abs(ratio - 1) > DRIFT_MAX else None
+    if charged is not None:
+        return replace(computed, reported=charged)
+    note = "reported_cost_usd is not an amount in USD"
+    return replace(computed, reason="; ".join(filter(None, (computed.reason, note))))
 
 
 def _amount(value: Property) -> Decimal | None:

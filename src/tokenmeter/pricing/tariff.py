@@ -9,14 +9,12 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from tokenmeter.pricing import names
-from tokenmeter.pricing.card import Band, Card, Unit, over, times
+from tokenmeter.pricing import names, rates
+from tokenmeter.pricing.card import Card
 
 if TYPE_CHECKING:
-    from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
+    from genai_prices.types import ModelInfo
     from genai_prices.units import UnitDef
-
-    Rated = tuple[UnitDef, Decimal | TieredPrices]
 
 _ANY_DAY = date(1970, 1, 1)
 _ONE = Decimal(1)
@@ -64,17 +62,16 @@ class Tariff:
         terms = self._terms
         context = terms.context if terms.variants else {}
         prices = self._model.get_prices(moment, context or None)
-        rated = _rated(prices, self._units)
-        units = _units([unit for unit, _ in rated])
-        bands = _bands(rated, terms.factor or _ONE)
+        rated = rates.rated(prices, self._units)
+        *bands, short = rates.bands(rated, terms.factor or _ONE)
+        priced = frozenset(unit.metric for unit in short.units)
         return Card(
             model=self._model.id,
-            units=units,
-            rates=bands[-1].rates,
-            bands=bands[:-1],
+            units=short.units,
+            bands=tuple(bands),
             priced=priced,
-            unrated=tuple(name for name in names.BILLED if name not in priced),
-            request_rate=None if rate is None else over(rate, 1000),
+            unrated=names.unrated(priced),
+            request_rate=rates.request_rate(prices),
             notes=(*terms.notes, *self._not_in_book(moment)),
             draws="output_image_tokens" in priced,
             draws_only=self._model.id.startswith(names.DRAWS_ONLY),
@@ -92,65 +89,6 @@ class Tariff:
         for key, value in self._terms.context.items():
             if not any(when.get(key) == value for when in active):
                 yield f"no {key}={value} rates in the price book: standard rates are used"
-
-
-def _rated(prices: ModelPrice, known: Mapping[str, UnitDef]) -> list[Rated]:
-    """Return what a model charges for and our events can report, the innermost units first."""
-    rated: list[Rated] = [
-        (known[key], price)
-        for key, price in prices.__dict__.items()
-        if price is not None and key in known and known[key].usage_key in names.METRICS
-    ]
-    return sorted(rated, key=_depth)
-
-
-def _depth(rated: Rated) -> tuple[int, str]:
-    return (-len(rated[0].dimensions), rated[0].usage_key)
-
-
-def _units(defined: list[UnitDef]) -> tuple[Unit, ...]:
-    """A unit lies within another if it has all dimensions of that one, and more."""
-    return tuple(
-        Unit(
-            names.METRICS[unit.usage_key],
-            1 if _is_exact(unit.per) else unit.per,
-            tuple(
-                inner
-                for inner, other in enumerate(defined[:place])
-                if unit.dimensions.items() <= other.dimensions.items()
-            ),
-        )
-        for place, unit in enumerate(defined)
-    )
-
-
-def _bands(rated: list[Rated], factor: Decimal) -> tuple[Band, ...]:
-    """Return the rates for each length of the prompt, the longest first."""
-    starts = {
-        tier.start for _, price in rated if not isinstance(price, Decimal) for tier in price.tiers
-    }
-    return tuple(
-        Band(start, tuple(_rate(unit, _price(price, start), factor) for unit, price in rated))
-        for start in (*sorted(starts, reverse=True), -1)
-    )
-
-
-def _price(price: Decimal | TieredPrices, start: int) -> Decimal:
-    """Return the price of a prompt just longer than `start`."""
-    if isinstance(price, Decimal):
-        return price
-    reached = [tier.price for tier in price.tiers if tier.start <= start]  # lowest start first
-    return reached[-1] if reached else price.base
-
-
-def _rate(unit: UnitDef, price: Decimal, factor: Decimal) -> Decimal:
-    """Return the rate for one where that is exact (10^n), so that a part is one operation."""
-    rate = times(price, factor) if unit.dimensions.get("family") == "tokens" else price
-    return over(rate, unit.per) if _is_exact(unit.per) else rate
-
-
-def _is_exact(per: int) -> bool:
-    return per == 10 ** (len(str(per)) - 1)
 
 
 def _boundaries(model: ModelInfo) -> tuple[list[date], list[time]]:

@@ -15,7 +15,7 @@ from tokenmeter.event import Event, Property
 from tokenmeter.pricing import names
 from tokenmeter.pricing.card import Card, UsageError, total
 from tokenmeter.pricing.gaps import fill
-from tokenmeter.pricing.priced import Priced, unpriced
+from tokenmeter.pricing.priced import Priced
 from tokenmeter.pricing.tariff import Tariff, Terms
 
 if TYPE_CHECKING:
@@ -71,17 +71,17 @@ class TokenPrices:
             get("operation"),
         )
         if isinstance(found, str):
-            return unpriced(self.version, found)
+            return Priced(None, self.version, found)
         card = found.card(event.timestamp)
         usage, notes = fill(facts, event.event_name, card)
         try:
             parts = card.parts(usage)
         except UsageError as error:
-            return unpriced(self.version, str(error))
+            return Priced(None, self.version, str(error))
         if not parts:
-            return unpriced(self.version, _nothing_priced(event, card))
+            return Priced(None, self.version, _nothing_priced(event, card))
         reason = "; ".join((*card.notes, *notes)) if notes or card.notes else None
-        return Priced(total(parts), "computed", self.version, reason, tuple(parts), card.model)
+        return Priced(total(parts), self.version, reason, tuple(parts), card.model)
 
     def _find(self, *asked: Property | None) -> Tariff | str:
         """Return the tariff for the fields of an Ask, or the reason why there is none."""
@@ -115,6 +115,8 @@ class Book:
         provider = self._provider(name, refs)
         if provider is None:
             return f"no token price list for provider {name!r}"
+        if name in names.ROUTERS:
+            refs = [ref.partition(":")[0] for ref in refs]
         for ref in refs:
             model = provider.find_model(ref, all_providers=self._all)
             if model is not None:

@@ -103,6 +103,11 @@ def rounded(amount: Decimal, currency: str) -> Decimal:
     return at_places(amount, minor_units(currency))
 
 
+def rounded_down(amount: Decimal, currency: str) -> Decimal:
+    """Cut to the currency's own exponent: what can be paid from an amount of at least 0."""
+    return amount.quantize(ONE.scaleb(-minor_units(currency)), ROUND_DOWN, ROUNDING)
+
+
 def trimmed(value: Decimal) -> Decimal:
     """Drop trailing zeros, never into exponent form: 2.500 is 2.5, 1E+3 is 1000."""
     value = value.normalize(ROUNDING)

@@ -1,0 +1,44 @@
+"""The taps: who is instrumented, and which meter an exchange goes to."""
+
+from __future__ import annotations
+
+from tokenmeter.attribution import current_scope
+from tokenmeter.capture.exchange import Sink
+from tokenmeter.capture.patching import Patch, Patches
+from tokenmeter.capture.taps import httpx
+
+_instrumented: list[Sink] = []  # the last one gets what no scope claims
+
+
+def active_sink() -> Sink | None:
+    """Return the meter of the innermost scope, else of the last `instrument()`."""
+    scope = current_scope()
+    if scope is not None and scope.meter is not None:
+        sink: Sink = scope.meter
+        return sink
+    return _instrumented[-1] if _instrumented else None
+
+
+PATCHES = Patches(
+    tuple(
+        Patch(library, class_name, "send", make(active_sink))
+        for library in httpx.LIBRARIES
+        for class_name, make in (
+            ("Client", httpx.sync_wrapper),
+            ("AsyncClient", httpx.async_wrapper),
+        )
+    )
+)
+
+
+def instrument(sink: Sink) -> None:
+    """Send every recognised exchange of this process to `sink`."""
+    _instrumented.append(sink)
+    PATCHES.acquire()
+
+
+def uninstrument(sink: Sink) -> None:
+    """Undo one `instrument()` of `sink`."""
+    if sink in _instrumented:
+        _instrumented.remove(sink)
+        PATCHES.release()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tokenmeter.config import make_state_directory, state_directory
 from tokenmeter.delivery.protocol import Receipt, TransientError
 from tokenmeter.errors import StoreError
 from tokenmeter.event import Event
@@ -23,7 +24,11 @@ class LocalBackend:
     def __init__(self, url: str) -> None:
         # SQLAlchemy takes a while to import: only for those who use this backend.
         from tokenmeter.engine.local import Engine
+        from tokenmeter.engine.store.sqlite import database_path
 
+        path = database_path(url)
+        if path is not None and path.parent == state_directory():
+            make_state_directory()
         self.engine: Engine = Engine(url)
 
     def send(self, events: Sequence[Event]) -> Receipt:

@@ -45,26 +45,26 @@ def insert_conflicts(connection: Connection, conflicts: Iterable[Conflict]) -> i
 
 def stored_copies(
     connection: Connection, environment: str, event_ids: Sequence[str]
-) -> dict[str, Mapping[str, Any]]:
+) -> dict[str, dict[str, Any]]:
     """Return the stored rows of these ids, by id."""
-    found: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for ids in _slices(event_ids, IDS_PER_QUERY):
         query = select(events).where(
             events.c.environment == environment, events.c.event_id.in_(ids)
         )
-        found |= {row["event_id"]: row for row in connection.execute(query).mappings()}
+        found |= {row["event_id"]: dict(row) for row in connection.execute(query).mappings()}
     return found
 
 
 def newest(
     connection: Connection, conditions: Conditions, *, limit: int, before: Place | None
-) -> Sequence[Mapping[str, Any]]:
+) -> list[dict[str, Any]]:
     """Return up to `limit` rows, newest first; rows of one instant in order of arrival."""
     query = select(events).where(*where(conditions))
     if before is not None:
         query = query.where(tuple_(events.c.timestamp_us, events.c.id) < tuple_(*before))
     query = query.order_by(events.c.timestamp_us.desc(), events.c.id.desc()).limit(limit)
-    return connection.execute(query).mappings().all()
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def conflicts(connection: Connection, *, limit: int) -> list[Conflict]:

@@ -15,6 +15,7 @@ SUM_DIGITS = 256
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _EXACT = Context(prec=SUM_DIGITS)
+_QUOTIENT = Context(prec=34)
 
 
 def number(text: object) -> Number | None:
@@ -35,6 +36,11 @@ def add(left: Number, right: Number) -> Number:
     if isinstance(left, int) and isinstance(right, int):
         return left + right
     return _EXACT.add(left, right)
+
+
+def divide(total: Number, count: int) -> Decimal:
+    """Divide, to 34 digits."""
+    return _QUOTIENT.divide(total, count)
 
 
 class ExactSum:

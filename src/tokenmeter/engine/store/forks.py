@@ -13,9 +13,11 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, Pool
+if TYPE_CHECKING:
+    from sqlalchemy import Engine, Pool
 
 FORK_WAIT_S_MAX = 5.0
 
@@ -30,7 +32,7 @@ class ForkGate:
         _gates.add(self)
 
     @contextlib.contextmanager
-    def use(self) -> Iterator[None]:
+    def use(self) -> Generator[None, None, None]:
         """Hold off forks while the body runs."""
         with self._changed:
             self._inside += 1

@@ -14,11 +14,12 @@ from tokenmeter.usage import METRICS, Number
 
 EVENT_BYTES_MAX = 256 * 1024
 INTEGER_MAX = 2**63 - 1  # beyond it SQLite reads a JSON number as a float
+NUMBER_MAX = 10**60
 COST = "cost_usd"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Refusal(ValueError):  # noqa: N818 - an answer to one event, not a fault
@@ -49,23 +50,22 @@ def to_row(event: Event) -> Row:
     """Return the row of an event; raise Refusal if it cannot be stored."""
     _check_names(event)
     properties = {name: _plain(name, value) for name, value in event.properties.items()}
-    known = {name: str(value) for name, value in properties.items()}
     row = Row(
-        environment=known.get("environment", ""),
+        environment=_text(properties, "environment") or "",
         event_id=event.event_id,
         event_name=event.event_name,
         customer=event.external_customer_id,
         timestamp_us=microseconds(event.timestamp),
         source=event.source,
-        provider=known.get("provider"),
-        model=known.get("model"),
-        model_type=known.get("model_type"),
-        feature=known.get("feature"),
-        outcome=known.get("outcome"),
-        run_id=known.get("run_id"),
-        call_id=known.get("call_id"),
-        billable=known.get("billable") != "false",
-        properties=_ENCODER.encode(properties),
+        provider=_text(properties, "provider"),
+        model=_text(properties, "model"),
+        model_type=_text(properties, "model_type"),
+        feature=_text(properties, "feature"),
+        outcome=_text(properties, "outcome"),
+        run_id=_text(properties, "run_id"),
+        call_id=_text(properties, "call_id"),
+        billable=properties.get("billable") != "false",
+        properties=_encode(properties),
     )
     _check_text(row)
     return row
@@ -107,19 +107,21 @@ def plain(value: object) -> str | int | None:
 
     Booleans become "true" and "false", decimals text, a whole float an int: 8.0 is 8.
     """
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return value
-        case int():
-            return value if abs(value) <= INTEGER_MAX else str(value)
-        case float():
-            return plain(int(value) if value.is_integer() else Decimal(repr(value)))
-        case Decimal():
-            return str(value) if value.is_finite() else None
-        case _:
-            return None
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _plain_number(value) if isinstance(value, int | float | Decimal) else None
+
+
+def _plain_number(value: float | Decimal) -> str | int | None:
+    if isinstance(value, float):
+        value = int(value) if value.is_integer() else Decimal(repr(value))
+    if isinstance(value, Decimal):
+        return str(value) if value.is_finite() else None
+    if abs(value) <= INTEGER_MAX:
+        return value
+    return str(value) if abs(value) <= NUMBER_MAX else None
 
 
 def _plain(name: object, value: object) -> str | int:
@@ -131,6 +133,11 @@ def _plain(name: object, value: object) -> str | int:
     if (name in METRICS or name == COST) and number(stored) is None:
         raise Refusal(f"{name} is not a number")
     return stored
+
+
+def _text(properties: Mapping[str, str | int], name: str) -> str | None:
+    value = properties.get(name)
+    return None if value is None else str(value)
 
 
 def _check_names(event: Event) -> None:
@@ -147,9 +154,19 @@ def _check_names(event: Event) -> None:
 
 
 def _check_text(row: Row) -> None:
+    together = "".join(value for value in row.values() if isinstance(value, str))
     try:
-        size = sum(len(value.encode()) for value in row.values() if isinstance(value, str))
+        size = len(together.encode())
     except UnicodeEncodeError as error:
         raise Refusal("a text in it is not valid Unicode") from error
     if size > EVENT_BYTES_MAX:
         raise Refusal(f"it is larger than {EVENT_BYTES_MAX} bytes")
+    # Databases end a text at a NUL. The escape may also be harmless text after a backslash,
+    # which is rare enough to look at closely only then.
+    if "\x00" in together or ("\\u0000" in together and _holds_nul(row)):
+        raise Refusal("a text in it holds a NUL character")
+
+
+def _holds_nul(row: Row) -> bool:
+    properties: dict[str, str | int] = json.loads(row["properties"])
+    return any("\x00" in f"{name}{value}" for name, value in properties.items())

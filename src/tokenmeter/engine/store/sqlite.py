@@ -6,11 +6,11 @@ import contextlib
 import random
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import Connection, event, create_engine
+from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
@@ -27,7 +27,6 @@ LOCK_PAUSE_S_MIN = 0.0002
 LOCK_PAUSE_S_MAX = 0.002
 READ_WAIT_MS_MAX = 10_000
 CONNECTIONS_MAX = 8
-_MEMORY = (None, "", ":memory:")
 
 
 def database_path(url: str) -> Path | None:
@@ -38,7 +37,13 @@ def database_path(url: str) -> Path | None:
         raise ConfigurationError(
             f"{url!r} is not a backend URL; write sqlite:///usage.db or sqlite:////full/path.db"
         ) from error
-    return None if parsed.database in _MEMORY else Path(cast(str, parsed.database))
+    if parsed.get_backend_name() != "sqlite":
+        raise ConfigurationError(
+            f"the local engine keeps events in SQLite, not in {parsed.get_backend_name()}; "
+            "write sqlite:///usage.db"
+        )
+    name = parsed.database
+    return None if not name or name == ":memory:" else Path(name)
 
 
 class SqliteStore:
@@ -68,7 +73,7 @@ class SqliteStore:
         self._open()
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self) -> Generator[Connection, None, None]:
         """Yield a connection that holds the write lock; commit at the end, durably."""
         with self._connected() as connection:
             raw = _driver(connection)
@@ -80,7 +85,7 @@ class SqliteStore:
                 raw.rollback()  # of what was not committed; nothing to do after COMMIT
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> Generator[Connection, None, None]:
         """Yield a connection on which every statement sees the same moment."""
         with self._connected() as connection:
             raw = _driver(connection)
@@ -95,13 +100,14 @@ class SqliteStore:
         self._engine.dispose()
 
     @contextlib.contextmanager
-    def _connected(self) -> Iterator[Connection]:
+    def _connected(self) -> Generator[Connection, None, None]:
         try:
             with self._use(), self._engine.connect() as connection:
                 yield connection
-        except (DBAPIError, sqlite3.Error) as error:
-            cause = error.orig if isinstance(error, DBAPIError) else error
-            raise StoreError(f"{self.name} could not be read or written: {cause}") from error
+        except DBAPIError as error:  # statements that SQLAlchemy ran
+            raise StoreError(f"{self.name} could not be used: {error.orig}") from error
+        except sqlite3.Error as error:  # statements of our own
+            raise StoreError(f"{self.name} could not be used: {error}") from error
 
     def _open(self) -> None:
         with self._connected() as connection:
@@ -115,8 +121,9 @@ class SqliteStore:
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA synchronous=FULL")
-    connection.create_aggregate("exact_sum", 1, ExactSum)
-    connection.create_aggregate("exact_max", 1, ExactMax)
+    for name, aggregate in (("exact_sum", ExactSum), ("exact_max", ExactMax)):
+        # typeshed knows aggregates that answer an int only; text is just as good.
+        connection.create_aggregate(name, 1, cast(Any, aggregate))
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:

@@ -94,7 +94,8 @@ def sums(
         .group_by(*names, entry.c.key)
     )
     found: dict[Key, dict[str, Number]] = {}
-    for *key, metric, total in connection.execute(query):
+    for row in connection.execute(query):
+        *key, metric, total = tuple(row)
         exact = number(total)
         if exact is not None:
             found.setdefault(_key(key), {})[metric] = exact
@@ -131,9 +132,7 @@ def has_property(connection: Connection, name: str) -> bool:
 def _counts() -> tuple[ColumnElement[Any], ...]:
     # Several events may tell of one attempt (the shape `tokens_total`); without a call id an
     # event is an attempt of its own.
-    attempt = func.coalesce(
-        events.c.call_id + "#" + dimension("attempt"), cast(events.c.id, Text)
-    )
+    attempt = func.coalesce(events.c.call_id + "#" + dimension("attempt"), cast(events.c.id, Text))
     failed = events.c.outcome == "failed"
     unused = func.coalesce(dimension("usage_source"), "missing") == "missing"
     cost = dimension(COST)

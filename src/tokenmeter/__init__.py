@@ -1,0 +1,65 @@
+"""Meter and price every AI provider call: tokens, images, video, retries and failures."""
+
+from __future__ import annotations
+
+from tokenmeter.attribution import Run
+from tokenmeter.capture.observation import Observation
+from tokenmeter.capture.policy import Policy
+from tokenmeter.default import (
+    attribute,
+    configure,
+    flush,
+    instrument,
+    metered,
+    record,
+    run,
+    shutdown,
+    timer,
+    uninstrument,
+    wrap,
+)
+from tokenmeter.delivery.protocol import Backend, Receipt, Rejection, TransientError
+from tokenmeter.errors import (
+    ConfigurationError,
+    CurrencyError,
+    MissingExtraError,
+    NoCallError,
+    TokenmeterError,
+    UnknownClientError,
+)
+from tokenmeter.event import Event
+from tokenmeter.meter import TokenMeter
+from tokenmeter.money import Money
+from tokenmeter.usage import METRICS, Usage
+
+__all__ = [
+    "Backend",
+    "ConfigurationError",
+    "CurrencyError",
+    "Event",
+    "METRICS",
+    "MissingExtraError",
+    "Money",
+    "NoCallError",
+    "Observation",
+    "Policy",
+    "Receipt",
+    "Rejection",
+    "Run",
+    "TokenMeter",
+    "TokenmeterError",
+    "TransientError",
+    "UnknownClientError",
+    "Usage",
+    "attribute",
+    "configure",
+    "flush",
+    "instrument",
+    "metered",
+    "record",
+    "run",
+    "shutdown",
+    "timer",
+    "uninstrument",
+    "wrap",
+]

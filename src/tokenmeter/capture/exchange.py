@@ -1,0 +1,268 @@
+"""
+One provider exchange, from request to the end of its answer.
+
+Taps translate their library's calls to `response`, `chunk`, `end`, `fail`, `close` and
+`abandon`; every decision is here. An exchange closes exactly once, and nothing here raises
+into the user's call: a fault of ours is reported to the sink and the bytes pass untouched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from tokenmeter.attribution import NO_ATTRIBUTION, Note, Scope, current_scope, innermost
+from tokenmeter.capture.decode import Decoder, open_decoder
+from tokenmeter.capture.estimate import PLACEHOLDER, estimated
+from tokenmeter.capture.observation import Observation, Outcome, UsageSource, attempt_id
+from tokenmeter.capture.policy import Policy
+from tokenmeter.capture.reader import BodyReader, Reader, SilentReader
+from tokenmeter.capture.requests import Sent
+from tokenmeter.capture.retries import claim, new_id
+from tokenmeter.capture.sse import EventReader
+from tokenmeter.providers.base import Call, Reading
+
+FAILED_FROM = 400  # HTTP status, inclusive
+CANCELLED = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+
+
+class Sink(Protocol):
+    """Where closed exchanges go: the meter."""
+
+    policy: Policy
+
+    def observed(self, observation: Observation, scope: Scope | None) -> None:
+        """Take a closed exchange."""
+        ...
+
+    def defer(self, work: Callable[[], None]) -> None:
+        """Run `work` on the shipper's thread; safe inside finalizers."""
+        ...
+
+    def fault(self, error: BaseException) -> None:
+        """Log a fault of ours, once, and count it."""
+        ...
+
+
+class Exchange:
+    """One attempt: opened with a described request, closed once with an observation."""
+
+    __slots__ = (
+        "_attempt",
+        "_call_id",
+        "_date",
+        "_decoder",
+        "_error",
+        "_noted",
+        "_open",
+        "_reader",
+        "_retry_of",
+        "_scope",
+        "_sent",
+        "_sink",
+        "_status",
+        "_strip",
+        "call",
+    )
+
+    def __init__(self, sink: Sink, call: Call, sent: Sent) -> None:
+        self.call = call
+        self._sink = sink
+        self._sent = sent
+        self._scope = scope = current_scope()
+        self._open = [None]  # popped by whoever closes: one thread wins
+        self._reader: Reader | None = None
+        self._decoder: Decoder | None = None
+        self._strip = call.edited_body is not None
+        self._status: int | None = None
+        self._date: str | None = None
+        self._error: str | None = None
+        self._noted = False
+        self._attempt = 1 + sent.retry_count
+        self._retry_of: str | None = None
+        self._call_id = ""
+        if scope is not None:
+            since_s = time.monotonic() - sink.policy.retry_window_s
+            note = claim(scope, scope.attribution, sent.fingerprint, since_s)
+            if note is not None:
+                self._call_id = note.call_id
+                self._attempt = note.attempt + 1
+                self._retry_of = note.event_id
+            for level in scope.chain():
+                level.observed += 1
+        self._call_id = self._call_id or new_id("call_")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the observation is still to come."""
+        return bool(self._open)
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether the bytes the user gets may differ from those that come."""
+        return self._strip
+
+    def response(self, status: int, headers: Mapping[str, str], *, decoded: bool = False) -> None:
+        """Take status and headers; `decoded`: chunks come without their content-encoding."""
+        self._status = status
+        self._date = headers.get("date")
+        if status >= FAILED_FROM:
+            self._strip = False
+            self._error = f"http_{status}"
+            self._leave_note()
+        content_type = headers.get("content-type", "")
+        encoding = headers.get("content-encoding", "identity") or "identity"
+        if decoded or encoding == "identity":
+            self._reader = self._reader_for(content_type)
+        else:
+            self._decoder = open_decoder(encoding)
+            known = self._decoder is not None
+            self._reader = self._reader_for(content_type) if known else SilentReader(encoding)
+
+    def _reader_for(self, content_type: str) -> Reader:
+        streamed = "event-stream" in content_type or (not content_type and self.call.streamed)
+        if streamed and (self._status or 0) < FAILED_FROM:
+            return EventReader(self.call.api, strip_usage=self._strip)
+        return BodyReader(self.call.api, content_type)
+
+    def chunk(self, data: bytes) -> bytes:
+        """Take the next bytes of the answer; return those that the user is to get."""
+        reader = self._reader
+        if reader is None:
+            return data
+        try:
+            if self._decoder is None:
+                given = reader.feed(data)
+            else:
+                given = self._decoded(reader, self._decoder, data)
+            if reader.reading.state == "success" and isinstance(reader, EventReader):
+                self._close("success")
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not reach the user
+            self.broken(error)
+            return data
+        return given
+
+    def _decoded(self, reader: Reader, decoder: Decoder, data: bytes) -> bytes:
+        parts = [reader.feed(plain) for plain in decoder.decode(data)]
+        return b"".join(parts) if self._strip else data
+
+    def end(self) -> bytes:
+        """The answer is complete; return the bytes that were held back."""
+        held = b""
+        if self._reader is not None and self._open:
+            try:
+                held = self._reader.end()
+            except Exception as error:  # noqa: BLE001 - as in chunk()
+                self.broken(error)
+        self._close("success")
+        return held
+
+    def fail(self, error: BaseException) -> None:
+        """The exchange ended with an exception, which the user gets."""
+        if isinstance(error, CANCELLED):
+            self._close("cancelled")
+            return
+        self._error = type(error).__name__
+        self._close("failed")
+
+    def close(self) -> None:
+        """The user closed the answer early, or has all of it."""
+        self._close("cancelled")
+
+    def abandon(self) -> None:
+        """The answer was garbage collected: maybe inside a lock, so only leave a note."""
+        if self._open:
+            self._sink.defer(self.close)
+
+    def broken(self, error: BaseException) -> None:
+        """Stop reading this answer; its event says so."""
+        self._sink.fault(error)
+        known = self._reader.reading if self._reader is not None else Reading()
+        reader = SilentReader("")
+        reader.reading = known | Reading(flags=frozenset({"meter_fault"}))
+        self._reader = reader
+        self._decoder = None
+        self._strip = False
+
+    def _close(self, ending: Outcome) -> None:
+        try:
+            self._open.pop()
+        except IndexError:
+            return  # closed before
+        try:
+            self._sink.observed(self._observation(ending), self._scope)
+        except Exception as error:  # noqa: BLE001 - as in chunk()
+            self._sink.fault(error)
+        self._reader = self._decoder = None
+
+    def _observation(self, ending: Outcome) -> Observation:
+        raw = self._reader.reading if self._reader is not None else Reading()
+        outcome = self._outcome(ending, raw)
+        reading = self.call.api.settle(raw, self.call)
+        source = _source_of(raw, reading)
+        if outcome == "cancelled" or PLACEHOLDER in reading.flags:
+            reading, source = self._aborted(reading, source)
+        if outcome in {"failed", "cancelled"}:
+            self._leave_note(retryable=outcome == "failed" or self._status is None)
+        return Observation(
+            self.call,
+            self._call_id,
+            replace(reading, raw={}),
+            outcome,
+            source,
+            NO_ATTRIBUTION if self._scope is None else self._scope.attribution,
+            None if self._scope is None or self._scope.run is None else self._scope.run.run_id,
+            self._attempt,
+            self._retry_of,
+            self._status,
+            reading.error_type or self._error if outcome == "failed" else None,
+            self._date,
+        )
+
+    def _outcome(self, ending: Outcome, reading: Reading) -> Outcome:
+        if reading.state == "failed" or (self._status or 0) >= FAILED_FROM:
+            return "failed"
+        if reading.state == "success" and ending == "cancelled":
+            return "success"  # everything had been said when it was closed
+        return ending
+
+    def _aborted(self, reading: Reading, source: UsageSource) -> tuple[Reading, UsageSource]:
+        """Keep what the provider reported up to the abort; estimate the rest."""
+        source = "partial" if source == "reported" else source
+        reader = self._reader
+        if self._sink.policy.on_abort == "partial" or not isinstance(reader, EventReader):
+            return reading, source
+        body = self._sent.json()
+        filled, changed = estimated(reading, self.call, body, reader.text_bytes())
+        return filled, "estimated" if changed else source
+
+    def _leave_note(self, *, retryable: bool = True) -> None:
+        """Leave a note for the retry of this attempt, once."""
+        if self._noted or not retryable:
+            return
+        self._noted = True
+        scope = self._scope or innermost()
+        scope.leave_note(
+            Note(
+                self._sent.fingerprint(),
+                scope.attribution,
+                self._call_id,
+                self._attempt,
+                attempt_id(self._call_id, self._attempt),
+                time.monotonic(),
+            )
+        )
+
+
+def _source_of(raw: Reading, settled: Reading) -> UsageSource:
+    """Reported by the provider, worked out by us from request and answer, or missing."""
+    if raw.usage and not COUNTED.issuperset(raw.usage):
+        return "reported"
+    return "estimated" if settled.usage else "missing"
+
+
+# Metrics that adapters count in an answer; the provider does not report them as usage.
+COUNTED = frozenset({"image_count", "output_count", "characters", "video_count"})

@@ -1,0 +1,219 @@
+"""What was seen of one exchange, and the events that it becomes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Literal
+
+from tokenmeter.attribution import NO_ATTRIBUTION, UNATTRIBUTED, Attribution
+from tokenmeter.event import Event, Property
+from tokenmeter.providers.base import NO_READING, Call, Part, Reading
+from tokenmeter.providers.models import model_type
+from tokenmeter.usage import Usage
+
+Outcome = Literal["success", "failed", "cancelled", "unknown"]
+UsageSource = Literal["reported", "partial", "estimated", "missing"]
+
+CLOCK_SKEW_MAX = timedelta(hours=24)  # a provider's time further off counts only for jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One attempt, closed: what was asked, what was reported, how it ended, whose it is."""
+
+    call: Call
+    call_id: str
+    reading: Reading = NO_READING
+    outcome: Outcome = "success"
+    usage_source: UsageSource = "reported"
+    attribution: Attribution = NO_ATTRIBUTION
+    run_id: str | None = None
+    attempt: int = 1
+    retry_of: str | None = None
+    http_status: int | None = None
+    error_type: str | None = None
+    date: str | None = None  # the HTTP Date header
+    flags: frozenset[str] = field(default_factory=frozenset[str])
+
+    @property
+    def provider(self) -> str:
+        """The provider's name: ``openai``."""
+        return self.call.provider
+
+    @property
+    def model(self) -> str | None:
+        """The model that answered, else the one that was asked for."""
+        return self.reading.model or self.call.request_model
+
+    @property
+    def usage(self) -> Usage:
+        """The metrics of the exchange itself, without hidden sub-calls."""
+        return self.reading.usage
+
+
+def default_billable(observation: Observation) -> bool:
+    """Bill success, and cancelled calls whose usage is known; not what failed."""
+    if observation.outcome == "success":
+        return observation.call.billable
+    return observation.outcome == "cancelled" and observation.usage_source != "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How observations are written as events."""
+
+    billable: Callable[[Observation], bool] = default_billable
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
+    tokens_total: bool = False
+
+
+def attempt_id(call_id: str, attempt: int) -> str:
+    """Return the event id of an attempt that has no id of the provider's own."""
+    return _event_id(f"{call_id}/{attempt}")
+
+
+def provider_id(provider: str, response_id: str) -> str:
+    """Return the event id of a thing that the provider names for all time."""
+    return _event_id(f"{provider}/{response_id}")
+
+
+def _event_id(identity: str) -> str:
+    return "evt_" + hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
+
+
+def events_of(
+    observation: Observation, event_id: str, shape: Shape, now: datetime
+) -> Iterator[Event]:
+    """Yield the events of one attempt: its own, and one per hidden sub-call."""
+    customer = observation.attribution.customer or UNATTRIBUTED
+    moment = timestamp_of(observation, now)
+    common = _common(observation, shape)
+    call, reading = observation.call, observation.reading
+    own = Part("", reading.usage, observation.model, None, reading.dimensions)
+    for part in (own, *reading.parts):
+        name = part.event_name or call.api.event_name
+        properties = _properties(observation, part, common)
+        part_id = f"{event_id}-{part.name}" if part.name else event_id
+        event = Event(shape.names.get(name, name), part_id, customer, moment, properties)
+        yield from _directions(event) if shape.tokens_total else (event,)
+
+
+def _properties(
+    observation: Observation, part: Part, common: Mapping[str, Property]
+) -> dict[str, Property]:
+    call = observation.call
+    properties: dict[str, Property] = {"provider": call.provider}
+    model = part.model or observation.model
+    if model:
+        properties["model"] = model
+        properties["model_type"] = model_type(model)
+    if call.request_model:
+        properties["request_model"] = call.request_model
+    properties["operation"] = call.api.operation
+    properties["streamed"] = "true" if call.streamed else "false"
+    if part.name:
+        properties["part"] = part.name
+    else:
+        properties.update(call.dimensions)
+    properties.update(part.dimensions)
+    properties.update(part.usage)
+    if not part.name:
+        properties["request_count"] = 1
+    properties.update(common)
+    return properties
+
+
+def _common(observation: Observation, shape: Shape) -> dict[str, Property]:
+    """The properties that all events of an attempt share."""
+    attribution = observation.attribution
+    found: dict[str, Property | None] = {
+        **{f"tag_{name}": value for name, value in attribution.tags.items()},
+        "feature": attribution.feature,
+        "environment": attribution.environment,
+        "run_id": observation.run_id,
+        "call_id": observation.call_id,
+        "attempt": observation.attempt,
+        "is_retry": "true" if observation.attempt > 1 else None,
+        "retry_of": observation.retry_of,
+        "outcome": observation.outcome,
+        "billable": "true" if shape.billable(observation) else "false",
+        "usage_source": observation.usage_source,
+        "http_status": None if observation.http_status is None else str(observation.http_status),
+        "error_type": observation.error_type,
+        "reported_cost_usd": observation.reading.cost,
+    }
+    flags = observation.flags | observation.reading.flags
+    if flags:
+        found["flags"] = ",".join(sorted(flags))
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _directions(event: Event) -> Iterator[Event]:
+    """
+    Write an event in the second shape: one `tokens_total` event per direction.
+
+    Each keeps the parts of its own direction, so it can be priced; what has no direction
+    (searches, images) stays with the first.
+    """
+    usage = event.usage
+    sides = [side for side in ("input", "output") if f"{side}_tokens" in usage]
+    if not sides:
+        yield event
+        return
+    rest = {k: v for k, v in event.properties.items() if k not in usage}
+    for side in sides:
+        kept = {
+            metric: number
+            for metric, number in usage.items()
+            if metric != "total_tokens" and (side == "output") == _is_output(metric)
+        }
+        own: dict[str, Property] = {"prompt_type": side, "tokens": usage[f"{side}_tokens"]}
+        yield Event(
+            "tokens_total",
+            f"{event.event_id}-{side}",
+            event.external_customer_id,
+            event.timestamp,
+            {**rest, **own, **kept},
+        )
+
+
+def _is_output(metric: str) -> bool:
+    return metric.startswith(("output_", "reasoning", "accepted", "rejected")) and (
+        metric != "output_count"
+    )
+
+
+def timestamp_of(observation: Observation, now: datetime) -> datetime:
+    """Return the provider's time, else the Date header, else `now`."""
+    stated = _stated(observation.reading.created)
+    if stated is not None and (
+        observation.call.repeated or abs(stated - now) <= CLOCK_SKEW_MAX
+    ):
+        return stated
+    sent = _parsed_date(observation.date) if observation.date else None
+    if sent is not None and abs(sent - now) <= CLOCK_SKEW_MAX:
+        return sent
+    return now
+
+
+def _stated(created: int | float | str | None) -> datetime | None:
+    try:
+        if isinstance(created, str):
+            moment = datetime.fromisoformat(created)
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return None if created is None else datetime.fromtimestamp(created, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+@lru_cache(maxsize=64)
+def _parsed_date(header: str) -> datetime | None:
+    try:
+        return parsedate_to_datetime(header).astimezone(UTC)
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,71 @@
+"""Decide whether a request is a metered call, and open its exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from tokenmeter.capture.exchange import Exchange, Sink
+from tokenmeter.capture.requests import Sent, parse_body
+from tokenmeter.providers import Call, Request, find
+from tokenmeter.providers.base import Json
+
+
+class Outgoing(Protocol):
+    """A request of some HTTP library, read only as far as needed."""
+
+    method: str
+    host: str
+    path: str
+    query: str
+    url: str
+    headers: Mapping[str, str]
+
+    def body(self) -> bytes | None:
+        """The body's bytes, or None if they cannot be had without consuming them."""
+        ...
+
+    def fields(self) -> Json:
+        """The plain form fields, where the body cannot be had as bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a previewed request asked for."""
+
+    call: Call
+    body: Json
+
+
+def open_exchange(sink: Sink, outgoing: Outgoing) -> Exchange | None:
+    """Open an exchange if a provider adapter knows this request; else None, cheaply."""
+    adapter = find(outgoing.host, outgoing.path)
+    if adapter is None:
+        return None
+    headers = outgoing.headers
+    body = outgoing.body()
+    content_type = headers.get("content-type", "")
+    fields = outgoing.fields() if body is None else parse_body(body, content_type)
+    request = Request(
+        outgoing.method, outgoing.host, outgoing.path, outgoing.query, headers, fields
+    )
+    call = adapter.describe(request)
+    if call is None:
+        return None
+    hashed = b"" if body is None or content_type.startswith("multipart/") else body
+    retries = retry_count(headers)
+    sent = Sent(outgoing.method, outgoing.url, hashed, fields, retries)
+    return Exchange(sink, call, sent)
+
+
+def retry_count(headers: Mapping[str, str]) -> int:
+    """Read the SDK's own count of retries; what is not a small number counts as 0."""
+    text = headers.get("x-stainless-retry-count", "0")
+    return int(text) if text.isdecimal() and len(text) < RETRY_DIGITS_MAX else 0
+
+
+RETRY_DIGITS_MAX = 4
+
+OpenExchange = Callable[[Sink, Outgoing], Exchange | None]

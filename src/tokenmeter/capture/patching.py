@@ -1,0 +1,84 @@
+"""Turn the taps on and off: class methods of HTTP libraries, whenever they are imported."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import wrapt
+
+
+@dataclass(slots=True)
+class Patch:
+    """One method of one class, and the wrapper that goes around it."""
+
+    module: str
+    class_name: str
+    method: str
+    wrapper: Callable[..., Any]
+    _original: Any = field(default=None, init=False)
+    _wrapped: Any = field(default=None, init=False)
+
+    def apply(self, module: ModuleType) -> None:
+        """Wrap the method, unless it is wrapped already."""
+        cls = getattr(module, self.class_name)
+        if self._wrapped is not None and vars(cls).get(self.method) is self._wrapped:
+            return
+        self._original = vars(cls)[self.method]
+        self._wrapped = wrapt.FunctionWrapper(self._original, self.wrapper)
+        setattr(cls, self.method, self._wrapped)
+
+    def remove(self, module: ModuleType) -> None:
+        """Put the original back; if someone wrapped us since, leave theirs in place."""
+        cls = getattr(module, self.class_name)
+        if self._wrapped is not None and vars(cls).get(self.method) is self._wrapped:
+            setattr(cls, self.method, self._original)
+            self._wrapped = None
+
+
+class Patches:
+    """A set of patches that several users hold on to; applied while at least one does."""
+
+    def __init__(self, patches: tuple[Patch, ...]) -> None:
+        self._patches = patches
+        self._holders = 0
+        self._hooked = False
+        self._lock = threading.Lock()
+
+    def acquire(self) -> None:
+        """Apply the patches, now or when their module is imported."""
+        with self._lock:
+            self._holders += 1
+            if self._holders == 1:
+                for patch in self._patches:
+                    module = sys.modules.get(patch.module)
+                    if module is not None and hasattr(module, patch.class_name):
+                        patch.apply(module)
+            hook = not self._hooked
+            self._hooked = True
+        if hook:
+            for name in {patch.module for patch in self._patches}:
+                wrapt.register_post_import_hook(self._imported, name)
+
+    def release(self) -> None:
+        """Let go; the last one restores what was."""
+        with self._lock:
+            self._holders -= 1
+            if self._holders:
+                return
+            for patch in self._patches:
+                module = sys.modules.get(patch.module)
+                if module is not None:
+                    patch.remove(module)
+
+    def _imported(self, module: ModuleType) -> None:
+        with self._lock:
+            if not self._holders:
+                return
+            for patch in self._patches:
+                if patch.module == module.__name__:
+                    patch.apply(module)

@@ -1,0 +1,260 @@
+"""The tap for httpx and httpx2, sync and async: `Client.send` and `AsyncClient.send`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+from tokenmeter.capture.exchange import Exchange, Sink
+from tokenmeter.capture.opening import open_exchange
+from tokenmeter.capture.requests import FIELD_BYTES_MAX
+from tokenmeter.capture.taps import guard
+from tokenmeter.providers.base import Json
+
+FindSink = Callable[[], Sink | None]
+
+
+class _Outgoing:
+    """An httpx(2) request in the adapter's terms."""
+
+    __slots__ = ("_request", "headers", "host", "method", "path", "query", "url")
+
+    def __init__(self, request: Any, url: str) -> None:
+        self._request = request
+        self.method: str = request.method
+        self.url = url
+        self.host, self.path, self.query = _split(url)
+        self.headers: Mapping[str, str] = request.headers
+
+    def body(self) -> bytes | None:
+        try:
+            content: bytes = self._request.content
+        except Exception:  # noqa: BLE001 - RequestNotRead of httpx or httpx2: a streamed body
+            return None
+        return content
+
+    def fields(self) -> Json:
+        """The fields of a multipart body that httpx builds while it sends."""
+        found: Json = {}
+        for part in getattr(self._request.stream, "fields", ()):
+            value = getattr(part, "value", "")
+            if isinstance(value, bytes):
+                value = value.decode(errors="replace")
+            plain = not hasattr(part, "filename") and len(str(value)) <= FIELD_BYTES_MAX
+            found[part.name] = str(value) if plain else ""
+        return found
+
+
+@lru_cache(maxsize=1024)
+def _split(url: str) -> tuple[str, str, str]:
+    """Split a URL into host, path and query."""
+    _, _, rest = url.partition("://")
+    authority, slash, tail = rest.partition("/")
+    host = authority.rpartition("@")[2]
+    host = host.partition(":")[0] if not host.startswith("[") else host.partition("]")[0][1:]
+    path, _, query = tail.partition("?")
+    return host.lower(), slash + path, query.partition("#")[0]
+
+
+def sync_wrapper(find_sink: FindSink) -> Callable[..., Any]:
+    """Return the wrapt wrapper for `Client.send`."""
+
+    def send(wrapped: Any, client: Any, args: Any, kwargs: Any) -> Any:
+        opened = _open(find_sink, args, kwargs)
+        if opened is None:
+            return wrapped(*args, **kwargs)
+        exchange, request, sent, url = opened
+        token = guard.enter(url)
+        try:
+            response = wrapped(sent, *args[1:], **kwargs)
+        except BaseException as error:
+            exchange.fail(error)
+            raise
+        finally:
+            guard.leave(token)
+        return _attach(exchange, request, response)
+
+    return send
+
+
+def async_wrapper(find_sink: FindSink) -> Callable[..., Any]:
+    """Return the wrapt wrapper for `AsyncClient.send`."""
+
+    def send(wrapped: Any, client: Any, args: Any, kwargs: Any) -> Any:
+        opened = _open(find_sink, args, kwargs)
+        if opened is None:
+            return wrapped(*args, **kwargs)
+        return _send_async(wrapped, opened, args[1:], kwargs)
+
+    return send
+
+
+async def _send_async(wrapped: Any, opened: _Opened, args: Any, kwargs: Any) -> Any:
+    exchange, request, sent, url = opened
+    token = guard.enter(url)
+    try:
+        response = await wrapped(sent, *args, **kwargs)
+    except BaseException as error:
+        exchange.fail(error)
+        raise
+    finally:
+        guard.leave(token)
+    return _attach(exchange, request, response)
+
+
+_Opened = tuple[Exchange, Any, Any, str]  # exchange, the user's request, what is sent, URL
+
+
+def _open(find_sink: FindSink, args: Any, kwargs: Any) -> _Opened | None:
+    """Open an exchange for this request, unless it is none of ours or already watched."""
+    sink = find_sink()
+    if sink is None:
+        return None
+    request = args[0] if args else kwargs.get("request")
+    try:
+        url = str(request.url)
+        if guard.sending() == url:
+            return None
+        exchange = open_exchange(sink, _Outgoing(request, url))
+        if exchange is None:
+            return None
+        if not args:
+            del kwargs["request"]
+        edited = exchange.call.edited_body
+        return exchange, request, request if edited is None else _edited(request, edited), url
+    except Exception as error:  # noqa: BLE001 - our fault; the call goes on unmetered, logged
+        sink.fault(error)
+        return None
+
+
+def _edited(request: Any, body: Json) -> Any:
+    """Copy the request with our body; the user's own stays as it is."""
+    headers = request.headers.copy()
+    for name in ("content-length", "transfer-encoding"):
+        if name in headers:
+            del headers[name]
+    headers["accept-encoding"] = "identity"
+    content = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    return type(request)(
+        request.method, request.url, headers=headers, content=content, extensions=request.extensions
+    )
+
+
+def _attach(exchange: Exchange, request: Any, response: Any) -> Any:
+    """Watch the answer: at once if it has been read, else as it passes."""
+    try:
+        content = getattr(response, "_content", None)
+        exchange.response(response.status_code, response.headers, decoded=content is not None)
+        if exchange.call.edited_body is not None:
+            response.request = request
+        if content is not None:
+            given = exchange.chunk(content) + exchange.end()
+            if exchange.rewrites:
+                response._content = given  # noqa: SLF001 - no public way to replace a read body
+        else:
+            if exchange.rewrites and "content-encoding" in response.headers:
+                del response.headers["content-encoding"]  # what we hand on is decoded
+            response.stream = _watched(response.stream, exchange)
+    except Exception as error:  # noqa: BLE001 - our fault; the user still gets the answer
+        exchange.broken(error)
+        exchange.end()
+    return response
+
+
+def _watched(stream: Any, exchange: Exchange) -> Any:
+    """Wrap the answer's stream in the class that its library expects."""
+    module = type(stream).__module__.partition(".")[0]
+    sync = hasattr(stream, "__iter__") and not hasattr(stream, "__aiter__")
+    return _stream_class(_library(stream, module), sync=sync)(stream, exchange)
+
+
+def _library(stream: Any, module: str) -> ModuleType:
+    """Find httpx or httpx2: a custom transport's stream derives from one of them."""
+    import sys
+
+    for cls in type(stream).__mro__:
+        name = cls.__module__.partition(".")[0]
+        if name in LIBRARIES:
+            return sys.modules[name]
+    raise TypeError(f"the stream class of {module} is neither httpx's nor httpx2's")
+
+
+LIBRARIES = ("httpx2", "httpx")
+
+
+@lru_cache(maxsize=8)
+def _stream_class(library: ModuleType, *, sync: bool) -> Any:
+    """Make the watching stream class of one library, once."""
+    base = library.SyncByteStream if sync else library.AsyncByteStream
+    return type("WatchedStream", (_SyncWatch if sync else _AsyncWatch, base), {})
+
+
+class _Watch:
+    """What the sync and the async stream share: the exchange's end, and the inner stream."""
+
+    def __init__(self, stream: Any, exchange: Exchange) -> None:
+        self._stream = stream
+        self._exchange = exchange
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)  # httpx2 reads `elapsed` here
+
+    def __del__(self) -> None:
+        exchange = self.__dict__.get("_exchange")
+        if exchange is not None and exchange.is_open:
+            exchange.abandon()
+
+
+class _SyncWatch(_Watch):
+    def __iter__(self) -> Iterator[bytes]:
+        exchange = self._exchange
+        take = exchange.chunk
+        try:
+            for chunk in self._stream:
+                given = take(chunk)
+                if given:
+                    yield given
+        except GeneratorExit:
+            exchange.abandon()
+            raise
+        except BaseException as error:
+            exchange.fail(error)
+            raise
+        held = exchange.end()
+        if held:
+            yield held
+
+    def close(self) -> None:
+        self._exchange.close()
+        self._stream.close()
+
+
+class _AsyncWatch(_Watch):
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        exchange = self._exchange
+        take = exchange.chunk
+        inner = self._stream.__aiter__()
+        try:
+            async for chunk in inner:
+                given = take(chunk)
+                if given:
+                    yield given
+        except GeneratorExit:
+            exchange.abandon()
+            raise
+        except BaseException as error:
+            exchange.fail(error)
+            raise
+        finally:
+            if isinstance(inner, AsyncGenerator):
+                await inner.aclose()
+        held = exchange.end()
+        if held:
+            yield held
+
+    async def aclose(self) -> None:
+        self._exchange.close()
+        await self._stream.aclose()

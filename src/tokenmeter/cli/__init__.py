@@ -1,0 +1,67 @@
+"""
+The command line: `tokenmeter usage`, `tokenmeter events`, ...
+
+Each command group is a module of this package with a typer application named `app`; its line in
+COMMANDS is all that it takes to add one. A group is imported when it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import typer
+import typer.core
+import typer.main
+
+from tokenmeter.errors import TokenmeterError
+
+COMMANDS = (
+    "events",
+    "usage",
+)
+EXIT_MISTAKE = 2  # the user's mistake: one sentence on stderr
+
+
+class Commands(typer.core.TyperGroup):
+    """Finds a command group by name, and turns errors of ours into one sentence."""
+
+    # The context is typer's own copy of click's, or click's own, depending on typer's version.
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        """Name the command groups."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """Import one command group."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"{__name__}.{cmd_name}")
+        return typer.main.get_command(module.app)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was chosen."""
+        try:
+            return super().invoke(ctx)
+        except TokenmeterError as error:
+            typer.echo(f"tokenmeter: {error}", err=True)
+            raise typer.Exit(EXIT_MISTAKE) from error
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="tokenmeter",
+    help="Meter and price every AI provider call.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they would print local variables
+)
+
+
+@app.callback()
+def tokenmeter() -> None:
+    """Meter and price every AI provider call."""
+
+
+def main() -> None:
+    """Run the command line; the console script `tokenmeter`."""
+    app(prog_name="tokenmeter")

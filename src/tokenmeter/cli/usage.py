@@ -1,0 +1,105 @@
+"""`tokenmeter usage`: what was used and what it cost, by customer, model, time, ..."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tokenmeter.cli.reading import (
+    AsJson,
+    Backend,
+    Customer,
+    Since,
+    Until,
+    instant,
+    known_dimensions,
+    open_engine,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from tokenmeter.engine.query import UsageRow
+
+app = typer.Typer()
+
+
+class WindowSize(StrEnum):
+    """How long one row of the table is."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+    MONTH = "month"
+
+
+_TIME_FORMATS = {
+    WindowSize.MINUTE: "%Y-%m-%d %H:%M",
+    WindowSize.HOUR: "%Y-%m-%d %H:%M",
+    WindowSize.DAY: "%Y-%m-%d",
+    WindowSize.MONTH: "%Y-%m",
+}
+
+By = Annotated[
+    str,
+    typer.Option(
+        metavar="NAMES",
+        help="Group by these, separated by commas: customer, model, provider, feature, "
+        "outcome, environment, event_name, service_tier, or any property.",
+    ),
+]
+Window = Annotated[WindowSize | None, typer.Option(help="Also group by this much time, in UTC.")]
+
+
+@app.command()
+def usage(
+    *,
+    backend: Backend = None,
+    by: By = "customer,model",
+    window: Window = None,
+    since: Since = None,
+    until: Until = None,
+    customer: Customer = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was used and what it cost."""
+    now = datetime.now(UTC)
+    start, end = instant(since, now), instant(until, now)
+    with open_engine(backend) as engine:
+        names = known_dimensions(engine, [name.strip() for name in by.split(",") if name.strip()])
+        filters = {} if customer is None else {"customer": customer}
+        rows = engine.usage(
+            by=names,
+            window=window.value if window else None,
+            start=start,
+            end=end,
+            filters=filters,
+        )
+        conflicting = bool(engine.conflicts(limit=1))
+    if as_json:
+        print_json([_plain(row) for row in rows])
+        return
+    # Rich takes a while to import: programs that ask for JSON do not wait for it.
+    from tokenmeter.cli.usage_table import print_usage
+
+    time_format = None if window is None else _TIME_FORMATS[window]
+    print_usage(rows, names, time_format=time_format, conflicting=conflicting)
+
+
+def _plain(row: UsageRow) -> dict[str, Any]:
+    start = None if row.window_start is None else row.window_start.isoformat()
+    return {
+        **({} if start is None else {"window_start": start}),
+        "group": dict(row.group),
+        "events": row.events,
+        "attempts": row.attempts,
+        "retries": row.retries,
+        "failed": row.failed,
+        "billable": row.billable,
+        "unbilled": row.unbilled,
+        "unpriced": row.unpriced,
+        "cost_usd": None if row.cost_usd is None else format(row.cost_usd, "f"),
+        "usage": {k: v if isinstance(v, int) else format(v, "f") for k, v in row.usage.items()},
+    }

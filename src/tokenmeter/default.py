@@ -1,0 +1,172 @@
+"""The default meter, and the package's functions that use it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar, overload
+
+from tokenmeter.attribution import Attribution, Run, entered, inner_scope
+from tokenmeter.capture import taps
+from tokenmeter.capture.policy import Policy
+from tokenmeter.capture.retries import new_id
+from tokenmeter.delivery.backends import BackendSpec
+from tokenmeter.event import Event
+from tokenmeter.meter import FLUSH_TIMEOUT_S, EventShape, TokenMeter
+from tokenmeter.usage import Number
+
+Client = TypeVar("Client")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_lock = threading.Lock()
+_default: list[TokenMeter] = []  # none or one
+
+
+def configure(
+    backend: BackendSpec | None = None,
+    *,
+    policy: Policy | None = None,
+    shape: EventShape = "flexprice",
+    names: Mapping[str, str] | None = None,
+    state_dir: str | Path | None = None,
+    durability: Literal["write", "fsync"] = "write",
+) -> TokenMeter:
+    """
+    Set the default meter; the arguments are TokenMeter's. Returns it.
+
+    A default meter that was in use before is shut down.
+    """
+    meter = TokenMeter(
+        backend,
+        policy=policy,
+        shape=shape,
+        names=names,
+        state_dir=state_dir,
+        durability=durability,
+    )
+    with _lock:
+        before, _default[:] = _default[:], [meter]
+    for old in before:
+        old.shutdown()
+    return meter
+
+
+def default_meter() -> TokenMeter:
+    """Return the default meter; made from TOKENMETER_BACKEND when first needed."""
+    with _lock:
+        if not _default:
+            _default.append(TokenMeter())
+        return _default[0]
+
+
+def _meter() -> TokenMeter:
+    """The meter that module-level functions mean here: that of the scope, else the default."""
+    active = taps.active_sink()
+    return active if isinstance(active, TokenMeter) else default_meter()
+
+
+def instrument() -> None:
+    """Meter every known provider call of this process, whatever client makes it."""
+    default_meter().instrument()
+
+
+def uninstrument() -> None:
+    """Undo `instrument()`: the HTTP libraries are as they were before."""
+    if _default:
+        _default[0].uninstrument()
+
+
+def wrap(client: Client) -> Client:
+    """Meter this client only; returns the same object. Raises UnknownClientError."""
+    return default_meter().wrap(client)
+
+
+@contextlib.contextmanager
+def attribute(
+    customer: str | None = None,
+    feature: str | None = None,
+    environment: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Iterator[None]:
+    """Attribute the calls made inside, in child tasks and in copied contexts."""
+    with entered(inner_scope(Attribution(customer, feature, environment, tags or {}))):
+        yield
+
+
+@contextlib.contextmanager
+def run(run_id: str | None = None) -> Iterator[Run]:
+    """Group the calls made inside as one request of your product."""
+    opened = Run(run_id or new_id("run_"), price=_cost_of)
+    with entered(inner_scope(run=opened)):
+        yield opened
+
+
+def _cost_of(event: Event) -> Any:
+    return _meter().cost_of(event)
+
+
+@overload
+def metered(function: Function, /) -> Function: ...
+@overload
+def metered(
+    *,
+    customer: str | Callable[..., str | None] | None = None,
+    feature: str | Callable[..., str | None] | None = None,
+    environment: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    extract: Callable[[Any], Mapping[str, Any] | None] | None = None,
+    event_name: str | None = None,
+) -> Callable[[Function], Function]: ...
+def metered(function: Any = None, /, **options: Any) -> Any:
+    """
+    Meter the provider calls that a function makes, and attribute them.
+
+    Works on functions, coroutines and generators of both kinds. `customer` and `feature` are
+    names, or functions of the same arguments. Where no call is seen, what the function returns
+    is read: an SDK's response, a dict in wire form, or what `extract=` makes of it (metrics by
+    name, the rest dimensions).
+    """
+    from tokenmeter.capture.decorator import metered as decorate  # needs wrapt's proxies
+
+    return decorate(function, find_meter=_meter, **options)
+
+
+def record(
+    event_name: str,
+    usage: Mapping[str, Number] | None = None,
+    *,
+    customer: str | None = None,
+    timestamp: datetime | None = None,
+    event_id: str | None = None,
+    **dimensions: str | None,
+) -> Event:
+    """Record something that no tap sees (see TokenMeter.record)."""
+    return _meter().record(
+        event_name,
+        usage,
+        customer=customer,
+        timestamp=timestamp,
+        event_id=event_id,
+        **dimensions,
+    )
+
+
+def timer(event_name: str, **dimensions: str | None) -> AbstractContextManager[None]:
+    """Record how long the block took, as `time_seconds`; also if it raises."""
+    return _meter().timer(event_name, **dimensions)
+
+
+def flush(timeout_s: float = FLUSH_TIMEOUT_S) -> bool:
+    """Wait until the backend has everything recorded so far; False if that takes longer."""
+    return _default[0].flush(timeout_s) if _default else True
+
+
+def shutdown(timeout_s: float = FLUSH_TIMEOUT_S) -> bool:
+    """Deliver what is left and let go of the default meter's threads and files."""
+    with _lock:
+        before, _default[:] = _default[:], []
+    return all(meter.shutdown(timeout_s) for meter in before)

@@ -1,0 +1,297 @@
+"""Delivery: what a meter holds. Append a record, and it reaches every backend."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from tokenmeter.delivery.alarms import Alarms
+from tokenmeter.delivery.backends import BackendSpec, backend_name, open_backend
+from tokenmeter.delivery.backends.fanout import FanOut
+from tokenmeter.delivery.backends.memory import MemoryBackend
+from tokenmeter.delivery.deadletters import DeadLetters
+from tokenmeter.delivery.journal import Durability, Journal
+from tokenmeter.delivery.protocol import Backend
+from tokenmeter.delivery.shipper import Resolve, Shipper, Wiring
+from tokenmeter.errors import ConfigurationError, TokenmeterError
+from tokenmeter.event import to_line
+
+EXIT_TIMEOUT_S = 5.0  # at interpreter exit; the next process delivers what is left then
+CLOSE_GRACE_S = 0.2  # for a shipper thread to end once the deadline has passed
+DEFERRED_MAX = 100_000  # callables that finalizers may leave waiting; more are dropped, counted
+
+
+class Delivery:
+    """
+    Keep records on disk and deliver them, as events, to one backend or several.
+
+    `resolve` turns a journal record into events; it runs in the shipper threads and may be
+    called again for the same record. Without a `state_dir`, which only ``memory:`` can do, the
+    journal is a private temporary directory that close() deletes. The threads start on first
+    use, also in a forked child, which opens backends given as URLs anew.
+    """
+
+    def __init__(
+        self,
+        spec: BackendSpec,
+        state_dir: Path | None,
+        *,
+        resolve: Resolve,
+        durability: Durability = "write",
+    ) -> None:
+        self._parts = _parts(spec)
+        self._backends = _opened(self._parts)
+        self._private = state_dir is None
+        self._alarms = Alarms()
+        try:
+            self._home = state_dir or _private_directory(self._backends)
+            self._dead = DeadLetters(self._home)
+            self._journal = Journal(
+                self._home, _names(self._parts), durability=durability, alarms=self._alarms
+            )
+        except TokenmeterError:
+            _close_all(self._backends)
+            raise
+        self._wiring = Wiring(self._journal, self._dead, resolve, self._chores)
+        self._shippers: list[Shipper] = []
+        self._inherited: list[Backend] = []  # of the parent; kept, so that nothing closes them
+        self._running = self._closed = self._is_child = False
+        self._fresh()
+        _alive.add(self)
+        atexit.register(self._at_exit)
+
+    @property
+    def backend(self) -> Backend:
+        """The opened backend; a FanOut when there are several."""
+        return self._backends[0] if len(self._backends) == 1 else FanOut(self._backends)
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Keep one record, which consists of plain JSON values; it is on disk on return."""
+        self.append_line(to_line(record))
+
+    def append_line(self, line: bytes) -> None:
+        """Keep one record that `event.to_line` has written. Not from finalizers: `defer` it."""
+        if not self._running:
+            self.start()
+        self._journal.append(line)
+
+    def defer(self, task: Callable[[], None]) -> None:
+        """Run `task` soon, in a shipper thread or in flush(). Safe in finalizers."""
+        if self._deferred.qsize() < DEFERRED_MAX:
+            self._deferred.put(task)
+        else:
+            self._deferred_dropped += 1
+
+    def start(self) -> None:
+        """Start the shipper threads, unless they run. A first append does it too."""
+        with self._lock:
+            if self._running or self._closed:
+                return
+            self._running = True
+            if self._is_child:
+                self._reopen()
+            names = self._journal.names
+            self._shippers = [
+                Shipper(backend, name, self._wiring)
+                for backend, name in zip(self._backends, names, strict=True)
+            ]
+            for shipper in self._shippers:
+                self._launch(shipper)
+
+    def flush(self, timeout_s: float) -> bool:
+        """
+        Run what is deferred and wait until every backend has all that was appended before.
+
+        What processes that ended have left is included. False if that takes longer. A record
+        that a backend rejected counts as done: it is a dead letter.
+        """
+        deadline = time.monotonic() + timeout_s
+        if not self._run_deferred(timeout_s):
+            return False
+        self.start()
+        self._journal.recover()
+        self._journal.adopt(now=True)
+        targets = self._journal.ends()
+        for shipper in self._shippers:
+            shipper.hurry()
+        if not self._shippers:
+            return not targets
+        return all(shipper.wait_for(targets, deadline) for shipper in self._shippers)
+
+    def close(self, timeout_s: float) -> bool:
+        """Flush, end the threads, close the backends; True if everything was delivered."""
+        deadline = time.monotonic() + timeout_s
+        with self._lock:
+            if self._closed:
+                return True
+            used = self._running or not self._deferred.empty()
+        flushed = self.flush(timeout_s) if used else True
+        self.start()
+        with self._lock:
+            self._closed = True
+        for shipper in self._shippers:
+            shipper.ask_to_stop()
+        for shipper in self._shippers:
+            self._await_end(shipper, deadline)
+        if not flushed:
+            self._alarms.sound("left", _LEFT_PRIVATE if self._private else _LEFT)
+        self._leave()
+        return flushed
+
+    def health(self) -> dict[str, Any]:
+        """Say how far behind the backends are, what was lost or refused, and why."""
+        backends = {shipper.name: shipper.health() for shipper in self._shippers}
+        errors = [each["last_error"] for each in backends.values() if each["last_error"]]
+        return {
+            "records": max((each["records"] for each in backends.values()), default=0),
+            "bytes": max((each["bytes"] for each in backends.values()), default=0),
+            "oldest_age_s": max((each["oldest_age_s"] for each in backends.values()), default=0.0),
+            "waiting_bytes": self._journal.waiting_bytes,
+            "elsewhere_bytes": self._journal.elsewhere_bytes,
+            "dead_letters": self._dead.count(),
+            "dropped": self._journal.dropped + self._deferred_dropped,
+            "torn": self._journal.torn,
+            "last_error": next(iter(errors), self._alarms.last),
+            "backends": backends,
+        }
+
+    def _chores(self) -> None:
+        self._run_deferred(0)
+        self._journal.recover()
+        self._journal.adopt()
+
+    def _run_deferred(self, timeout_s: float) -> bool:
+        """Run what waits now; False if another thread is at it for longer than the timeout."""
+        if not self._deferred_lock.acquire(timeout=max(timeout_s, 0)):
+            return False
+        try:
+            for _ in range(self._deferred.qsize()):
+                self._run_one(self._deferred.get_nowait())
+        except queue.Empty:
+            return True
+        finally:
+            self._deferred_lock.release()
+        return True
+
+    def _run_one(self, task: Callable[[], None]) -> None:
+        try:
+            task()
+        except Exception as error:  # noqa: BLE001  a border: a fault must not stop delivery
+            self._alarms.sound("deferred", f"a deferred call raised {error!r}")
+
+    def _await_end(self, shipper: Shipper, deadline: float) -> None:
+        if not shipper.join(max(deadline - time.monotonic(), CLOSE_GRACE_S)):
+            self._alarms.sound("hangs", f"{shipper.name} does not return; it is left behind")
+
+    def _launch(self, shipper: Shipper) -> None:
+        try:
+            shipper.start()
+        except RuntimeError as error:  # no new thread while the interpreter shuts down
+            self._alarms.sound("thread", f"records stay in the journal: {error}")
+
+    def _fresh(self) -> None:
+        """Make what a fork must not share."""
+        self._lock = threading.RLock()
+        self._deferred_lock = threading.RLock()
+        self._deferred: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._deferred_dropped = 0
+
+    def forked(self) -> None:
+        """In a forked child: forget what belongs to the parent; the next append starts anew."""
+        self._fresh()
+        self._shippers = []
+        self._running, self._is_child = False, True
+        self._dead.forked()
+        self._journal.forked()
+
+    def _reopen(self) -> None:
+        """In a forked child: a connection cannot be shared, nor a private directory."""
+        self._is_child = False
+        self._inherited.extend(self._backends)
+        try:
+            self._backends = _opened(self._parts)
+            if self._private:
+                self._home = _private_directory(self._backends)
+                self._dead.directory = self._home / "dead"
+                self._journal.move(self._home)
+        except Exception as error:  # noqa: BLE001  a border: the user's call goes on
+            self._alarms.sound("reopen", f"the forked process delivers nothing: {error!r}")
+
+    def _leave(self) -> None:
+        """Close the journal; a private one is deleted, unless it is the parent's."""
+        atexit.unregister(self._at_exit)
+        self._journal.close(sealed=self._private)
+        if self._private and not self._is_child:
+            import shutil  # only needed here, and not light
+
+            shutil.rmtree(self._home, ignore_errors=True)
+
+    def _at_exit(self) -> None:
+        if self._running or not self._deferred.empty():
+            self.close(EXIT_TIMEOUT_S)
+        elif not self._closed:
+            self._leave()
+
+
+_LEFT = "not everything is delivered; the next process that uses this state directory goes on"
+_LEFT_PRIVATE = "not everything is delivered, and its journal was a temporary one"
+_alive: weakref.WeakSet[Delivery] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for delivery in list(_alive):
+        delivery.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def _parts(spec: BackendSpec) -> list[str | Backend]:
+    """Take a fan-out apart; what is no backend at all stays, for open_backend to refuse."""
+    if isinstance(spec, FanOut):
+        return list(spec.backends)
+    if isinstance(spec, (list, tuple)) and spec:
+        return [part for each in spec for part in _parts(each)]
+    return [cast("str | Backend", spec)]
+
+
+def _opened(parts: Sequence[str | Backend]) -> list[Backend]:
+    opened: list[Backend] = []
+    try:
+        for part in parts:
+            opened.append(open_backend(part))  # noqa: PERF401  what is open must be closed
+    except TokenmeterError:
+        _close_all(opened)
+        raise
+    return opened
+
+
+def _close_all(backends: Sequence[Backend]) -> None:
+    for backend in backends:
+        backend.close()
+
+
+def _names(parts: Sequence[str | Backend]) -> list[str]:
+    """Name the backends; the second of the same name is numbered."""
+    names: list[str] = []
+    for part in parts:
+        name = backend_name(part)
+        copies = sum(known.partition("~")[0] == name for known in names)
+        names.append(f"{name}~{copies + 1}" if copies else name)
+    return names
+
+
+def _private_directory(backends: Sequence[Backend]) -> Path:
+    if not all(isinstance(backend, MemoryBackend) for backend in backends):
+        raise ConfigurationError("a backend other than memory: needs a state directory.")
+    import tempfile  # only needed here, and not light
+
+    return Path(tempfile.mkdtemp(prefix="tokenmeter-"))

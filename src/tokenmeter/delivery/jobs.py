@@ -1,0 +1,102 @@
+"""
+Jobs: what was known when a call was submitted, kept until its end is seen.
+
+The submit names customer, feature and dimensions; the usage comes with a poll, perhaps in
+another process. Only the shipper's threads come here.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenmeter.attribution import UNATTRIBUTED
+
+JOB_EVENT = "job_opened"  # the journal's name for a submit; never sent to a backend
+BUSY_TIMEOUT_S = 10.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS job (
+    provider TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    submitted TEXT,
+    settled INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (provider, job_id)
+) WITHOUT ROWID
+"""
+_OPEN = "INSERT INTO job (provider, job_id, submitted) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_SETTLE = (
+    "INSERT INTO job (provider, job_id, settled) VALUES (?, ?, 1)"
+    " ON CONFLICT DO UPDATE SET settled = 1"
+)
+_FIND = "SELECT submitted FROM job WHERE provider = ? AND job_id = ?"
+_PENDING = (
+    "SELECT provider, job_id, submitted FROM job WHERE settled = 0 ORDER BY provider, job_id"
+)
+
+# What the submit knows better than the poll; other properties fill gaps only.
+_OF_THE_SUBMIT = ("feature", "environment", "run_id", "call_id")
+
+
+class JobStore:
+    """Remember submitted jobs by provider and job id; `path` None keeps them in memory."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._lock = threading.Lock()
+        name = ":memory:" if path is None else str(path)
+        self._db = sqlite3.connect(name, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+        self._db.isolation_level = None  # every statement is its own transaction
+        if path is not None:
+            self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute(_SCHEMA)
+
+    def opened(self, provider: str, job_id: str, submitted: Mapping[str, Any]) -> None:
+        """Remember a submit; one that is seen again, or after its end, changes nothing."""
+        with self._lock:
+            self._db.execute(_OPEN, (provider, job_id, json.dumps(submitted)))
+
+    def settled(self, provider: str, job_id: str, ended: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the event of a job's end with what its submit knew; safe to repeat."""
+        with self._lock:
+            row = self._db.execute(_FIND, (provider, job_id)).fetchone()
+            self._db.execute(_SETTLE, (provider, job_id))
+        if row is None or row[0] is None:
+            return dict(ended)
+        return _joined(json.loads(row[0]), ended)
+
+    def pending(self) -> list[dict[str, Any]]:
+        """List the jobs whose end has not been seen: provider, job_id, submitted."""
+        with self._lock:
+            rows = self._db.execute(_PENDING).fetchall()
+        return [
+            {"provider": provider, "job_id": job_id, "submitted": json.loads(submitted)}
+            for provider, job_id, submitted in rows
+        ]
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+
+def _joined(submitted: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay the end over the submit: who pays comes from the submit, usage from the end."""
+    before: dict[str, Any] = submitted["properties"]
+    properties = {**_facts_of(before), **ended["properties"]}
+    for name in _OF_THE_SUBMIT:
+        if name in before:
+            properties[name] = before[name]
+    customer = submitted["external_customer_id"]
+    if customer == UNATTRIBUTED:
+        customer = ended["external_customer_id"]
+    return {**ended, "external_customer_id": customer, "properties": properties}
+
+
+def _facts_of(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a submit still holds at the end: not how its own exchange went."""
+    own = {"outcome", "usage_source", "billable", "flags", "http_status", "attempt", "streamed"}
+    return {name: value for name, value in properties.items() if name not in own}

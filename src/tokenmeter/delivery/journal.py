@@ -1,0 +1,227 @@
+"""Records on disk: what this process writes and what processes that ended have left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from tokenmeter.delivery.alarms import Alarms
+from tokenmeter.delivery.writer import Limits, Writer
+from tokenmeter.delivery.writerlog import Chunk, WriterLog
+from tokenmeter.errors import ConfigurationError
+
+ADOPT_INTERVAL_S = 5.0  # between two looks for processes that have ended
+_DEFAULT_LIMITS = Limits()
+
+Durability = Literal["write", "fsync"]
+
+
+class Journal:
+    """
+    The records below ``<state_dir>/journal``, for the backends called `names`.
+
+    Each process appends to a log of its own, so any number of them share the directory. What a
+    process leaves behind when it ends is adopted by the next one that serves the same backend.
+    `append` is the caller's path; everything else belongs to the shipper threads.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        names: Sequence[str],
+        *,
+        durability: Durability = "write",
+        limits: Limits = _DEFAULT_LIMITS,
+        alarms: Alarms | None = None,
+    ) -> None:
+        if durability not in {"write", "fsync"}:
+            raise ConfigurationError(f'durability must be "write" or "fsync", not {durability!r}.')
+        self.names = tuple(names)
+        self.elsewhere_bytes = 0  # records of processes that ended, for backends not served here
+        self._root = state_dir / "journal"
+        self._alarms = alarms or Alarms()
+        self._writer = Writer(
+            self._root,
+            self.names,
+            limits=limits,
+            fsync=durability == "fsync",
+            alarms=self._alarms,
+        )
+        self._adopted: dict[WriterLog, int] = {}  # and where each ends
+        self.torn = 0  # records that could not be read and were skipped
+        self._look_at = 0.0
+        self._lock = threading.Lock()
+        try:
+            self._writer.open()
+        except OSError as error:
+            raise ConfigurationError(
+                f"the state directory {str(state_dir)!r} cannot be written ({error.strerror}); "
+                "choose another with state_dir= or TOKENMETER_HOME."
+            ) from None
+
+    def append(self, line: bytes) -> None:
+        """
+        Keep one record: one os.write, and no exception for anything the disk does.
+
+        Not from finalizers: they may run while this very thread holds a lock.
+        """
+        self._writer.append(line)
+
+    def recover(self) -> None:
+        """Try the disk again if records wait in memory."""
+        self._writer.recover()
+
+    @property
+    def dropped(self) -> int:
+        """How many records found neither disk nor memory."""
+        return self._writer.dropped
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much waits in memory because the disk refuses it."""
+        return self._writer.waiting_bytes
+
+    def logs(self, name: str) -> list[WriterLog]:
+        """Return the logs to deliver to a backend: adopted ones first, our own last."""
+        with self._lock:
+            logs = list(self._adopted)
+        if self._writer.log is not None:
+            logs.append(self._writer.log)
+        return [log for log in logs if name in log.cursors]
+
+    def ends(self) -> dict[WriterLog, int]:
+        """Return every log and the offset after its last record so far."""
+        with self._lock:
+            ends = dict(self._adopted)
+        own = self._writer.log
+        return ends if own is None else {**ends, own: self._writer.end}
+
+    def end(self, log: WriterLog) -> int:
+        """Return the offset after the last record of a log."""
+        return self._writer.end if log is self._writer.log else self._adopted.get(log, 0)
+
+    def read(self, log: WriterLog, at: int) -> Chunk:
+        """Return the records of a log from an offset on; what cannot be read is stepped over."""
+        return self._writer.read(at) if log is self._writer.log else log.read(at, self.end(log))
+
+    def unreadable(self, log: WriterLog, name: str, why: str) -> None:
+        """Count a record that could not be read, once for all backends; log the first."""
+        self.torn += name == self.names[0]
+        self._alarms.sound("torn", f"a record in {str(log.directory)!r} is skipped: {why}")
+
+    def advance(self, log: WriterLog, name: str, offset: int) -> None:
+        """Remember that a backend has taken everything before `offset`; delete what is done."""
+        if not log.held:
+            return  # closed meanwhile, perhaps another process has it
+        own = log is self._writer.log
+        try:
+            log.advance(name, offset, writing=self._writer.segment_start if own else None)
+        except OSError as error:
+            self._alarms.sound("cursor", f"a cursor cannot be written ({error.strerror})")
+        if own:
+            self._writer.taken(min(log.cursors.values()))
+        else:
+            self._finish_if_done(log)
+
+    def adopt(self, *, now: bool = False) -> None:
+        """Take over the logs of processes that have ended; looks every few seconds, or now."""
+        if not now and time.monotonic() < self._look_at:
+            return
+        with self._lock:
+            self._look_at = time.monotonic() + ADOPT_INTERVAL_S
+            self.elsewhere_bytes = 0
+            for name in self._unknown():
+                self._adopt(self._root / name)
+            adopted = list(self._adopted)
+        for log in adopted:
+            self._finish_if_done(log)
+
+    def forked(self) -> None:
+        """In a forked child: leave everything to the parent and write a log of our own."""
+        self._lock = threading.Lock()
+        for log in self._adopted:
+            log.unlock()
+        self._adopted = {}
+        self._writer = self._writer.forked()
+
+    def move(self, state_dir: Path) -> None:
+        """Write to another directory from now on; for a forked child with a private one."""
+        self._root = state_dir / "journal"
+        self._writer.root = self._root
+
+    def depth(self, name: str) -> tuple[int, int]:
+        """Count what a backend has not taken yet: records and bytes."""
+        records = length = 0
+        for log in self.logs(name):
+            at, end = log.cursors[name], self.end(log)
+            length += max(0, end - at)
+            while at < end:
+                chunk = self.read(log, at)
+                records += len(chunk.lines)
+                if chunk.next_at <= at:
+                    break
+                at = chunk.next_at
+        return records, length
+
+    def close(self, *, sealed: bool = False) -> None:
+        """Let other processes have what is left; remove our log if nothing is."""
+        own, end = self._writer.close(sealed=sealed)
+        with self._lock:
+            adopted, self._adopted = list(self._adopted), {}
+        for log in adopted:
+            log.unlock()
+        if own is not None and all(at >= end for at in own.cursors.values()):
+            self._finish(own)
+        elif own is not None:
+            own.unlock()
+
+    def _unknown(self) -> list[str]:
+        """List the directories that are neither ours nor adopted, the oldest first."""
+        known = {log.directory.name for log in self._adopted}
+        if self._writer.log is not None:
+            known.add(self._writer.log.directory.name)
+        with contextlib.suppress(FileNotFoundError):
+            names = os.listdir(self._root)  # noqa: PTH208  twice as fast as iterdir()
+            return sorted(n for n in names if n not in known and not n.startswith("."))
+        return []
+
+    def _adopt(self, directory: Path) -> None:
+        try:
+            log = WriterLog.adopt(directory)
+            if log is None:
+                return
+            if log.cursors.keys().isdisjoint(self.names):
+                log.unlock()
+                self._leave(log)
+            else:
+                self._adopted[log] = log.end()
+        except OSError as error:
+            self._alarms.sound("adopt", f"{str(directory)!r} cannot be read ({error.strerror})")
+
+    def _leave(self, log: WriterLog) -> None:
+        self.elsewhere_bytes += log.end() - min(log.cursors.values(), default=0)
+        self._alarms.sound(
+            "elsewhere",
+            "records of a process that ended are for another backend "
+            f"({', '.join(log.cursors)}); start once with that backend to deliver them",
+        )
+
+    def _finish_if_done(self, log: WriterLog) -> None:
+        served = [name for name in self.names if name in log.cursors]
+        with self._lock:
+            end = self._adopted.get(log)
+            if end is None or any(log.cursors[name] < end for name in served):
+                return
+            del self._adopted[log]
+        self._finish(log)
+
+    def _finish(self, log: WriterLog) -> None:
+        try:
+            log.finish(self.names)
+        except OSError as error:
+            self._alarms.sound("finish", f"what is delivered stays on disk ({error.strerror})")

@@ -1,0 +1,132 @@
+"""Batches to one backend: what it refuses is set apart, the rest goes through."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+from tokenmeter.delivery.alarms import Alarms
+from tokenmeter.delivery.deadletters import DeadLetters
+from tokenmeter.delivery.masking import masked
+from tokenmeter.delivery.protocol import Backend, Receipt, TransientError
+from tokenmeter.event import Event
+
+BATCH_EVENTS_MAX = 500
+# So many exceptions without one accepted batch are taken for an outage, not for bad events.
+ISOLATION_FAILURES_MAX = 64
+
+
+class Sender:
+    """
+    Deliver events to one backend, or bury them with the reason.
+
+    A batch that raises is halved until the events that cause it are alone. They are buried only
+    if the backend took others meanwhile and refuses them once more; when it takes nothing, that
+    is an outage, and everything is kept.
+    """
+
+    def __init__(self, backend: Backend, name: str, dead: DeadLetters, alarms: Alarms) -> None:
+        self.backend = backend
+        self.settled: set[int] = set()  # id() of the events delivered or buried
+        self.sending_since: float | None = None
+        self._name, self._dead, self._alarms = name, dead, alarms
+        self._answers = self._failures = 0
+        self._suspects: list[Event] = []
+        self._last_error = ""
+
+    def deliver(self, events: Sequence[Event]) -> None:
+        """Settle these events, or raise TransientError when some must be tried again later."""
+        self._answers = self._failures = 0
+        self._suspects = []
+        for first in range(0, len(events), BATCH_EVENTS_MAX):
+            batch = events[first : first + BATCH_EVENTS_MAX]
+            self._attempt([event for event in batch if id(event) not in self.settled])
+        if self._suspects and not self._answers:
+            raise TransientError(self._last_error)
+        for event in self._suspects:
+            self._last_chance(event)
+
+    def bury(self, event: Event, reason: str) -> None:
+        """Make a dead letter of an event."""
+        self._dead.bury(self._name, reason, event)
+        self.settled.add(id(event))
+        self._alarms.sound("dead", f"{self._name} refused an event: {masked(reason)}")
+
+    def _attempt(self, events: Sequence[Event]) -> None:
+        if not events:
+            return
+        try:
+            receipt = self._send(events)
+        except TransientError:
+            raise
+        except BaseException as error:  # noqa: BLE001  a border: it may raise even SystemExit
+            self._failed(error)
+            if len(events) == 1:
+                self._suspects.append(events[0])
+            else:
+                self._halve(events)
+            return
+        self._settle(events, receipt)
+
+    def _failed(self, error: BaseException) -> None:
+        self._failures += 1
+        self._last_error = _reason(error)
+        self._alarms.sound("raised", f"{self._name} raised {self._last_error}")
+        if self._failures >= ISOLATION_FAILURES_MAX and not self._answers:
+            raise TransientError(self._last_error) from error
+
+    def _halve(self, events: Sequence[Event]) -> None:
+        middle = len(events) // 2
+        halves = [events[:middle], events[middle:]]
+        if self._failures > 1 and os.urandom(1)[0] & 1:
+            halves.reverse()  # so that no run of bad events hides the good ones every time
+        for half in halves:
+            self._attempt(half)
+
+    def _last_chance(self, event: Event) -> None:
+        try:
+            self._settle([event], self._send([event]))
+        except TransientError:
+            raise
+        except BaseException as error:  # noqa: BLE001  the same border
+            self.bury(event, _reason(error))
+
+    def _send(self, events: Sequence[Event]) -> Receipt:
+        self.sending_since = time.monotonic()
+        try:
+            receipt: object = self.backend.send(tuple(events))
+        except OSError as error:
+            raise TransientError(_reason(error)) from error
+        finally:
+            self.sending_since = None
+        if isinstance(receipt, Receipt):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return receipt
+        raise TransientError(
+            f"{self._name}.send() returned {type(receipt).__name__}; it must return a Receipt"
+        )
+
+    def _settle(self, events: Sequence[Event], receipt: Receipt) -> None:
+        self._answers += 1
+        reasons = _reasons(receipt)
+        accepted = [event for event in events if event.event_id not in reasons]
+        self.settled.update(map(id, accepted))
+        for event in events:
+            if event.event_id in reasons:
+                self.bury(event, reasons[event.event_id])
+        unknown = reasons.keys() - {event.event_id for event in events}
+        if unknown:
+            self._alarms.sound(
+                "unknown", f"{self._name} rejected {len(unknown)} events it was not sent; ignored"
+            )
+
+
+def _reasons(receipt: Receipt) -> dict[str, str]:
+    try:
+        return {str(each.event_id): str(each.reason) for each in receipt.rejected}
+    except (TypeError, AttributeError) as error:
+        raise TransientError(f"a receipt makes no sense: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    return masked(f"{type(error).__name__}: {error}")

@@ -1,0 +1,244 @@
+"""One thread per backend: journal records in, events out, without end."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tokenmeter.delivery.alarms import Alarms
+from tokenmeter.delivery.deadletters import DeadLetters
+from tokenmeter.delivery.journal import Journal
+from tokenmeter.delivery.masking import masked
+from tokenmeter.delivery.protocol import Backend, TransientError
+from tokenmeter.delivery.sender import BATCH_EVENTS_MAX, Sender
+from tokenmeter.delivery.writerlog import Chunk, WriterLog
+from tokenmeter.event import Event
+
+LINGER_S = 0.2  # between two looks at the journal; callers do not wake the thread
+BACKOFF_BASE_S = 0.1
+BACKOFF_CAP_S = 60.0
+PENDING_MAX = 2_000  # records in flight, those that become no event included
+# A thread that computes keeps others from Python for milliseconds; let them in this often.
+SLICE_S = 0.0005
+YIELD_S = 0.00005
+
+Resolve = Callable[[dict[str, Any]], Sequence[Event]]
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    """A record in flight: the events it became, and the offset after it."""
+
+    log: WriterLog
+    end: int
+    events: Sequence[Event]
+    read_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """
+    What the shippers of one delivery share.
+
+    `resolve` turns a journal record into events; it may be called again for the same record.
+    `chores` runs before each batch.
+    """
+
+    journal: Journal
+    dead: DeadLetters
+    resolve: Resolve
+    chores: Callable[[], None]
+
+
+class Shipper:
+    """
+    Deliver the journal to one backend, in order, at least once.
+
+    The cursor moves only over records whose events are all delivered or buried. While the
+    backend fails, newer records join the batch, up to BATCH_EVENTS_MAX events.
+    """
+
+    def __init__(self, backend: Backend, name: str, wiring: Wiring) -> None:
+        self.name = name
+        self.alarms = Alarms()
+        self._wiring, self._journal = wiring, wiring.journal
+        self._sender = Sender(backend, name, wiring.dead, self.alarms)
+        self._pending: deque[_Item] = deque()
+        self._events_pending = 0
+        self._positions: dict[WriterLog, int] = {}
+        self._failures = 0
+        self._retry_at = self._not_before = self._slice_end = 0.0
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._progress = threading.Condition()
+        self._thread = threading.Thread(
+            target=self._run, name=f"tokenmeter-shipper-{name}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def hurry(self) -> None:
+        """Look at the journal now, and try again now unless the backend named a time."""
+        self._retry_at = self._not_before
+        self._wake.set()
+
+    def wait_for(self, targets: Mapping[WriterLog, int], deadline: float) -> bool:
+        """Wait until every log is delivered up to its target; False at the deadline."""
+        with self._progress:
+            while any(log.cursors.get(self.name, end) < end for log, end in targets.items()):
+                remaining = deadline - time.monotonic()
+                if remaining <= 0 or not self._thread.is_alive():
+                    return False
+                self._progress.wait(min(remaining, LINGER_S))
+        return True
+
+    def ask_to_stop(self) -> None:
+        """End the thread after the batch it is sending, and close the backend."""
+        self._stopping.set()
+        self._wake.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread to end; False if it hangs."""
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def health(self) -> dict[str, Any]:
+        """Say how far behind this backend is, and what it said last."""
+        records, length = self._journal.depth(self.name)
+        now = time.monotonic()
+        first = next(iter(self._pending.copy()), None)
+        since = self._sender.sending_since
+        return {
+            "records": records,
+            "bytes": length,
+            "oldest_age_s": now - first.read_at if first else 0.0,
+            "sending_s": now - since if since is not None else 0.0,
+            "failures": self._failures,
+            "last_error": self.alarms.last,
+        }
+
+    def step(self) -> bool:
+        """Ship one batch; False if there is nothing to do at the moment."""
+        self._wiring.chores()
+        if time.monotonic() < self._not_before:
+            return False
+        try:
+            self._fill()
+            if not self._pending or time.monotonic() < self._retry_at:
+                return False
+            self._sender.deliver([event for item in self._pending for event in item.events])
+        except TransientError as error:
+            self._back_off(error)
+        else:
+            self._failures = 0
+            self.alarms.over("transient", f"{self.name} takes events again")
+        return self._acknowledge()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                busy = self.step()
+            except BaseException as error:  # noqa: BLE001  the thread's border: go on
+                busy = False
+                self.alarms.sound("shipper", f"delivery to {self.name} stumbled: {error!r}")
+            if not busy:
+                self._wake.wait(LINGER_S)
+                self._wake.clear()
+        try:
+            self._sender.backend.close()
+        except Exception as error:  # noqa: BLE001  a border: a backend may raise anything
+            self.alarms.sound("close", f"{self.name}.close() raised {masked(repr(error))}")
+
+    def _fill(self) -> None:
+        logs = self._journal.logs(self.name)
+        self._positions = {
+            log: max(self._positions.get(log, 0), log.cursors[self.name]) for log in logs
+        }
+        for log in logs:
+            end = self._journal.end(log)
+            while not self._full() and self._positions[log] < end:
+                self._take(log, self._journal.read(log, self._positions[log]))
+
+    def _full(self) -> bool:
+        return self._events_pending >= BATCH_EVENTS_MAX or len(self._pending) >= PENDING_MAX
+
+    def _take(self, log: WriterLog, chunk: Chunk) -> None:
+        now = time.monotonic()
+        for end, line in chunk.lines:
+            if self._full():
+                return
+            self._add(_Item(log, end, self._events(log, line), now))
+            self._let_others_in()
+        if chunk.torn:
+            self._journal.unreadable(log, self.name, f"{chunk.torn} bytes cut short or missing")
+        if not chunk.lines:
+            self._add(_Item(log, chunk.next_at, (), now))
+
+    def _add(self, item: _Item) -> None:
+        self._pending.append(item)
+        self._events_pending += len(item.events)
+        self._positions[item.log] = item.end
+
+    def _events(self, log: WriterLog, line: bytes) -> Sequence[Event]:
+        try:
+            record: object = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict):
+            self._journal.unreadable(log, self.name, f"{len(line)} bytes that are no JSON object")
+            return ()
+        try:
+            return _checked(self._wiring.resolve(record))
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001  a border: the record is kept, with the reason
+            reason = f"{type(error).__name__}: {error}"
+            self._wiring.dead.bury(self.name, reason, record)
+            self.alarms.sound("resolve", f"a record became no event: {masked(reason)}")
+            return ()
+
+    def _let_others_in(self) -> None:
+        now = time.perf_counter()
+        if now >= self._slice_end:
+            time.sleep(YIELD_S)
+            self._slice_end = time.perf_counter() + SLICE_S
+
+    def _back_off(self, error: TransientError) -> None:
+        self.alarms.sound("transient", f"{self.name} cannot take events now: {masked(str(error))}")
+        delay = min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** min(self._failures, 20))
+        delay *= 0.5 + os.urandom(1)[0] / 512
+        self._failures += 1
+        now = time.monotonic()
+        self._not_before = now + max(error.retry_after_s or 0.0, 0.0)
+        self._retry_at = max(now + delay, self._not_before)
+
+    def _acknowledge(self) -> bool:
+        """Move the cursors over what is settled; True if they moved."""
+        settled = self._sender.settled
+        done: dict[WriterLog, int] = {}
+        while self._pending and all(id(event) in settled for event in self._pending[0].events):
+            item = self._pending.popleft()
+            self._events_pending -= len(item.events)
+            settled.difference_update(map(id, item.events))
+            done[item.log] = item.end
+        for log, end in done.items():
+            self._journal.advance(log, self.name, end)
+        with self._progress:
+            self._progress.notify_all()
+        return bool(done)
+
+
+def _checked(events: Sequence[object]) -> Sequence[Event]:
+    checked = tuple(event for event in events if isinstance(event, Event))
+    if len(checked) != len(events):
+        raise TypeError("resolve() returned something that is no Event")
+    return checked

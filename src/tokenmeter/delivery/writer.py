@@ -1,0 +1,280 @@
+"""The caller's path: one os.write per record; memory when the disk refuses."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenmeter.delivery.alarms import Alarms
+from tokenmeter.delivery.writerlog import READ_BYTES_MAX, Chunk, WriterLog, bytes_under
+
+SEGMENT_BYTES_MAX = 8 * 1024 * 1024  # a segment is closed once it is this long
+JOURNAL_BYTES_MAX = 1024 * 1024 * 1024  # of all processes that share the state directory
+WAITING_BYTES_MAX = 32 * 1024 * 1024  # records kept in memory while the disk refuses them
+RETRY_S = 1.0  # between two tries of the disk by callers, once that memory is full too
+_sync = getattr(os, "fdatasync", os.fsync)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    How much a journal may hold.
+
+    The disk limit is looked at when a segment is opened, so each process may exceed it by one
+    segment. When it is reached, records wait in memory; what does not fit there is dropped,
+    counted and alarmed.
+    """
+
+    segment_bytes_max: int = SEGMENT_BYTES_MAX
+    journal_bytes_max: int = JOURNAL_BYTES_MAX
+    waiting_bytes_max: int = WAITING_BYTES_MAX
+
+
+class Writer:
+    """
+    Append records to this process's own log.
+
+    `append` never raises for what the disk does. A record that the disk refuses waits in
+    memory, and all later ones behind it, until the disk takes them or every backend has them.
+    """
+
+    def __init__(
+        self, root: Path, names: Sequence[str], *, limits: Limits, fsync: bool, alarms: Alarms
+    ) -> None:
+        self.log: WriterLog | None = None
+        self.dropped = 0
+        self.waiting_bytes = 0
+        self.root = root
+        self._names, self._limits = tuple(names), limits
+        self._fsync, self._alarms = fsync, alarms
+        # Re-entrant: a signal handler that makes a metered call may interrupt an append.
+        self._lock = threading.RLock()
+        self._waiting: deque[bytes] = deque()
+        self._fd = -1  # open only while nothing waits; else every append takes the slow path
+        self._segment_start = self._disk_end = self._check_at = 0
+        self._retry_at = 0.0
+        self._sealed = False
+        self._troubles: list[tuple[str, str]] = []
+
+    def open(self) -> None:
+        """Open the first segment now; OSError if the directory cannot be written."""
+        with self._lock:
+            self._fd = self._open_segment()
+
+    def append(self, line: bytes) -> None:
+        """Write one record, which ends with a newline and holds no other."""
+        with self._lock:
+            try:
+                written = os.write(self._fd, line)
+            except OSError:
+                self._keep(line)
+            else:
+                self._disk_end += written
+                if written != len(line):
+                    self._cut(self._fd, written)
+                    self._keep(line)
+                elif self._disk_end < self._check_at:
+                    return
+                else:
+                    self._check()
+        self._report()
+
+    def recover(self) -> None:
+        """Try the disk again for what waits, and notice a segment that was deleted under us."""
+        with self._lock:
+            if self._waiting:
+                self._drain()
+            elif self._fd >= 0 and not os.fstat(self._fd).st_nlink:
+                self._troubles.append(("deleted", "a journal segment was deleted under us"))
+                self._let_go()
+                self._drain()
+        self._report()
+
+    @property
+    def end(self) -> int:
+        """The offset after the last record, those that wait in memory included."""
+        with self._lock:
+            return self._disk_end + self.waiting_bytes
+
+    @property
+    def segment_start(self) -> int:
+        """The offset at which the segment that is being written starts."""
+        return self._segment_start
+
+    def read(self, at: int) -> Chunk:
+        """Return records from offset `at` on, from the disk or from memory."""
+        with self._lock:
+            log, disk_end = self.log, self._disk_end
+            if at >= disk_end:
+                return self._read_waiting(at)
+        return log.read(at, disk_end) if log else Chunk((), at)
+
+    def taken(self, offset: int) -> None:
+        """Forget waiting records before `offset`: every backend has them."""
+        if not self._waiting:
+            return
+        with self._lock:
+            while self._waiting and self._disk_end + len(self._waiting[0]) <= offset:
+                self._disk_end += self._forget_first()  # a gap; the next segment starts behind it
+
+    def close(self, *, sealed: bool) -> tuple[WriterLog | None, int]:
+        """
+        Stop writing and return the log and where it ends.
+
+        A later append starts a new log, for the next process; when sealed, it waits in memory.
+        """
+        with self._lock:
+            self._sealed = sealed
+            self._let_go()
+            if self._waiting:
+                self._drop(len(self._waiting), "the disk refused them until the end")
+            self._waiting.clear()
+            ended = self.log, self._disk_end
+            self.log, self._disk_end, self.waiting_bytes = None, 0, 0
+        self._report()
+        return ended
+
+    def forked(self) -> Writer:
+        """In a forked child: let go of what is the parent's; return a writer for the child."""
+        self._let_go()
+        if self.log is not None:
+            self.log.unlock()
+        return Writer(
+            self.root, self._names, limits=self._limits, fsync=self._fsync, alarms=self._alarms
+        )
+
+    # From here on: called with the lock held.
+
+    def _keep(self, line: bytes) -> None:
+        self._let_go()
+        self._waiting.append(line)
+        self.waiting_bytes += len(line)
+        now = time.monotonic()
+        if len(self._waiting) == 1 or (self._overfull() and now >= self._retry_at):
+            self._retry_at = now + RETRY_S
+            self._drain()
+        if self._overfull():
+            self.waiting_bytes -= len(self._waiting.pop())
+            self._drop(1, "the disk refuses them and memory is full")
+
+    def _drain(self) -> None:
+        """Write what waits to a new segment, which stays open only if that succeeds."""
+        fd = -1
+        try:
+            fd = self._open_segment()
+            while self._waiting:
+                self._write(fd, self._waiting[0])
+                self._forget_first()
+            if self._fsync:
+                _sync(fd)
+            self._fd = fd
+        except OSError as error:
+            self._refused(error)
+            _close(fd)
+
+    def _write(self, fd: int, line: bytes) -> None:
+        written = os.write(fd, line)
+        self._disk_end += written
+        if written != len(line):
+            self._cut(fd, written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _cut(self, fd: int, written: int) -> None:
+        """Take the part of a record off the disk; if that fails too, readers skip it."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(fd, self._disk_end - written - self._segment_start)
+            self._disk_end -= written
+
+    def _check(self) -> None:
+        try:
+            if self._fsync:
+                _sync(self._fd)
+            if self._disk_end - self._segment_start >= self._limits.segment_bytes_max:
+                self._let_go()
+                self._fd = self._open_segment()
+        except OSError as error:
+            self._refused(error)
+
+    def _open_segment(self) -> int:
+        if self._sealed:
+            raise OSError(errno.EBADF, "the meter is shut down")
+        if self.log is None:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.log = WriterLog.create(self.root, self._names)
+        elif not self.log.directory.is_dir():
+            self.log.restore()
+        if bytes_under(self.root) >= self._limits.journal_bytes_max:
+            held = f"the journal holds its maximum of {self._limits.journal_bytes_max} bytes"
+            raise OSError(errno.EDQUOT, held)
+        path = self.log.segment_path(self._disk_end)
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if self._fsync:
+                _sync_directories(self.log.directory, self.root)
+        except OSError:
+            _close(fd)
+            raise
+        self._segment_start = self._disk_end
+        step = 0 if self._fsync else self._limits.segment_bytes_max
+        self._check_at = self._disk_end + step
+        return fd
+
+    def _let_go(self) -> None:
+        _close(self._fd)
+        self._fd = -1
+
+    def _forget_first(self) -> int:
+        length = len(self._waiting.popleft())
+        self.waiting_bytes -= length
+        return length
+
+    def _read_waiting(self, at: int) -> Chunk:
+        lines: list[tuple[int, bytes]] = []
+        offset, length = self._disk_end, 0
+        for line in self._waiting:
+            start, offset = offset, offset + len(line)
+            if start >= at and length < READ_BYTES_MAX:
+                lines.append((offset, line[:-1]))
+                length += len(line)
+        return Chunk(lines, lines[-1][0] if lines else offset)
+
+    def _overfull(self) -> bool:
+        return self.waiting_bytes > self._limits.waiting_bytes_max
+
+    def _refused(self, error: OSError) -> None:
+        message = f"the journal cannot be written ({error.strerror}); records wait in memory"
+        self._troubles.append(("disk", message))
+
+    def _drop(self, records: int, why: str) -> None:
+        self.dropped += records
+        self._troubles.append(("dropped", f"records are lost: {why}"))
+
+    def _report(self) -> None:
+        """Log outside the lock: a logging handler may make metered calls of its own."""
+        troubles, self._troubles = self._troubles, []
+        for kind, message in troubles:
+            self._alarms.sound(kind, message)
+        if not troubles and self._fd >= 0:
+            self._alarms.over("disk", "the journal can be written again")
+
+
+def _close(fd: int) -> None:
+    if fd >= 0:
+        with contextlib.suppress(OSError):  # the record is written; a late EIO changes nothing
+            os.close(fd)
+
+
+def _sync_directories(*directories: Path) -> None:
+    for directory in directories:
+        fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

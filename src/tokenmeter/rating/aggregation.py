@@ -1,0 +1,224 @@
+"""
+From the readings of a meter to one number, to buckets, and to points per window.
+
+A tally holds what every aggregation needs and merges with another, so that an answer from
+hourly rollups is the answer from the raw events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
+
+from tokenmeter.rating.filters import Properties, text
+from tokenmeter.rating.meter import Aggregation, AggregationType, MeterEvent, Reading
+from tokenmeter.rating.rounding import EXACT, ZERO, divided, minus, plus, times
+from tokenmeter.rating.windows import Period, Window, window_after, window_start
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """
+    The readings of some stretch of time, added up; two tallies merge in any order.
+
+    The stretches must not share an event.
+    """
+
+    count: int = 0
+    total: Decimal = ZERO
+    moment: Decimal = ZERO  # sum of quantity x seconds since 1970, for WEIGHTED_SUM
+    highest: Decimal = ZERO
+    latest: tuple[datetime, str, Decimal] | None = None  # time, event id, quantity
+    uniques: frozenset[str] = frozenset()
+
+    def merge(self, other: Tally) -> Tally:
+        """Add two tallies."""
+        held = [t for t in (self.latest, other.latest) if t is not None]
+        return Tally(
+            self.count + other.count,
+            EXACT.add(self.total, other.total),
+            EXACT.add(self.moment, other.moment),
+            max(self.highest, other.highest),
+            max(held, default=None),
+            self.uniques | other.uniques,
+        )
+
+    def value(self, kind: AggregationType, period: Period) -> Decimal:
+        """
+        Read one aggregation off the tally; 0 when nothing was read.
+
+        AVG is cut to 16 places. LATEST is the last by timestamp, then by event id.
+        """
+        match kind:
+            case AggregationType.COUNT:
+                return Decimal(self.count)
+            case AggregationType.COUNT_UNIQUE:
+                return Decimal(len(self.uniques))
+            case AggregationType.MAX:
+                return self.highest
+            case AggregationType.LATEST:
+                return self.latest[2] if self.latest else ZERO
+            case AggregationType.AVG:
+                return divided(self.total, Decimal(self.count)) if self.count else ZERO
+            case AggregationType.WEIGHTED_SUM:
+                return self._weighted(period)
+            case AggregationType.SUM | AggregationType.SUM_WITH_MULTIPLIER:
+                return self.total
+
+    def _weighted(self, period: Period) -> Decimal:
+        """Weigh each quantity by the part of the period that was left when it came."""
+        seconds = _seconds(period.length)
+        if not seconds:
+            return ZERO
+        until = _seconds(period.end - _EPOCH)
+        return divided(minus(times(self.total, until), self.moment), seconds)
+
+
+def tally(readings: Iterable[Reading]) -> Tally:
+    """Add up readings; a repeated event id counts once, the first one wins."""
+    seen: set[str] = set()
+    total = moment = highest = ZERO
+    latest: tuple[datetime, str, Decimal] | None = None
+    uniques: set[str] = set()
+    for reading in readings:
+        if reading.event_id in seen:
+            continue
+        seen.add(reading.event_id)
+        total = EXACT.add(total, reading.quantity)
+        moment = EXACT.add(moment, times(reading.quantity, _since_epoch(reading.timestamp)))
+        highest = max(highest, reading.quantity)
+        here = (reading.timestamp, reading.event_id, reading.quantity)
+        latest = here if latest is None else max(latest, here)
+        if reading.unique:
+            uniques.add(reading.unique)
+    return Tally(len(seen), total, moment, highest, latest, frozenset(uniques))
+
+
+def _since_epoch(moment: datetime) -> Decimal:
+    return _seconds(moment - _EPOCH)
+
+
+def _seconds(length: timedelta) -> Decimal:
+    return Decimal(length // _MICROSECOND).scaleb(-6, EXACT)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One bucket of a bucketed meter, priced by itself."""
+
+    start: datetime
+    group: str
+    value: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What a meter counted in a period; `buckets` only where the meter has a bucket size."""
+
+    value: Decimal
+    buckets: tuple[Bucket, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What a meter counted in one window."""
+
+    start: datetime
+    value: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Windows of one size on a zone's clock, months from the anchor's day."""
+
+    window: Window
+    zone: tzinfo = UTC
+    anchor: datetime | None = None
+
+    def start(self, moment: datetime) -> datetime:
+        """Find the start of the window that holds a moment."""
+        return window_start(moment, self.window, self.zone, self.anchor)
+
+    def at(self, start: datetime) -> Period:
+        """Give the whole window that starts at `start`."""
+        return Period(start, window_after(start, self.window, self.zone, self.anchor))
+
+    def split(self, readings: Iterable[Reading]) -> dict[datetime, list[Reading]]:
+        """Sort readings into their windows, in the order of time; empty ones are left out."""
+        held: dict[datetime, list[Reading]] = {}
+        for reading in readings:
+            held.setdefault(self.start(reading.timestamp), []).append(reading)
+        return dict(sorted(held.items()))
+
+
+def measure(
+    rule: Aggregation,
+    readings: Iterable[Reading],
+    period: Period,
+    *,
+    zone: tzinfo = UTC,
+    anchor: datetime | None = None,
+) -> Measurement:
+    """
+    Count the readings within [start, end).
+
+    A bucketed meter adds up its buckets: of MAX the highest of each bucket, or of each bucket
+    and group. Monthly buckets start on the anchor's day, or on the day the period starts.
+    """
+    inside = [r for r in readings if r.timestamp in period]
+    if rule.bucket_size is None:
+        return Measurement(tally(inside).value(rule.kind, period))
+    grid = Grid(rule.bucket_size, zone, anchor or period.start)
+    held = _buckets(rule, _once(inside), period, grid)
+    buckets = tuple(held)
+    return Measurement(plus(b.value for b in buckets), buckets)
+
+
+def _once(readings: Sequence[Reading]) -> list[Reading]:
+    return list({r.event_id: r for r in reversed(readings)}.values())[::-1]
+
+
+def _buckets(
+    rule: Aggregation, readings: Sequence[Reading], period: Period, grid: Grid
+) -> Iterator[Bucket]:
+    for start, inside in grid.split(readings).items():
+        groups: dict[str, list[Reading]] = {}
+        for reading in inside:
+            groups.setdefault(reading.group, []).append(reading)
+        for group in sorted(groups):
+            yield Bucket(start, group, tally(groups[group]).value(rule.kind, period))
+
+
+def points(
+    rule: Aggregation, readings: Iterable[Reading], period: Period, *, grid: Grid
+) -> tuple[Point, ...]:
+    """
+    Count per window of the grid; windows without readings are left out.
+
+    The points of a MAX, AVG or LATEST do not add up to the meter's total; `measure` gives it.
+    """
+    inside = [r for r in readings if r.timestamp in period]
+    found: list[Point] = []
+    for start, held in grid.split(inside).items():
+        value = measure(rule, held, grid.at(start), zone=grid.zone, anchor=grid.anchor).value
+        found.append(Point(start, value))
+    return tuple(found)
+
+
+def by_property(
+    events: Iterable[MeterEvent], names: Sequence[str]
+) -> Mapping[tuple[str, ...], list[MeterEvent]]:
+    """Sort events by the text of some properties, "" where one is absent."""
+    held: dict[tuple[str, ...], list[MeterEvent]] = {}
+    for event in events:
+        held.setdefault(_key(event.properties, names), []).append(event)
+    return dict(sorted(held.items()))
+
+
+def _key(properties: Properties, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(text(properties.get(name, "")) for name in names)

@@ -46,7 +46,9 @@ class Exchange:
     @property
     def request_body(self) -> bytes:
         body = self.request.get("body")
-        return body.encode() if isinstance(body, str) else json.dumps(body).encode() if body else b""
+        return (
+            body.encode() if isinstance(body, str) else json.dumps(body).encode() if body else b""
+        )
 
     @property
     def provider(self) -> str:

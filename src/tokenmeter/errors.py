@@ -15,7 +15,7 @@ class ConfigurationError(TokenmeterError, ValueError):
 
 
 class UnknownClientError(TokenmeterError, TypeError):
-    """This client cannot be wrapped; pass an OpenAI, Anthropic, google-genai or httpx(2) client."""
+    """This client cannot be wrapped; pass an OpenAI, Anthropic, genai or httpx(2) client."""
 
 
 class MissingExtraError(TokenmeterError, ImportError):

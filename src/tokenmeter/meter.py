@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
+import os
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +19,7 @@ from typing import Any, Literal, TypeVar
 from tokenmeter.attribution import Attribution, Run, Scope, current_scope, entered, inner_scope
 from tokenmeter.capture import taps
 from tokenmeter.capture.clients import wrap_client
+from tokenmeter.capture.exchange import Exchange
 from tokenmeter.capture.observation import (
     Observation,
     Shape,
@@ -66,18 +70,22 @@ class TokenMeter:
         durability: Literal["write", "fsync"] = "write",
     ) -> None:
         if shape not in {"flexprice", "tokens_total"}:
-            raise ConfigurationError(f"shape={shape!r} is unknown; use 'flexprice' or 'tokens_total'")
+            raise ConfigurationError(
+                f"shape={shape!r} is unknown; use 'flexprice' or 'tokens_total'"
+            )
         self.policy = policy or Policy()
         self._shape = Shape(self.policy.billable, dict(names or {}), shape == "tokens_total")
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._faults: set[str] = set()
         self.faults = 0
         self._instrumented = 0
+        self.open_exchanges: set[Exchange] = set()
         self._prices = PriceBook()
         spec = default_backend_url() if backend is None else backend
         home = Path(state_dir) if state_dir else None if spec == "memory:" else state_directory()
         self._delivery = Delivery(spec, home, resolve=self._resolve, durability=durability)
         self._jobs = JobStore(None if home is None else home / "jobs.db")
+        _close_with_process(self)
 
     # -- turning capture on ----------------------------------------------------------------
 
@@ -114,7 +122,8 @@ class TokenMeter:
         tags: Mapping[str, str] | None = None,
     ) -> Iterator[None]:
         """Attribute the calls made inside, in child tasks and in copied contexts."""
-        with entered(inner_scope(Attribution(customer, feature, environment, tags or {}), meter=self)):
+        attribution = Attribution(customer, feature, environment, tags or {})
+        with entered(inner_scope(attribution, meter=self)):
             yield
 
     @contextlib.contextmanager
@@ -157,7 +166,8 @@ class TokenMeter:
             outcome = "success"
         finally:
             seconds = Decimal(f"{time.perf_counter() - started:.6f}")
-            self.record(event_name, {"time_seconds": seconds}, outcome=outcome, **dimensions)
+            named: dict[str, Any] = {"outcome": outcome, **dimensions}
+            self.record(event_name, {"time_seconds": seconds}, **named)
 
     # -- delivery --------------------------------------------------------------------------
 
@@ -184,9 +194,15 @@ class TokenMeter:
         """Deliver what is left and let go of threads and files."""
         while self._instrumented:
             self.uninstrument()
+        self.close_exchanges()
         delivered = self._delivery.close(timeout_s)
         self._jobs.close()
         return delivered
+
+    def close_exchanges(self) -> None:
+        """Record the streams that nobody finished, as they stand."""
+        for exchange in tuple(self.open_exchanges):
+            exchange.close()
 
     def health(self) -> dict[str, Any]:
         """Say how delivery is doing, which jobs are pending, and how often we were at fault."""
@@ -277,6 +293,24 @@ class TokenMeter:
                 return ()
             record = self._jobs.settled(provider, job, record)
         return (price_event(Event.from_dict(record), self._prices),)
+
+
+def _close_with_process(meter: TokenMeter) -> None:
+    """At exit, record what is still open; a forked child leaves the parent's to the parent."""
+    known = weakref.ref(meter)
+
+    def at_exit() -> None:
+        alive = known()
+        if alive is not None:
+            alive.close_exchanges()
+
+    def in_child() -> None:
+        alive = known()
+        if alive is not None:
+            alive.open_exchanges.clear()
+
+    atexit.register(at_exit)
+    os.register_at_fork(after_in_child=in_child)
 
 
 FAULT_KINDS_MAX = 100  # different faults that are logged; all are counted

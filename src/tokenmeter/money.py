@@ -8,10 +8,14 @@ from decimal import ROUND_HALF_UP, Decimal
 from tokenmeter.errors import CurrencyError
 
 # ISO 4217 minor units that are not 2 (currencies in use, 2026).
-_EXPONENTS = {"jpy": 0, "krw": 0, "vnd": 0, "clp": 0, "isk": 0, "ugx": 0, "xaf": 0, "xof": 0}
-_EXPONENTS |= {"bif": 0, "djf": 0, "gnf": 0, "kmf": 0, "pyg": 0, "rwf": 0, "vuv": 0, "xpf": 0}
-_EXPONENTS |= {"bhd": 3, "iqd": 3, "jod": 3, "kwd": 3, "lyd": 3, "omr": 3, "tnd": 3}
-_EXPONENTS |= {"uyi": 0, "clf": 4, "uyw": 4}
+_NO_DECIMALS = "bif clp djf gnf isk jpy kmf krw pyg rwf ugx uyi vnd vuv xaf xof xpf"
+_THREE_DECIMALS = "bhd iqd jod kwd lyd omr tnd"
+_EXPONENTS = {
+    **dict.fromkeys(_NO_DECIMALS.split(), 0),
+    **dict.fromkeys(_THREE_DECIMALS.split(), 3),
+    "clf": 4,
+    "uyw": 4,
+}
 
 
 def minor_units(currency: str) -> int:

@@ -165,7 +165,24 @@ def test_any_usage_of_any_model_costs_what_genai_prices_calculates(
     assert_equal(Case(*named, split.usage(), at, *terms))
 
 
-FULL = Split(*range(1_001, 1_015), 61, 3)
+FULL = Split(
+    text=1_001,
+    audio=1_002,
+    image=1_003,
+    cached_text=1_004,
+    cached_audio=1_005,
+    cached_image=1_006,
+    written_5m=1_007,
+    written_1h=1_008,
+    written=1_009,
+    said=1_010,
+    reasoned=1_011,
+    spoken=1_012,
+    drawn=1_013,
+    characters=1_014,
+    seconds=61,
+    searches=3,
+)
 
 
 def test_every_model_costs_what_genai_prices_calculates_on_every_tier() -> None:
@@ -224,18 +241,19 @@ def test_a_timestamp_in_another_zone_is_priced_by_its_utc_day_and_hour() -> None
     at = datetime.fromisoformat("2025-06-10T01:30:00+02:00")  # still 9 June in UTC
     usage = {"input_tokens": 1_000_000}
     eastern = priced(at, provider="openai", model="o3", **usage)
-    naive = priced(
-        at.astimezone(UTC).replace(tzinfo=None), provider="openai", model="o3", **usage
-    )
+    naive = priced(at.astimezone(UTC).replace(tzinfo=None), provider="openai", model="o3", **usage)
     assert (eastern.cost, naive.cost) == (Decimal(10), Decimal(10))
 
 
 def test_vertex_and_google_share_a_price_list() -> None:
     usage: dict[str, Number] = {"input_tokens": 900, "output_tokens": 40}
     vertex = priced(provider="google-vertex", model="claude-sonnet-4-5@20250929", **usage)
-    assert vertex.cost == genai_prices.calc_price(
-        genai_prices.Usage(**usage),
-        "claude-sonnet-4-5@20250929",
-        provider_id="google",
-        genai_request_timestamp=event().timestamp,
-    ).total_price
+    assert (
+        vertex.cost
+        == genai_prices.calc_price(
+            genai_prices.Usage(**usage),
+            "claude-sonnet-4-5@20250929",
+            provider_id="google",
+            genai_request_timestamp=event().timestamp,
+        ).total_price
+    )

@@ -46,7 +46,7 @@ def metered(
     """Build the decorator; `find_meter` returns the meter that the calls belong to."""
     options = Options(**given)
 
-    def around(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    def around(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
         session = _Session(options, find_meter(), wrapped.__qualname__, args, kwargs)
         with session.step():
             value = wrapped(*args, **kwargs)
@@ -200,7 +200,7 @@ def _bind(function: Callable[..., Any], value: object) -> Callable[[], Any]:
     return lambda: function(value)
 
 
-class _WatchedIterator(wrapt.ObjectProxy):  # type: ignore[misc]  # wrapt's proxy is untyped
+class _WatchedIterator(wrapt.ObjectProxy[Any]):
     """An iterator of a library without a tap: its items are read as they pass."""
 
     def __init__(self, wrapped: Any, session: _Session) -> None:
@@ -221,7 +221,7 @@ class _WatchedIterator(wrapt.ObjectProxy):  # type: ignore[misc]  # wrapt's prox
         return item
 
 
-class _WatchedAsyncIterator(wrapt.ObjectProxy):  # type: ignore[misc]  # as above
+class _WatchedAsyncIterator(wrapt.ObjectProxy[Any]):
     """The same for an async iterator."""
 
     def __init__(self, wrapped: Any, session: _Session) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tokenmeter.providers.base import Call, Json, Reading
+from tokenmeter.providers.base import Json, Reading
 from tokenmeter.usage import Number, Usage
 
 BYTES_PER_TOKEN = 4  # English text; OpenAI's own rule of thumb (help.openai.com, 2026)
@@ -15,7 +15,7 @@ PROMPT_FIELDS = ("messages", "input", "prompt", "instructions", "system", "conte
 PLACEHOLDER = "output_placeholder"  # the adapter's flag: the output reported is not final
 
 
-def estimated(reading: Reading, call: Call, body: Json, text_bytes: int) -> tuple[Reading, bool]:
+def estimated(reading: Reading, body: Json, text_bytes: int) -> tuple[Reading, bool]:
     """
     Fill in what an aborted stream did not report; say whether anything was filled in.
 

@@ -34,6 +34,8 @@ class Sink(Protocol):
 
     policy: Policy
 
+    open_exchanges: set[Exchange]  # closed at shutdown, whoever still holds their streams
+
     def observed(self, observation: Observation, scope: Scope | None) -> None:
         """Take a closed exchange."""
         ...
@@ -94,6 +96,7 @@ class Exchange:
             for level in scope.chain():
                 level.observed += 1
         self._call_id = self._call_id or new_id("call_")
+        sink.open_exchanges.add(self)
 
     @property
     def is_open(self) -> bool:
@@ -192,6 +195,7 @@ class Exchange:
             self._open.pop()
         except IndexError:
             return  # closed before
+        self._sink.open_exchanges.discard(self)
         try:
             self._sink.observed(self._observation(ending), self._scope)
         except Exception as error:  # noqa: BLE001 - as in chunk()
@@ -236,7 +240,7 @@ class Exchange:
         if self._sink.policy.on_abort == "partial" or not isinstance(reader, EventReader):
             return reading, source
         body = self._sent.json()
-        filled, changed = estimated(reading, self.call, body, reader.text_bytes())
+        filled, changed = estimated(reading, body, reader.text_bytes())
         return filled, "estimated" if changed else source
 
     def _leave_note(self, *, retryable: bool = True) -> None:

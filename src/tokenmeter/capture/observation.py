@@ -191,9 +191,7 @@ def _is_output(metric: str) -> bool:
 def timestamp_of(observation: Observation, now: datetime) -> datetime:
     """Return the provider's time, else the Date header, else `now`."""
     stated = _stated(observation.reading.created)
-    if stated is not None and (
-        observation.call.repeated or abs(stated - now) <= CLOCK_SKEW_MAX
-    ):
+    if stated is not None and (observation.call.repeated or abs(stated - now) <= CLOCK_SKEW_MAX):
         return stated
     sent = _parsed_date(observation.date) if observation.date else None
     if sent is not None and abs(sent - now) <= CLOCK_SKEW_MAX:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tokenmeter.capture.exchange import Exchange, Sink
@@ -54,6 +54,8 @@ def open_exchange(sink: Sink, outgoing: Outgoing) -> Exchange | None:
     call = adapter.describe(request)
     if call is None:
         return None
+    if call.edited_body is not None and not sink.policy.include_usage:
+        call = replace(call, edited_body=None)
     hashed = b"" if body is None or content_type.startswith("multipart/") else body
     retries = retry_count(headers)
     sent = Sent(outgoing.method, outgoing.url, hashed, fields, retries)

@@ -33,9 +33,7 @@ def recorded_event(recorded: Recorded, scope: Scope | None, now: datetime) -> Ev
         raise ConfigurationError("an event needs a name; use one such as 'text_generated'")
     attribution = NO_ATTRIBUTION if scope is None else scope.attribution
     properties: dict[str, Property] = {
-        name: _dimension(value)
-        for name, value in recorded.dimensions.items()
-        if value is not None
+        name: _dimension(value) for name, value in recorded.dimensions.items() if value is not None
     }
     model = properties.get("model")
     if isinstance(model, str):

@@ -23,7 +23,7 @@ log = logging.getLogger("tokenmeter")
 Extract = Callable[[Any], Mapping[str, Any] | None]
 
 
-def _nothing(payload: Json) -> Reading:
+def _nothing(_payload: Json) -> Reading:
     return Reading()
 
 

@@ -32,7 +32,8 @@ class Sender:
         self.sending_since: float | None = None
         self._name, self._dead, self._alarms = name, dead, alarms
         self._answers = self._failures = 0
-        self._suspects: list[Event] = []
+        self._suspects: list[Event] = []  # refused alone in this pass
+        self._suspected: set[int] = set()  # id() of those refused alone while others were taken
         self._last_error = ""
 
     def deliver(self, events: Sequence[Event]) -> None:
@@ -44,12 +45,13 @@ class Sender:
             self._attempt([event for event in batch if id(event) not in self.settled])
         if self._suspects and not self._answers:
             raise TransientError(self._last_error)
+        self._suspected.update(map(id, self._suspects))
         for event in self._suspects:
-            self._last_chance(event)
+            self._attempt([event])
 
-    def bury(self, event: Event, reason: str) -> None:
-        """Make a dead letter of an event."""
+    def _bury(self, event: Event, reason: str) -> None:
         self._dead.bury(self._name, reason, event)
+        self._suspected.discard(id(event))
         self.settled.add(id(event))
         self._alarms.sound("dead", f"{self._name} refused an event: {masked(reason)}")
 
@@ -62,12 +64,14 @@ class Sender:
             raise
         except BaseException as error:  # noqa: BLE001  a border: it may raise even SystemExit
             self._failed(error)
-            if len(events) == 1:
-                self._suspects.append(events[0])
-            else:
+            if len(events) > 1:
                 self._halve(events)
-            return
-        self._settle(events, receipt)
+            elif id(events[0]) in self._suspected:
+                self._bury(events[0], _reason(error))
+            else:
+                self._suspects.append(events[0])
+        else:
+            self._settle(events, receipt)
 
     def _failed(self, error: BaseException) -> None:
         self._failures += 1
@@ -83,14 +87,6 @@ class Sender:
             halves.reverse()  # so that no run of bad events hides the good ones every time
         for half in halves:
             self._attempt(half)
-
-    def _last_chance(self, event: Event) -> None:
-        try:
-            self._settle([event], self._send([event]))
-        except TransientError:
-            raise
-        except BaseException as error:  # noqa: BLE001  the same border
-            self.bury(event, _reason(error))
 
     def _send(self, events: Sequence[Event]) -> Receipt:
         self.sending_since = time.monotonic()
@@ -111,9 +107,10 @@ class Sender:
         reasons = _reasons(receipt)
         accepted = [event for event in events if event.event_id not in reasons]
         self.settled.update(map(id, accepted))
+        self._suspected.difference_update(self.settled)
         for event in events:
             if event.event_id in reasons:
-                self.bury(event, reasons[event.event_id])
+                self._bury(event, reasons[event.event_id])
         unknown = reasons.keys() - {event.event_id for event in events}
         if unknown:
             self._alarms.sound(

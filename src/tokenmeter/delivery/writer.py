@@ -58,9 +58,12 @@ class Writer:
         self._lock = threading.RLock()
         self._waiting: deque[bytes] = deque()
         self._fd = -1  # open only while nothing waits; else every append takes the slow path
-        self._segment_start = self._disk_end = self._check_at = 0
+        self._segment_start = 0
+        self._disk_end = 0  # while no segment is open; else the size of its file is the truth
+        self._room = 0  # bytes until the next check; a guess is enough
         self._retry_at = 0.0
-        self._sealed = False
+        self._sealed = self._busy = False
+        self._refusing = False  # the disk refused a record, and has not taken one since
         self._troubles: list[tuple[str, str]] = []
 
     def open(self) -> None:
@@ -76,11 +79,11 @@ class Writer:
             except OSError:
                 self._keep(line)
             else:
-                self._disk_end += written
+                self._room -= written
                 if written != len(line):
-                    self._cut(self._fd, written)
+                    _cut(self._fd, written)
                     self._keep(line)
-                elif self._disk_end < self._check_at:
+                elif self._room > 0:
                     return
                 else:
                     self._check()
@@ -101,17 +104,17 @@ class Writer:
     def end(self) -> int:
         """The offset after the last record, those that wait in memory included."""
         with self._lock:
-            return self._disk_end + self.waiting_bytes
+            return self._end_on_disk(self._fd) + self.waiting_bytes
 
     @property
-    def segment_start(self) -> int:
+    def segment_start(self) -> int | None:
         """The offset at which the segment that is being written starts."""
-        return self._segment_start
+        return self._segment_start if self._fd >= 0 else None
 
     def read(self, at: int) -> Chunk:
         """Return records from offset `at` on, from the disk or from memory."""
         with self._lock:
-            log, disk_end = self.log, self._disk_end
+            log, disk_end = self.log, self._end_on_disk(self._fd)
             if at >= disk_end:
                 return self._read_waiting(at)
         return log.read(at, disk_end) if log else Chunk((), at)
@@ -131,7 +134,7 @@ class Writer:
         A later append starts a new log, for the next process; when sealed, it waits in memory.
         """
         with self._lock:
-            self._sealed = sealed
+            self._sealed, self._refusing = sealed, False
             self._let_go()
             if self._waiting:
                 self._drop(len(self._waiting), "the disk refused them until the end")
@@ -157,7 +160,7 @@ class Writer:
         self._waiting.append(line)
         self.waiting_bytes += len(line)
         now = time.monotonic()
-        if len(self._waiting) == 1 or (self._overfull() and now >= self._retry_at):
+        if not self._refusing or (self._overfull() and now >= self._retry_at):
             self._retry_at = now + RETRY_S
             self._drain()
         if self._overfull():
@@ -166,39 +169,42 @@ class Writer:
 
     def _drain(self) -> None:
         """Write what waits to a new segment, which stays open only if that succeeds."""
+        if self._busy:
+            return  # a signal handler's append: it waits, and what it interrupted writes it
+        self._busy = True
         fd = -1
         try:
             fd = self._open_segment()
-            while self._waiting:
-                self._write(fd, self._waiting[0])
-                self._forget_first()
-            if self._fsync:
-                _sync(fd)
+            self._write_waiting(fd)
             self._fd = fd
+            self._refusing = False
         except OSError as error:
             self._refused(error)
+            self._disk_end = self._end_on_disk(fd)
             _close(fd)
+        finally:
+            self._busy = False
+
+    def _write_waiting(self, fd: int) -> None:
+        while self._waiting:
+            self._write(fd, self._waiting[0])
+            self._forget_first()
+            if self._fsync and not self._waiting:
+                _sync(fd)
 
     def _write(self, fd: int, line: bytes) -> None:
         written = os.write(fd, line)
-        self._disk_end += written
         if written != len(line):
-            self._cut(fd, written)
+            _cut(fd, written)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def _cut(self, fd: int, written: int) -> None:
-        """Take the part of a record off the disk; if that fails too, readers skip it."""
-        with contextlib.suppress(OSError):
-            os.ftruncate(fd, self._disk_end - written - self._segment_start)
-            self._disk_end -= written
 
     def _check(self) -> None:
         try:
             if self._fsync:
                 _sync(self._fd)
-            if self._disk_end - self._segment_start >= self._limits.segment_bytes_max:
+            if os.fstat(self._fd).st_size >= self._limits.segment_bytes_max:
                 self._let_go()
-                self._fd = self._open_segment()
+                self._drain()
         except OSError as error:
             self._refused(error)
 
@@ -222,13 +228,19 @@ class Writer:
             _close(fd)
             raise
         self._segment_start = self._disk_end
-        step = 0 if self._fsync else self._limits.segment_bytes_max
-        self._check_at = self._disk_end + step
+        self._room = 0 if self._fsync else self._limits.segment_bytes_max
         return fd
 
+    def _end_on_disk(self, fd: int) -> int:
+        return self._disk_end if fd < 0 else self._segment_start + os.fstat(fd).st_size
+
     def _let_go(self) -> None:
-        _close(self._fd)
-        self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            was_busy, self._busy = self._busy, True
+            self._disk_end = self._end_on_disk(fd)
+            _close(fd)
+            self._busy = was_busy
 
     def _forget_first(self) -> int:
         length = len(self._waiting.popleft())
@@ -249,6 +261,7 @@ class Writer:
         return self.waiting_bytes > self._limits.waiting_bytes_max
 
     def _refused(self, error: OSError) -> None:
+        self._refusing = True
         message = f"the journal cannot be written ({error.strerror}); records wait in memory"
         self._troubles.append(("disk", message))
 
@@ -263,6 +276,12 @@ class Writer:
             self._alarms.sound(kind, message)
         if not troubles and self._fd >= 0:
             self._alarms.over("disk", "the journal can be written again")
+
+
+def _cut(fd: int, written: int) -> None:
+    """Take the part of a record off the disk again; if that fails too, readers skip it."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(fd, os.fstat(fd).st_size - written)
 
 
 def _close(fd: int) -> None:

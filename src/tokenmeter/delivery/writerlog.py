@@ -138,8 +138,8 @@ class WriterLog:
         taken = min(self.cursors.values())
         starts = self.segments()
         for start in starts:
-            if start > taken or start == writing:
-                break
+            if start >= taken or start == writing:
+                break  # one that starts there may have been opened this moment
             path = self.segment_path(start)
             if start + _size(path) <= taken:
                 path.unlink(missing_ok=True)
@@ -179,7 +179,12 @@ def cursor_names(directory: Path) -> list[str]:
 
 def bytes_under(root: Path) -> int:
     """Return how many bytes all segments below `root` take."""
-    return sum(_size(path) for path in root.glob("*/*" + _SEGMENT))
+    found = 0
+    with os.scandir(root) as logs:  # much faster than pathlib, and a caller may be waiting
+        for log in logs:
+            with contextlib.suppress(OSError), os.scandir(log) as files:
+                found += sum(f.stat().st_size for f in files if f.name.endswith(_SEGMENT))
+    return found
 
 
 def _split(content: bytes, at: int) -> list[tuple[int, bytes]]:

@@ -1,11 +1,143 @@
-"""Placeholder while the adapter is being written."""
+"""Anthropic: messages, message batches, the legacy completions; also Claude on Vertex."""
 
-from tokenmeter.providers.base import Adapter, Call, Request
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from urllib.parse import unquote
+
+from tokenmeter.providers.anthropic_batches import read_batch, results_reader, settle_results
+from tokenmeter.providers.anthropic_messages import (
+    NEEDLES,
+    delivered_text,
+    read,
+    read_error,
+    settle,
+    settled,
+)
+from tokenmeter.providers.anthropic_usage import label, labels
+from tokenmeter.providers.base import (
+    Adapter,
+    Api,
+    Call,
+    Json,
+    Reading,
+    Request,
+    settled_as_read,
+    text,
+)
+from tokenmeter.providers.compatible import describe_compatible
+
+__all__ = ["ADAPTER", "describe", "describe_messages", "describe_vertex", "read", "settle"]
+
+HOST = "api.anthropic.com"
+PATHS = re.compile(
+    r"/v1/(?:(?P<messages>messages)|(?P<complete>complete)"
+    r"|messages/batches(?:/(?P<batch>[^/]+)(?P<results>/results)?)?)/?$"
+)
+_VERTEX = re.compile(
+    r"/publishers/anthropic/models/(?P<model>[^/]+):(?P<stream>rawPredict|streamRawPredict)$"
+)
+_COMPATIBLE = "/v1/chat/completions"  # Anthropic's endpoint in the form of OpenAI's
+_COUNT_TOKENS = "count-tokens"  # the "model" under which Vertex counts tokens, free of charge
+
+
+def _read_completion(payload: Json) -> Reading:
+    """Read a body or an event of the legacy API: it reports no usage."""
+    if payload.get("type") == "error" or "error" in payload:
+        return read_error(payload)
+    return Reading(
+        model=label(payload.get("model")),
+        response_id=label(payload.get("id")) or label(payload.get("log_id")),
+        state="success" if text(payload.get("stop_reason")) else None,
+    )
+
+
+def _completion_text(event: Json) -> str:
+    return text(event.get("completion")) or ""
+
+
+def _read_entry(message: Json) -> Reading:
+    return settled(read(message))
+
+
+MESSAGES = Api("messages", "text_generated", read, settle, NEEDLES, delivered_text, owns_ids=True)
+# A gateway or a mock may use its ids again.
+GATEWAY_MESSAGES = replace(MESSAGES, owns_ids=False)
+COMPLETE = Api(
+    "complete",
+    "text_generated",
+    _read_completion,
+    settled_as_read,
+    (b'"stop_reason"', b'"error"'),
+    _completion_text,
+)
+BATCH = Api("messages.batches", "text_generated", read_batch, settled_as_read, owns_ids=True)
+RESULTS = replace(BATCH, read=results_reader(_read_entry), settle=settle_results, adds=True)
 
 
 def describe(request: Request) -> Call | None:
-    """Recognise nothing yet."""
-    return None
+    """Say what a request to Anthropic, or to a host that speaks its API, asks for."""
+    own = request.host == HOST
+    if own and request.path == "/v1/messages":
+        return describe_messages(request, "anthropic", MESSAGES)
+    if own and request.path == _COMPATIBLE:
+        return describe_compatible(request, "anthropic")
+    found = PATHS.search(request.path)
+    if found is None or not (own or _speaks_anthropic(request)):
+        return None
+    provider = "anthropic" if own else request.host
+    if found["messages"]:
+        return describe_messages(request, provider, MESSAGES if own else GATEWAY_MESSAGES)
+    if found["complete"]:
+        return describe_messages(request, provider, COMPLETE)
+    return _describe_batch(request, provider, found)
 
 
-ADAPTER = Adapter("anthropic", describe)
+def describe_messages(request: Request, provider: str, api: Api = GATEWAY_MESSAGES) -> Call | None:
+    """Describe a request in the form of the Messages API, for whichever provider serves it."""
+    if request.method != "POST":
+        return None
+    body = request.body
+    return Call(
+        provider,
+        api,
+        request_model=label(body.get("model")),
+        streamed=body.get("stream") is True,
+        dimensions=labels(body),
+    )
+
+
+def describe_vertex(request: Request) -> Call | None:
+    """Describe a call of Claude on Vertex (rawPredict); None for what is not one."""
+    found = _VERTEX.search(request.path)
+    if found is None or found["model"] == _COUNT_TOKENS:
+        return None
+    call = describe_messages(request, "google-vertex", MESSAGES)
+    if call is None:
+        return None
+    streamed = call.streamed or found["stream"] == "streamRawPredict"
+    return replace(call, request_model=label(unquote(found["model"])), streamed=streamed)
+
+
+def _describe_batch(request: Request, provider: str, path: re.Match[str]) -> Call | None:
+    if path["batch"] is None:
+        return Call(provider, BATCH) if request.method == "POST" else None
+    if request.method != "GET":
+        return None
+    api = RESULTS if path["results"] else BATCH
+    return Call(provider, api, repeated=True, job_id=path["batch"])
+
+
+def _speaks_anthropic(request: Request) -> bool:
+    """Tell Anthropic's API under a foreign host from another API with the same path."""
+    if "anthropic-version" in request.headers:
+        return True
+    body: Mapping[str, object] = request.body
+    if "max_tokens_to_sample" in body:
+        return True
+    return "model" in body and "messages" in body
+
+
+ADAPTER = Adapter("anthropic", describe, hosts=(HOST,), paths=PATHS)

@@ -5,21 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from tokenmeter.providers.base import (
-    Call,
-    Json,
-    Part,
-    Reading,
-    State,
-    counts,
-    mapping,
-    text,
-    unknown,
-)
+from tokenmeter.providers.base import Json, Reading, State, counts, text, unknown
 from tokenmeter.usage import NOTHING, Number, Usage
 
 CostRule = Callable[[Mapping[str, Any]], Decimal | None]
@@ -39,11 +29,8 @@ class Dialect:
     hidden_reasoning: bool = False
     # What the host says it charged, in USD, from the fields of `COST_FIELDS`.
     cost: CostRule | None = None
-    # Models of a request that names none, by operation.
-    default_models: Mapping[str, str] | None = None
-
-    def __hash__(self) -> int:
-        return id(self)
+    # The model of an image request that names none.
+    image_model: str | None = None
 
 
 PLAIN = Dialect()
@@ -103,16 +90,16 @@ _DETAILS: dict[str, dict[str, str]] = {
     "cache_write_tokens_details": _WRITE_DETAILS,
     "server_tool_use": {"web_search_requests": "web_search_count"},
     "server_tool_use_details": {"web_search_requests": "web_search_count"},
+    "server_side_tool_usage_details": {"web_search_calls": "web_search_count"},
 }
 _SECONDS = {"seconds": "audio_seconds", "prompt_audio_seconds": "audio_seconds"}
 COST_FIELDS = ("cost", "cost_in_usd_ticks", "is_byok", "cost_details")
-_NOT_USAGE = frozenset(  # times, prices and counts that other fields already hold
-    "queue_time prompt_time completion_time total_time type service_tier market_cost"
-    " prompt_cache_miss_tokens audio_prompt_tokens request_count search_context_size"
-    " num_sources_used num_server_side_tools_used server_side_tool_usage_details"
-    " context_details".split()
-)
-_KNOWN = frozenset((*_TOKENS, *_DETAILS, *_SECONDS, *COST_FIELDS)) | _NOT_USAGE
+_TIMES = ("queue_time", "prompt_time", "completion_time", "total_time")
+_SAID_ELSEWHERE = ("type", "service_tier", "market_cost", "prompt_cache_miss_tokens")
+_FACTS = ("search_context_size", "num_sources_used", "num_server_side_tools_used")
+_EMPTY = ("audio_prompt_tokens", "request_count", "context_details")
+_NOT_BILLED = (*_TIMES, *_SAID_ELSEWHERE, *_FACTS, *_EMPTY)
+_KNOWN = frozenset((*_TOKENS, *_DETAILS, *_SECONDS, *COST_FIELDS, *_NOT_BILLED))
 _SECONDS_MAX = 10**9
 
 
@@ -219,102 +206,6 @@ def moment(*values: object) -> int | float | str | None:
     return None
 
 
-def settle_text(dialect: Dialect, reading: Reading, call: Call) -> Reading:
-    """Turn counts of tokens into totals that include their parts, and say what does not add up."""
-    usage = _with_outside(reading.usage, dialect)
-    flags = _contradictions(usage)
-    uncached = _uncached(usage)
-    if uncached is not None:
-        usage = usage | {"uncached_input_tokens": uncached}
-    return settle_rest(dialect, replace(reading, usage=usage, flags=reading.flags | flags), call)
-
-
-def settle_rest(dialect: Dialect, reading: Reading, call: Call) -> Reading:
-    """Add the reported cost, the job's id, and what only the request knows."""
-    usage = call.usage | reading.usage if reading.state == "success" else reading.usage
-    cost = None
-    if dialect.cost is not None and reading.state in ("success", "failed"):
-        cost = dialect.cost(reading.raw)
-    return replace(
-        reading,
-        usage=usage,
-        cost=None if cost is None else f"{cost:f}",
-        response_id=reading.response_id or call.job_id,
-        parts=tuple(settled_part(part) for part in reading.parts),
-        raw={},
-    )
-
-
-def settled_part(part: Part) -> Part:
-    """Settle a sub-call's own tokens."""
-    uncached = _uncached(part.usage)
-    if uncached is None:
-        return part
-    return replace(part, usage=part.usage | {"uncached_input_tokens": uncached})
-
-
-def _with_outside(usage: Usage, dialect: Dialect) -> Usage:
-    """Add to input and output what the provider counts outside of them; the total tells."""
-    prompt, completion, total = usage.input_tokens, usage.output_tokens, usage.total_tokens
-    if prompt is None or completion is None:
-        return usage
-    cited = usage.tool_use_input_tokens or 0
-    beyond = None if total is None else total - prompt - completion
-    reasoning = _reasoning_outside(usage, dialect, beyond)
-    audio = usage.input_audio_tokens or 0
-    outside_audio = audio if audio and not reasoning and beyond == audio else 0
-    changed = Usage(
-        input_tokens=prompt + cited + outside_audio, output_tokens=completion + reasoning
-    )
-    if reasoning:
-        changed = changed | {"reasoning_tokens": reasoning}
-    if total is None or cited or (reasoning and beyond == 0):
-        changed = changed | {"total_tokens": prompt + cited + completion + reasoning}
-    return usage | changed
-
-
-def _reasoning_outside(usage: Usage, dialect: Dialect, beyond: Number | None) -> Number:
-    """Return the reasoning tokens that completion_tokens leaves out."""
-    reasoning = usage.reasoning_tokens or 0
-    if reasoning and beyond == reasoning:
-        return reasoning
-    more_than_all = reasoning > (usage.output_tokens or 0)
-    if dialect.reasoning_outside and (beyond is None or more_than_all):
-        return reasoning
-    if dialect.hidden_reasoning and beyond and beyond > 0 and not reasoning:
-        return beyond
-    return 0
-
-
-def _uncached(usage: Usage) -> Number | None:
-    if usage.input_tokens is None:
-        return None
-    uncached = (
-        usage.input_tokens - (usage.cache_read_tokens or 0) - (usage.cache_write_tokens or 0)
-    )
-    return uncached if uncached >= 0 else None
-
-
-def _contradictions(usage: Usage) -> frozenset[str]:
-    """Flag counts that cannot all be right; none of them is changed."""
-    sums = (
-        ("total_tokens", ("input_tokens", "output_tokens")),
-        ("input_tokens", ("cache_read_tokens", "cache_write_tokens")),
-        ("output_tokens", ("reasoning_tokens",)),
-        ("cache_write_tokens", ("cache_write_30m_tokens", "cache_write_12h_tokens")),
-    )
-    return frozenset(
-        f"suspect:{total}"
-        for total, parts in sums
-        if total in usage and sum(usage.get(part, 0) for part in parts) > usage[total]
-    )
-
-
 def is_true(value: object) -> bool:
     """Tell a true flag, in JSON or in a form."""
     return value is True or value == "true"
-
-
-def form(payload: object) -> Json:
-    """Return the JSON object `payload`, or {}."""
-    return mapping(payload)

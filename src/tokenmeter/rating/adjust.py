@@ -38,6 +38,7 @@ class AdjustmentKind(StrEnum):
     """Why the amount is not the sum of the lines."""
 
     PRORATION = "proration"
+    COMMITMENT = "commitment"  # moved to the overage line
     OVERAGE = "overage"
     TRUE_UP = "true_up"
     DISCOUNT = "discount"
@@ -127,6 +128,18 @@ class Draft:
             adjustments=(*self.adjustments, entry),
         )
 
+    def charge(self, *, is_overage: bool = False) -> Charge:
+        """Make the finished draft a charge."""
+        return Charge(
+            self.price,
+            self.usage.value,
+            self.quantity,
+            self.lines,
+            self.adjustments,
+            self.amount,
+            is_overage,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Charge:
@@ -138,6 +151,7 @@ class Charge:
     lines: tuple[Line, ...]
     adjustments: tuple[Adjustment, ...]
     amount: Decimal  # rounded to the currency
+    is_overage: bool = False  # beyond a subscription's commitment
 
     @property
     def included(self) -> Decimal:
@@ -161,9 +175,14 @@ def rate(price: Price, usage: Measurement, terms: Terms | None = None) -> Charge
     """Rate what a meter measured, or the number of a fixed item: run the steps in their order."""
     quantity = max(usage.value, price.min_quantity)
     draft = Draft(price, terms or Terms(), usage, price.model, quantity)
-    for step in STEPS:
+    return run(STEPS, draft).charge()
+
+
+def run(steps: Iterable[Step], draft: Draft) -> Draft:
+    """Take a draft through some of the steps."""
+    for step in steps:
         draft = step(draft)
-    return Charge(price, usage.value, draft.quantity, draft.lines, draft.adjustments, draft.amount)
+    return draft
 
 
 def convert(draft: Draft) -> Draft:
@@ -246,18 +265,9 @@ def finish(draft: Draft) -> Draft:
     return replace(draft, amount=amount)
 
 
-STEPS: tuple[Step, ...] = (
-    convert,
-    allow,
-    cost,
-    prorate,
-    hold,
-    discount,
-    cap,
-    lift,
-    redeem,
-    finish,
-)
+PRICING: tuple[Step, ...] = (convert, allow, cost, prorate)
+REDUCING: tuple[Step, ...] = (discount, cap, lift, redeem, finish)
+STEPS: tuple[Step, ...] = (*PRICING, hold, *REDUCING)
 
 
 def tax_total(taxes: Iterable[Tax], amount: Decimal, currency: str) -> Decimal:

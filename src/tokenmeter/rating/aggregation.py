@@ -54,21 +54,17 @@ class Tally:
 
         AVG is cut to 16 places. LATEST is the last by timestamp, then by event id.
         """
-        match kind:
-            case AggregationType.COUNT:
-                return Decimal(self.count)
-            case AggregationType.COUNT_UNIQUE:
-                return Decimal(len(self.uniques))
-            case AggregationType.MAX:
-                return self.highest
-            case AggregationType.LATEST:
-                return self.latest[2] if self.latest else ZERO
-            case AggregationType.AVG:
-                return divided(self.total, Decimal(self.count)) if self.count else ZERO
-            case AggregationType.WEIGHTED_SUM:
-                return self._weighted(period)
-            case AggregationType.SUM | AggregationType.SUM_WITH_MULTIPLIER:
-                return self.total
+        if kind is AggregationType.AVG:
+            return divided(self.total, Decimal(self.count)) if self.count else ZERO
+        if kind is AggregationType.WEIGHTED_SUM:
+            return self._weighted(period)
+        held = {
+            AggregationType.COUNT: Decimal(self.count),
+            AggregationType.COUNT_UNIQUE: Decimal(len(self.uniques)),
+            AggregationType.MAX: self.highest,
+            AggregationType.LATEST: self.latest[2] if self.latest else ZERO,
+        }
+        return held.get(kind, self.total)
 
     def _weighted(self, period: Period) -> Decimal:
         """Weigh each quantity by the part of the period that was left when it came."""

@@ -63,7 +63,7 @@ def commit(cost: Decimal, commitment: Commitment, model: Model) -> Committed:
     """
     Charge one line item against its commitment.
 
-    Of $15 with $10 promised at a factor of 1.5, $17.50 are charged: 10 + 5 × 1.5.
+    Of $15 with $10 promised at a factor of 1.5, $17.50 are charged: 10 + 5 x 1.5.
     """
     promised = commitment.amount(model)
     if cost > promised:

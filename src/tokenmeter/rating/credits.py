@@ -33,9 +33,9 @@ class Draw:
     amount: Decimal
 
 
-def in_order(credits: Iterable[Credit], at: datetime) -> tuple[Credit, ...]:
+def in_order(held: Iterable[Credit], at: datetime) -> tuple[Credit, ...]:
     """Order the usable credits: by priority, then by expiry, then the largest first."""
-    usable = (c for c in credits if c.amount > 0 and not (c.expires_at and c.expires_at <= at))
+    usable = (c for c in held if c.amount > 0 and not (c.expires_at and c.expires_at <= at))
     return tuple(sorted(usable, key=_urgency))
 
 
@@ -50,15 +50,22 @@ def _urgency(credit: Credit) -> tuple[object, ...]:
     )
 
 
-def draw(credits: Iterable[Credit], amount: Decimal, at: datetime) -> tuple[Draw, ...]:
-    """Take an amount of credits in their order; OperationError when they do not suffice."""
+def draw(
+    held: Iterable[Credit], amount: Decimal, at: datetime, *, overdraw: bool = False
+) -> tuple[Draw, ...]:
+    """
+    Take an amount of credits in their order.
+
+    When they do not suffice OperationError is raised; a manual debit may `overdraw`: it takes
+    what there is, and the balance goes below 0.
+    """
     check_credits(amount)
     taken: list[Draw] = []
-    for credit in in_order(credits, at):
+    for credit in in_order(held, at):
         part = min(credit.amount, minus(amount, *(d.amount for d in taken)))
         if part:
             taken.append(Draw(credit.credit_id, part))
-    if plus(d.amount for d in taken) < amount:
+    if plus(d.amount for d in taken) < amount and not overdraw:
         raise OperationError("The wallet has not enough credits.", field="amount")
     return tuple(taken)
 
@@ -69,9 +76,9 @@ def check_credits(amount: Decimal) -> None:
         raise RatingError("Credits must be above 0.", field="credits_to_add")
 
 
-def to_amount(credits: Decimal, conversion_rate: Decimal) -> Decimal:
+def to_amount(amount: Decimal, conversion_rate: Decimal) -> Decimal:
     """Give credits as money: 100 credits at a rate of 0.5 are 50."""
-    return times(credits, conversion_rate)
+    return times(amount, conversion_rate)
 
 
 def to_credits(amount: Decimal, conversion_rate: Decimal) -> Decimal:
@@ -117,18 +124,18 @@ class BonusSlab:
     is_percentage: bool = False
 
 
-def bonus_slab(slabs: Iterable[BonusSlab], credits: Decimal) -> BonusSlab | None:
+def bonus_slab(slabs: Iterable[BonusSlab], top_up: Decimal) -> BonusSlab | None:
     """Find the slab with the highest threshold that a top-up reaches."""
-    reached = [s for s in slabs if credits >= s.threshold]
+    reached = [s for s in slabs if top_up >= s.threshold]
     return max(reached, key=lambda s: s.threshold, default=None)
 
 
-def bonus(slabs: Iterable[BonusSlab], credits: Decimal) -> Decimal:
+def bonus(slabs: Iterable[BonusSlab], top_up: Decimal) -> Decimal:
     """Tell how many credits a top-up earns on top."""
-    slab = bonus_slab(slabs, credits)
+    slab = bonus_slab(slabs, top_up)
     if slab is None:
         return ZERO
-    return divided(times(credits, slab.value), HUNDRED) if slab.is_percentage else slab.value
+    return divided(times(top_up, slab.value), HUNDRED) if slab.is_percentage else slab.value
 
 
 def expires_at(now: datetime, duration: int | None, unit: str | None) -> datetime | None:

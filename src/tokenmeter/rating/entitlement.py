@@ -15,8 +15,10 @@ GRANT_DURATION_MAX = timedelta(microseconds=(2**63 - 1) // 1_000)  # Flexprice: 
 
 AGGREGATION_MODES = frozenset({"additive", "parallel"})
 GRANT_MEASURES = frozenset({"quantity", "amount"})
+ALLOCATIONS = frozenset({"first_usage", "unit_start"})
 GRANT_SCOPES = frozenset({"feature", "subscription", "group"})
 GRANT_UNITS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
+GRANT_UNIT_NAMES = frozenset({*GRANT_UNITS, "subscription_period"})
 DURATION_UNITS = {
     "SECOND": timedelta(seconds=1),
     "MINUTE": timedelta(minutes=1),
@@ -99,7 +101,7 @@ def duration(value: int, unit: str) -> timedelta:
     return _duration(value, unit, DURATION_UNITS)
 
 
-def check_choice(value: str, allowed: frozenset[str] | dict[str, timedelta], field: str) -> None:
+def check_choice(value: str, allowed: frozenset[str], field: str) -> None:
     """Refuse a word that is not one of the allowed; an empty one leaves the default."""
     if value and value not in allowed:
         raise RatingError(f"{field} is one of {', '.join(sorted(allowed))}.", field=field)

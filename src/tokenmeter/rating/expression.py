@@ -40,10 +40,12 @@ _TOKEN = re.compile(
     r"|(?P<name>[A-Za-z_]\w*)|(?P<sign>&&|\|\||[<>=!]=|[-+*/<>!?:(),]))",
     re.ASCII,
 )
-_RESERVED = frozenset(
-    "as break const continue else for function if import in let loop package namespace null "
-    "return var void while".split()
-)
+# fmt: off
+_RESERVED = frozenset({
+    "as", "break", "const", "continue", "else", "for", "function", "if", "import", "in",
+    "let", "loop", "namespace", "null", "package", "return", "var", "void", "while",
+})
+# fmt: on
 
 
 class ExpressionError(RatingError):

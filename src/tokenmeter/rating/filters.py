@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from itertools import combinations
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 from tokenmeter.rating.errors import RatingError
 from tokenmeter.rating.rounding import number, plain
@@ -63,9 +63,8 @@ def filters_of(values: Mapping[str, object]) -> tuple[Filter, ...]:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    several = isinstance(value, list | tuple | set | frozenset)
-    texts = [text(v) for v in value] if several else [text(value)]
-    return tuple(dict.fromkeys(texts))
+    several = cast("Sequence[object]", value) if isinstance(value, list | tuple) else (value,)
+    return tuple(dict.fromkeys(text(v) for v in several))
 
 
 def text(value: object) -> str:

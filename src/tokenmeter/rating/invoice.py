@@ -64,6 +64,7 @@ class InvoiceLine:
             "meter_id": price.meter_id,
             "display_name": price.display_name,
             "currency": price.currency,
+            "is_overage": charge.is_overage,
             "amount": money(self.amount, price.currency),
             "quantity": plain(charge.quantity),
             "usage_quantity": plain(charge.usage),

@@ -218,7 +218,7 @@ class Slab(Tiered):
         return self.bucket_lines(quantity) if _used(quantity) else ()
 
     def bucket_lines(self, quantity: Decimal) -> tuple[Line, ...]:
-        """Price the units tier by tier, as far as they reach; an empty bucket costs the first flat amount."""
+        """Price the units tier by tier; an empty bucket costs the first flat amount."""
         lines: list[Line] = []
         start = ZERO
         for index, tier in enumerate(self.tiers):

@@ -55,6 +55,8 @@ _MONTHS = {
     BillingPeriod.HALF_YEARLY: 6,
     BillingPeriod.ANNUAL: 12,
 }
+# Their first period ends at the anchor itself.
+_ANCHORED = {BillingPeriod.QUARTERLY, BillingPeriod.HALF_YEARLY}
 
 
 class ResetPeriod(StrEnum):
@@ -71,7 +73,7 @@ def billing_period_of(name: str) -> BillingPeriod:
         return BillingPeriod(name)
     except ValueError:
         raise RatingError(
-            f"{name!r} is not a billing period; use one of {', '.join(BillingPeriod)}.",
+            f"{name!r} is an invalid billing period type; use one of {', '.join(BillingPeriod)}.",
             field="billing_period",
         ) from None
 
@@ -96,7 +98,10 @@ class Cycle:
                 field="billing_period_count",
             )
         if self.period is BillingPeriod.ONETIME:
-            raise RatingError("A one-time price has no billing dates.", field="billing_period")
+            raise RatingError(
+                "A one-time price has no billing dates: invalid billing period type.",
+                field="billing_period",
+            )
 
     def next(self, start: datetime, end: datetime | None = None) -> datetime:
         """Find the end of the period that starts at `start`; never after `end`."""
@@ -130,23 +135,23 @@ class Cycle:
                 return held
             held = Period(held.end, self.next(held.end))
         raise RatingError(
-            "No billing period holds this date; it is before the known one, or too far ahead.",
+            "We could not find billing period for date: it is before the known period or too far "
+            "ahead.",
             field="date",
         )
 
     def _following(self, start: datetime) -> datetime:
         anchor = self.anchor.astimezone(self.zone)
-        match self.period:
-            case BillingPeriod.DAILY:
-                return _clock(start, anchor) + timedelta(days=self.count)
-            case BillingPeriod.WEEKLY:
-                return _clock(start, anchor) + timedelta(days=self._days_to(anchor, start))
-            case BillingPeriod.QUARTERLY | BillingPeriod.HALF_YEARLY if start < anchor:
-                return anchor
-            case BillingPeriod.MONTHLY if start < _days_in(start, anchor):
-                return add_months(_clock(start, anchor), 0, anchor.day)
-            case BillingPeriod.ANNUAL:
-                start = start.replace(day=1, month=anchor.month)
+        if self.period is BillingPeriod.DAILY:
+            return _clock(start, anchor) + timedelta(days=self.count)
+        if self.period is BillingPeriod.WEEKLY:
+            return _clock(start, anchor) + timedelta(days=self._days_to(anchor, start))
+        if self.period in _ANCHORED and start < anchor:
+            return anchor
+        if self.period is BillingPeriod.MONTHLY and start < _days_in(start, anchor):
+            return add_months(_clock(start, anchor), 0, anchor.day)
+        if self.period is BillingPeriod.ANNUAL:
+            start = start.replace(day=1, month=anchor.month)
         first = _clock(start.replace(day=1), anchor)
         return add_months(first, self.period.months * self.count, anchor.day)
 

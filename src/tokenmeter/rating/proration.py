@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from enum import StrEnum
 
 from tokenmeter.rating.errors import RatingError
 from tokenmeter.rating.rounding import ONE, ZERO, at_places, divided, minus, plus, rounded, times
-from tokenmeter.rating.windows import UTC, Period, known_zone
+from tokenmeter.rating.windows import Period, known_zone
 
 CREDIT_PLACES = 8  # decimals of a prorated credit grant
 _MICROSECOND = timedelta(microseconds=1)
@@ -89,9 +89,9 @@ def _length(period: Period) -> Decimal:
     return Decimal(period.length // _MICROSECOND)
 
 
-def prorated_credits(credits: Decimal, share: Decimal) -> Decimal:
+def prorated_credits(granted: Decimal, share: Decimal) -> Decimal:
     """Give the part of a credit grant that its first, shorter period gets."""
-    return at_places(times(credits, share), CREDIT_PLACES)
+    return at_places(times(granted, share), CREDIT_PLACES)
 
 
 def capped_credit(potential: Decimal, paid: Decimal, credited: Decimal) -> Decimal:
@@ -109,9 +109,9 @@ class Item:
 
     def __post_init__(self) -> None:
         if not self.price_id:
-            raise RatingError("A price id is required.", field="price_id")
+            raise RatingError("A price ID is required.", field="price_id")
         if self.quantity < 0:
-            raise RatingError("A quantity must not be negative.", field="quantity")
+            raise RatingError("A quantity must be positive.", field="quantity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +178,19 @@ def _zone(name: str) -> tzinfo:
 
 def _check_items(change: Change) -> None:
     if change.action is not Action.ADD_ITEM and change.old is None:
-        raise RatingError("The old price id is required.", field="old_price_id")
+        raise RatingError(
+            f"The old price ID is required for {change.action} action.", field="old_price_id"
+        )
     if change.action in _CHARGE_TEXT and change.new is None:
-        raise RatingError("The new price id is required.", field="new_price_id")
+        raise RatingError(
+            f"The new price ID is required for {change.action} action.", field="new_price_id"
+        )
     same = change.old and change.new and change.old.quantity == change.new.quantity
     if change.action is Action.QUANTITY_CHANGE and same:
-        raise RatingError("The old and the new quantity are equal.", field="quantity")
+        raise RatingError(
+            "The old and new quantities cannot be equal for quantity_change action.",
+            field="quantity",
+        )
 
 
 def _credits(change: Change, share: Decimal) -> tuple[ProratedItem, ...]:

@@ -62,7 +62,7 @@ def _split(url: str) -> tuple[str, str, str]:
 def sync_wrapper(find_sink: FindSink) -> Callable[..., Any]:
     """Return the wrapt wrapper for `Client.send`."""
 
-    def send(wrapped: Any, client: Any, args: Any, kwargs: Any) -> Any:
+    def send(wrapped: Any, _client: Any, args: Any, kwargs: Any) -> Any:
         opened = _open(find_sink, args, kwargs)
         if opened is None:
             return wrapped(*args, **kwargs)
@@ -83,7 +83,7 @@ def sync_wrapper(find_sink: FindSink) -> Callable[..., Any]:
 def async_wrapper(find_sink: FindSink) -> Callable[..., Any]:
     """Return the wrapt wrapper for `AsyncClient.send`."""
 
-    def send(wrapped: Any, client: Any, args: Any, kwargs: Any) -> Any:
+    def send(wrapped: Any, _client: Any, args: Any, kwargs: Any) -> Any:
         opened = _open(find_sink, args, kwargs)
         if opened is None:
             return wrapped(*args, **kwargs)
@@ -139,7 +139,11 @@ def _edited(request: Any, body: Json) -> Any:
     headers["accept-encoding"] = "identity"
     content = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
     return type(request)(
-        request.method, request.url, headers=headers, content=content, extensions=request.extensions
+        request.method,
+        request.url,
+        headers=headers,
+        content=content,
+        extensions=request.extensions,
     )
 
 

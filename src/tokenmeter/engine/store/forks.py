@@ -29,12 +29,15 @@ class ForkGate:
         self._engine = engine
         self._changed = threading.Condition()
         self._inside = 0
+        self._shut = False
         _gates.add(self)
 
     @contextlib.contextmanager
     def use(self) -> Generator[None, None, None]:
         """Hold off forks while the body runs."""
         with self._changed:
+            # Without the flag a busy thread would come back in before the fork gets its turn.
+            self._changed.wait_for(lambda: not self._shut)
             self._inside += 1
         try:
             yield
@@ -46,11 +49,14 @@ class ForkGate:
     def shut(self) -> None:
         """Let nobody in, wait for those inside, close the pooled connections."""
         self._changed.acquire()
+        self._shut = True
         if self._changed.wait_for(self._is_idle, FORK_WAIT_S_MAX):
             self._engine.dispose()
 
     def reopen(self) -> None:
         """Let uses in again."""
+        self._shut = False
+        self._changed.notify_all()
         self._changed.release()
 
     def renew(self) -> None:
@@ -60,6 +66,7 @@ class ForkGate:
             self._engine.dispose(close=False)
         self._changed = threading.Condition()
         self._inside = 0
+        self._shut = False
 
     def _is_idle(self) -> bool:
         return self._inside == 0

@@ -1,0 +1,151 @@
+"""
+The sub-calls of one Anthropic message: `usage.iterations`.
+
+Each entry is one sampling, billed at its own model's rates. The top-level usage leaves out
+compactions and the advisor, and after a fallback it speaks of the attempt that answered only:
+https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback (2026-11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tokenmeter.providers.anthropic_usage import (
+    GROWTH,
+    SERVED,
+    SHORT,
+    label,
+    read_usage,
+    with_totals,
+)
+from tokenmeter.providers.base import Part, Reading, mapping
+from tokenmeter.providers.models import model_type
+from tokenmeter.usage import Usage
+
+ITERATIONS_MAX = 256  # more entries than this are not looked at, and flagged
+REFUSED = "refused:"  # raw key: the category for which a model declined
+
+# A refusal before any output is billed in these categories alone, since 2026-09-24; of the
+# others the token counts are reported, but not charged (same page).
+BILLED_REFUSALS = frozenset({"bio", "frontier_llm", "reasoning_extraction"})
+UNBILLED = "unbilled_refusal"
+
+_NEVER_INCLUDED = frozenset({"compaction", "advisor_message"})
+_KINDS = _NEVER_INCLUDED | {"message", "fallback_message"}
+_COMPARED = (
+    "uncached_input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """One entry: its type, its place in the list, and what it used."""
+
+    kind: str
+    place: int
+    model: str | None
+    usage: Usage
+    flags: frozenset[str]
+
+
+def with_iterations(reading: Reading, request_model: str | None) -> Reading:
+    """Add a Part for each sub-call that the top-level usage leaves out."""
+    listed = reading.raw.get("iterations")
+    if listed is None:
+        return reading
+    if not isinstance(listed, list):
+        return replace(reading, flags=reading.flags | {"invalid:iterations"})
+    entries = [_read(entry, place) for place, entry in enumerate(listed[:ITERATIONS_MAX])]
+    flags = reading.flags.union(*(entry.flags for entry in entries))
+    if len(listed) > ITERATIONS_MAX:
+        flags |= {"iterations_cut"}
+    apart, served = _apart(entries, reading.usage, reading.model or request_model)
+    included = [entry for entry in entries if entry not in apart]
+    charged = [entry for entry in apart if _is_charged(entry, reading.raw)]
+    if len(charged) < len(apart):
+        flags |= {UNBILLED}
+    reading = _with_lifetimes(replace(reading, model=served, flags=flags), included)
+    return replace(reading, parts=tuple(_part(entry, reading) for entry in charged))
+
+
+def _read(value: object, place: int) -> Iteration:
+    entry = mapping(value)
+    kind = label(entry.get("type")) or ""
+    reading = with_totals(read_usage(entry))
+    flags = reading.flags if kind in _KINDS else reading.flags | {"unknown:iterations.type"}
+    return Iteration(kind, place, label(entry.get("model")), reading.usage, flags)
+
+
+def _apart(
+    entries: list[Iteration], usage: Usage, model: str | None
+) -> tuple[list[Iteration], str | None]:
+    """
+    Return the entries that the top-level usage leaves out, and the model it speaks of.
+
+    The numbers decide where they agree; else what another model than the serving one used is
+    left out of it.
+    """
+    apart = [entry for entry in entries if entry.kind in _NEVER_INCLUDED and _used(entry)]
+    rest = [entry for entry in entries if entry.kind not in _NEVER_INCLUDED]
+    messages = [entry for entry in rest if entry.kind == "message"]
+    if not rest or _add_up(rest, usage):
+        return apart, model
+    if messages and _add_up(messages, usage):
+        others = [entry for entry in rest if entry.kind != "message" and _used(entry)]
+        return [*apart, *others], model
+    fallbacks = [entry.model for entry in rest if entry.kind == "fallback_message" and entry.model]
+    served = fallbacks[-1] if fallbacks else model
+    return [*apart, *(entry for entry in rest if _is_of_another(entry, served))], served
+
+
+def _used(entry: Iteration) -> bool:
+    """Say whether an entry used anything at all."""
+    return any(entry.usage.values())
+
+
+def _is_of_another(entry: Iteration, served: str | None) -> bool:
+    if entry.model is None or not _used(entry):
+        return False
+    return served is None or model_type(entry.model) != model_type(served)
+
+
+def _add_up(entries: Iterable[Iteration], usage: Usage) -> bool:
+    """Say whether the entries together are what `usage` counts."""
+    entries = list(entries)
+    return all(
+        sum(entry.usage.get(metric, 0) for entry in entries) == usage.get(metric, 0)
+        for metric in _COMPARED
+    )
+
+
+def _with_lifetimes(reading: Reading, included: list[Iteration]) -> Reading:
+    """Split cache writes that grew in mid-stream, where the iterations split all of them."""
+    if GROWTH not in reading.flags or any(SHORT in entry.flags for entry in included):
+        return reading
+    split = {
+        metric: sum(entry.usage.get(metric, 0) for entry in included)
+        for metric in ("cache_write_5m_tokens", "cache_write_1h_tokens")
+    }
+    if sum(split.values()) != reading.usage.get("cache_write_tokens"):
+        return reading
+    return replace(reading, usage=reading.usage | split, flags=reading.flags - {GROWTH})
+
+
+def _is_charged(entry: Iteration, raw: Mapping[str, Any]) -> bool:
+    """An attempt that was declined before any output is charged in some categories only."""
+    if entry.kind != "message" or entry.usage.get("output_tokens", 0):
+        return True
+    return raw.get(f"{REFUSED}{entry.model}") in BILLED_REFUSALS
+
+
+def _part(entry: Iteration, reading: Reading) -> Part:
+    own = entry.model is None or entry.model == reading.model
+    shared = SERVED if own else ("service_tier", "inference_geo")  # each attempt has its `speed`
+    dimensions = {name: value for name, value in reading.dimensions.items() if name in shared}
+    kind = entry.kind if entry.kind in _KINDS else "iteration"
+    return Part(f"{kind}-{entry.place}", entry.usage, entry.model, dimensions=dimensions)

@@ -1,0 +1,210 @@
+"""
+generateContent and its streams, on the Gemini API and on Vertex; the Live API's messages.
+
+Every chunk of a stream may carry `usageMetadata`, and the last one stands as a whole: a field
+that only an earlier chunk had is gone. So chunks are added up (`Api.adds`), which is right for
+the images they deliver, and `settle_content` takes the tokens from the last report instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from tokenmeter.providers.base import Api, Call, Json, Reading, State, mapping, text
+from tokenmeter.providers.google_usage import (
+    Counted,
+    error_type,
+    label,
+    labels,
+    read_usage,
+    served_tier,
+)
+from tokenmeter.usage import NOTHING, Number, Usage
+
+NEEDLES = (b'"usageMetadata"', b'"error"', b'"inlineData"', b'"finishReason"', b'"blockReason"')
+IMAGE, AUDIO, VIDEO, TEXT = (
+    f"{kind}_generated" for kind in ("image", "audio", "video", "text")
+)
+# A part that holds one of these media types delivers one of these.
+MEDIA = {"image": "image_count", "video": "video_count"}
+
+_COUNTED = "counted"  # key of `raw`: the last report of usage
+_QUERY = "query:"  # keys of `raw`: one per search
+_CANDIDATE = "candidate:"  # keys of `raw`: one per candidate that delivered something
+_PLAIN_END = "STOP"
+
+
+def read_chunk(payload: Json) -> Reading:
+    """Read one event of a stream, or one element of the array that a stream without SSE is."""
+    failure = error_type(payload)
+    if failure is not None:
+        return Reading(state="failed", error_type=failure)
+    metadata = mapping(payload.get("usageMetadata"))
+    counted = read_usage(payload.get("usageMetadata"))
+    made: dict[str, Number] = {}
+    raw: dict[str, Any] = {_COUNTED: counted} if counted.usage else {}
+    dimensions = served_tier(metadata)
+    for candidate in _objects(payload.get("candidates")):
+        _add_delivered(made, candidate)
+        raw.update(_marks(candidate))
+        dimensions.update(_ending(candidate))
+    feedback = mapping(payload.get("promptFeedback"))
+    return Reading(
+        usage=counted.usage | made,
+        model=label(payload.get("modelVersion")),
+        response_id=label(payload.get("responseId")),
+        created=label(payload.get("createTime")),
+        dimensions={**dimensions, **labels(block_reason=feedback.get("blockReason"))},
+        flags=frozenset() if counted.usage else counted.flags,
+        raw=raw,
+    )
+
+
+def read_body(payload: Json) -> Reading:
+    """Read a whole answer."""
+    reading = read_chunk(payload)
+    return replace(reading, state=reading.state or "success")
+
+
+def settle_content(reading: Reading, call: Call) -> Reading:
+    """Take the tokens of the last report, and what was delivered in all chunks together."""
+    images = call.api.event_name == IMAGE and reading.state != "failed"
+    usage, flags = total(reading, images=images)
+    return replace(reading, usage=usage, flags=reading.flags | flags, raw={})
+
+
+def total(reading: Reading, *, images: bool = False) -> Counted:
+    """Return what a folded reading reports; `images`: that none were delivered is a fact."""
+    last: Counted = reading.raw.get(_COUNTED, Counted())
+    made = {metric: n for metric, n in reading.usage.items() if metric in MEDIA.values()}
+    if images and reading.raw:
+        made.setdefault("image_count", 0)
+    searches = sum(key.startswith(_QUERY) for key in reading.raw)
+    found: dict[str, Number] = {**last.usage, **made}
+    if searches:
+        found["web_search_count"] = searches
+    candidates = sum(key.startswith(_CANDIDATE) for key in reading.raw)
+    if found and (made or candidates):
+        found["output_count"] = sum(made.values()) if made else candidates
+    return Counted(Usage(found) if found else NOTHING, last.flags)
+
+
+def _objects(value: object) -> Iterator[Json]:
+    """Yield the objects of a list; nothing if it is none."""
+    for item in value if isinstance(value, list) else ():
+        if isinstance(item, dict):
+            yield item
+
+
+def _parts(candidate: Json) -> Iterator[Json]:
+    return _objects(mapping(candidate.get("content")).get("parts"))
+
+
+def _add_delivered(made: dict[str, Number], candidate: Json) -> None:
+    """Count the images and videos of a candidate; those it drew while thinking are not final."""
+    for part in _parts(candidate):
+        blob = mapping(part.get("inlineData") or part.get("fileData"))
+        media = (text(blob.get("mimeType")) or "").partition("/")[0]
+        metric = MEDIA.get(media)
+        delivered = isinstance(blob.get("data", blob.get("fileUri")), str)
+        if metric is not None and delivered and part.get("thought") is not True:
+            made[metric] = made.get(metric, 0) + 1
+
+
+def _marks(candidate: Json) -> dict[str, Any]:
+    """
+    Name what must count once however many chunks repeat it: searches and candidates.
+
+    Google bills each different, non-empty query. Their hashes do, not their text.
+    """
+    grounding = mapping(candidate.get("groundingMetadata"))
+    marks: dict[str, Any] = {}
+    for name in ("webSearchQueries", "imageSearchQueries"):
+        queries = grounding.get(name)
+        for query in queries if isinstance(queries, list) else ():
+            if text(query):
+                marks[f"{_QUERY}{name}:{hash(query)}"] = True
+    index = candidate.get("index", 0)
+    if next(_parts(candidate), None) is not None and isinstance(index, int):
+        marks[f"{_CANDIDATE}{index}"] = True
+    return marks
+
+
+def _ending(candidate: Json) -> dict[str, str]:
+    """Say why a candidate ended, unless it simply came to its end."""
+    reason = label(candidate.get("finishReason"))
+    return {} if reason in (None, _PLAIN_END) else {"finish_reason": str(reason)}
+
+
+def delivered_text(payload: Json) -> str:
+    """Return the text that one chunk delivers: answer, thoughts, arguments of calls."""
+    pieces: list[str] = []
+    for candidate in _objects(payload.get("candidates")):
+        for part in _parts(candidate):
+            pieces.append(text(part.get("text")) or "")
+            arguments = mapping(part.get("functionCall")).get("args")
+            if arguments:
+                pieces.append(json.dumps(arguments))
+    return "".join(pieces)
+
+
+def read_error_or(state: State, payload: Json) -> Reading:
+    """Read the error of a payload that may report one; else it is in `state`."""
+    failure = error_type(payload)
+    return Reading(state="failed", error_type=failure) if failure else Reading(state=state)
+
+
+def _api(event_name: str, *, streamed: bool) -> Api:
+    return Api(
+        operation="generateContent",
+        event_name=event_name,
+        read=read_chunk if streamed else read_body,
+        settle=settle_content,
+        needles=NEEDLES,
+        text=delivered_text,
+        adds=streamed,
+        owns_ids=True,
+    )
+
+
+# By event name and whether it streams.
+CONTENT = {
+    (event_name, streamed): _api(event_name, streamed=streamed)
+    for event_name in (TEXT, IMAGE, AUDIO, VIDEO)
+    for streamed in (False, True)
+}
+# The messages of a Live session, for users who own its websocket: one report per turn.
+LIVE = replace(CONTENT[TEXT, True], operation="live", owns_ids=False)
+
+
+def describe_content(request_body: Json, model: str) -> tuple[str, dict[str, str]]:
+    """Return the event's name and the facts that only the request holds."""
+    config = _either(request_body, "generationConfig", "generation_config")
+    image = _either(config, "imageConfig", "image_config")
+    dimensions = labels(
+        size=image.get("imageSize", image.get("image_size")),
+        aspect_ratio=image.get("aspectRatio", image.get("aspect_ratio")),
+        service_tier=request_body.get("serviceTier", request_body.get("service_tier")),
+    )
+    modalities = config.get("responseModalities", config.get("response_modalities"))
+    return event_name(modalities, model, drawn=bool(image)), dimensions
+
+
+def event_name(modalities: object, model: str, *, drawn: bool = False) -> str:
+    """Return what an answer in these modalities, or of a model of this name, is."""
+    asked = {str(name).lower() for name in modalities} if isinstance(modalities, list) else set()
+    for kind, name, mark in (
+        ("image", IMAGE, "-image"),
+        ("video", VIDEO, "-omni"),
+        ("audio", AUDIO, "-tts"),
+    ):
+        if kind in asked or (not asked and mark in model):
+            return name
+    return IMAGE if drawn else TEXT
+
+
+def _either(fields: Json, *names: str) -> Json:
+    return next((mapping(fields[name]) for name in names if name in fields), {})

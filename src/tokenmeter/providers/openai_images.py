@@ -1,0 +1,90 @@
+"""Images: generations, edits, variations; tokens for gpt-image, a count for the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from tokenmeter.providers.base import Api, Call, Json, Part, Reading, mapping, text
+from tokenmeter.providers.openai_settle import settle_text
+from tokenmeter.providers.openai_wire import Dialect, head, read_usage
+
+# What a request that does not say gets; the first match of the model's beginning.
+_DEFAULTS = (
+    ("dall-e-2", {"size": "1024x1024", "quality": "standard"}),
+    ("dall-e-3", {"size": "1024x1024", "quality": "standard"}),
+    ("gpt-image", {"size": "auto", "quality": "auto"}),
+    ("chatgpt-image", {"size": "auto", "quality": "auto"}),
+)
+COUNTED = frozenset({"counted"})  # seen in the answer, not reported as usage
+
+
+def images_api(dialect: Dialect, operation: str) -> Api:
+    """Return the Api of an images endpoint; each event of a stream is another image."""
+    return Api(
+        operation=operation,
+        event_name="image_generated",
+        read=read_images,
+        settle=partial(settle_images, dialect),
+        adds=True,
+    )
+
+
+def image_dimensions(model: str | None, body: Json) -> dict[str, str]:
+    """Return size and quality as asked for, else the model's documented defaults."""
+    beginning = model or ""
+    defaults = next((facts for name, facts in _DEFAULTS if beginning.startswith(name)), {})
+    return {**defaults, **_sizes(body)}
+
+
+def _sizes(body: Json) -> dict[str, str]:
+    return {name: value for name in ("size", "quality") if (value := text(body.get(name)))}
+
+
+def read_images(payload: Json) -> Reading:
+    """Read a whole answer, or the event of one finished image; partial images count nothing."""
+    kind = text(payload.get("type"))
+    if kind is not None and not kind.endswith(".completed"):
+        return replace(head(payload), response_id=None)
+    images = 1 if kind else _delivered(payload.get("data"))
+    reading = read_usage(payload.get("usage")) | head(payload)
+    if images is not None:
+        made = {"image_count": images, "output_count": images}
+        flags = reading.flags if reading.usage else reading.flags | COUNTED
+        state = reading.state or "success"
+        reading = replace(reading, usage=reading.usage | made, state=state, flags=flags)
+    return replace(
+        reading,
+        response_id=None,
+        dimensions={**reading.dimensions, **_sizes(payload)},
+        parts=_svg_parts(payload),
+    )
+
+
+def _delivered(items: object) -> int | None:
+    """Count the images that are there; None if the answer has no list of them."""
+    if not isinstance(items, list):
+        return None
+    images = [mapping(item) for item in items]
+    return sum(
+        isinstance(image.get("b64_json"), str) or isinstance(image.get("url"), str)
+        for image in images
+    )
+
+
+def _svg_parts(payload: Json) -> tuple[Part, ...]:
+    """SVG output is written by a text model, billed apart from the image's own usage."""
+    svg = mapping(payload.get("svg_usage"))
+    usage = read_usage({name: value for name, value in svg.items() if name != "model"}).usage
+    if not usage:
+        return ()
+    return (Part("svg", usage, text(svg.get("model")), "text_generated"),)
+
+
+def settle_images(dialect: Dialect, reading: Reading, call: Call) -> Reading:
+    """Settle tokens; output tokens that no detail explains are image tokens."""
+    usage = reading.usage
+    if usage.output_tokens is not None and usage.output_image_tokens is None:
+        explained = usage.output_text_tokens or 0
+        usage = usage | {"output_image_tokens": usage.output_tokens - explained}
+    return settle_text(dialect, replace(reading, usage=usage), call)

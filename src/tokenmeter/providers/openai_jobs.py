@@ -1,0 +1,127 @@
+"""Jobs: batches, assistants' runs, videos. The first answer is not the last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from tokenmeter.providers.base import NO_READING, Api, Json, Reading, State, count, mapping, text
+from tokenmeter.providers.openai_chat import DONE
+from tokenmeter.providers.openai_images import COUNTED
+from tokenmeter.providers.openai_settle import settle_text
+from tokenmeter.providers.openai_wire import Dialect, head, moment, read_usage, seconds
+
+Read = Callable[[Json], Reading]
+
+_STATES: dict[str, State] = {
+    "completed": "success",
+    "done": "success",
+    "succeeded": "success",
+    "incomplete": "success",
+    "failed": "failed",
+    "error": "failed",
+    "expired": "failed",
+    "cancelled": "failed",
+}
+_ENDS = ("completed_at", "expired_at", "cancelled_at", "failed_at")
+
+
+def batch_api(dialect: Dialect, operation: str) -> Api:
+    """Return the Api of batches."""
+    return _job_api(dialect, operation, "text_generated", read_batch)
+
+
+def run_api(dialect: Dialect, operation: str) -> Api:
+    """Return the Api of the runs of an assistant."""
+    return _job_api(dialect, operation, "text_generated", read_run)
+
+
+def video_api(dialect: Dialect, operation: str) -> Api:
+    """Return the Api of videos."""
+    return _job_api(dialect, operation, "video_generated", read_video)
+
+
+def _job_api(dialect: Dialect, operation: str, event_name: str, read: Read) -> Api:
+    return Api(
+        operation=operation,
+        event_name=event_name,
+        read=read,
+        settle=partial(settle_text, dialect),
+        text=run_text,
+        done=DONE,
+        owns_ids=True,
+    )
+
+
+def read_batch(payload: Json) -> Reading:
+    """
+    Read a batch. All of it is billed at the batch tier.
+
+    One that expired or was cancelled is billed for what had run until then.
+    """
+    if payload.get("object") not in ("batch", None):
+        return head(payload)
+    reading = _read_job(payload)
+    delivered = count(mapping(payload.get("request_counts")).get("completed"))
+    reading = _rescued(reading, delivered=bool(delivered))
+    return replace(reading, dimensions={**reading.dimensions, "service_tier": "batch"})
+
+
+def read_run(payload: Json) -> Reading:
+    """Read a run, or one event of its stream; its steps repeat parts of its usage."""
+    if "error" not in payload and payload.get("object") != "thread.run":
+        return NO_READING
+    reading = _read_job(payload)
+    failure = text(mapping(payload.get("last_error")).get("code"))
+    reading = replace(reading, created=moment(payload.get("created_at")))
+    if reading.state == "failed" and failure:
+        reading = replace(reading, error_type=failure)
+    return _rescued(reading)
+
+
+def read_video(payload: Json) -> Reading:
+    """Read a video job of OpenAI or xAI: seconds and size once it is done."""
+    reading = _read_job(payload)
+    video = mapping(payload.get("video"))
+    length = seconds(payload.get("seconds") or video.get("duration"))
+    if reading.response_id is None:
+        reading = replace(reading, response_id=text(payload.get("request_id")))
+    size = text(payload.get("size"))
+    dimensions = {**reading.dimensions, **({"size": size} if size else {})}
+    reading = replace(reading, dimensions=dimensions)
+    if reading.state != "success":
+        return reading
+    made = reading.usage | {"video_count": 1, "output_count": 1}
+    made = made if length is None else made | {"video_seconds": length}
+    return replace(reading, usage=made, flags=reading.flags | COUNTED)
+
+
+def _read_job(payload: Json) -> Reading:
+    """Read what jobs share: how it stands, its usage, and when it ended."""
+    status = text(payload.get("status")) or ""
+    state = _STATES.get(status, "pending")
+    reading = read_usage(payload.get("usage")) | head(payload, state=state)
+    ended = moment(*(payload.get(name) for name in _ENDS))
+    if ended is not None:
+        reading = replace(reading, created=ended)
+    if reading.state == "failed" and reading.error_type is None:
+        reading = replace(reading, error_type=status)
+    return reading
+
+
+def _rescued(reading: Reading, *, delivered: bool = False) -> Reading:
+    """A job that was cut short but delivered something has succeeded in part."""
+    spent = any(reading.usage.values())
+    if reading.error_type not in ("expired", "cancelled") or not (spent or delivered):
+        return reading
+    flags = reading.flags | {reading.error_type}
+    return replace(reading, state="success", error_type=None, flags=flags)
+
+
+def run_text(event: Json) -> str:
+    """Return the text that one event of a run's stream delivers."""
+    content = mapping(event.get("delta")).get("content")
+    parts = content if isinstance(content, list) else []
+    texts = [mapping(mapping(part).get("text")).get("value") for part in parts]
+    return "".join(piece for piece in texts if isinstance(piece, str))

@@ -1,0 +1,136 @@
+"""The Responses API: answers, their events, background jobs, and what hosted tools used."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from tokenmeter.providers.base import (
+    NO_READING,
+    Api,
+    Json,
+    Part,
+    Reading,
+    State,
+    counts,
+    mapping,
+    text,
+)
+from tokenmeter.providers.openai_chat import DONE
+from tokenmeter.providers.openai_settle import settle_text
+from tokenmeter.providers.openai_wire import Dialect, error_type, head, read_usage
+from tokenmeter.usage import Usage
+
+# The documented default of the image tool (2026-11): for answers that do not repeat the tool.
+IMAGE_TOOL_MODEL = "gpt-image-2.6-sunburst"
+_STATES: dict[str, State] = {
+    "completed": "success",
+    "incomplete": "success",
+    "failed": "failed",
+    "cancelled": "failed",
+}
+_SEARCHES = {"num_requests": "web_search_count"}
+_NEEDLES = (
+    b'"usage"',
+    b'"error"',
+    b'"response.completed"',
+    b'"response.incomplete"',
+    b'"response.failed"',
+    b'"response.cancelled"',
+)
+
+
+def responses_api(dialect: Dialect, operation: str) -> Api:
+    """Return the Api of the Responses endpoints."""
+    return Api(
+        operation=operation,
+        event_name="text_generated",
+        read=read_response,
+        settle=partial(settle_text, dialect),
+        needles=_NEEDLES,
+        text=delta_text,
+        done=DONE,
+        owns_ids=dialect.owns_ids,
+    )
+
+
+def read_response(payload: Json) -> Reading:
+    """Read a response, a compaction, or one event of a response's stream."""
+    kind = text(payload.get("type"))
+    if kind is None:
+        return _read_body(payload, streamed=False)
+    response = payload.get("response")
+    if isinstance(response, dict):
+        return _read_body(response, streamed=True)
+    if kind != "error":
+        return NO_READING
+    failure = error_type(payload) or error_type({**payload, "type": None, "error": True})
+    return Reading(state="failed", error_type=failure)
+
+
+def _read_body(body: Json, *, streamed: bool) -> Reading:
+    status = text(body.get("status")) or ""
+    state = _STATES.get(status)
+    if state is None:
+        goes_on = not streamed or body.get("background") is True
+        state = "pending" if status and goes_on else None if streamed else "success"
+    reading = read_usage(body.get("usage")) | head(body, state=state)
+    if state == "failed" and reading.error_type is None:
+        reading = replace(reading, error_type=status)
+    return _with_tools(reading, body)
+
+
+def _with_tools(reading: Reading, body: Json) -> Reading:
+    """
+    Add what hosted tools used, which `usage` does not hold.
+
+    Billable searches are `web_search.num_requests`; the search calls in the output are more.
+    """
+    tools = mapping(body.get("tool_usage"))
+    searches, flags = counts(mapping(tools.get("web_search")), _SEARCHES)
+    reading = replace(reading, usage=reading.usage | searches, flags=reading.flags | flags)
+    made = _made_images(body)
+    generated = read_usage(tools.get("image_gen"))
+    if not made and not any(generated.usage.values()):
+        return replace(reading, flags=reading.flags | generated.flags)
+    unreported = set() if generated.usage else {"missing:tool_usage"}
+    return replace(
+        reading,
+        parts=(_image_part(body, made, generated.usage),),
+        flags=reading.flags | generated.flags | unreported,
+    )
+
+
+def _made_images(body: Json) -> list[Json]:
+    items = _items(body.get("output"), "image_generation_call")
+    return [item for item in items if isinstance(item.get("result"), str)]
+
+
+def _image_part(body: Json, made: list[Json], usage: Usage) -> Part:
+    tool = next(iter(_items(body.get("tools"), "image_generation")), {})
+    first = next(iter(made), {})
+    dimensions = {
+        name: value
+        for name in ("size", "quality")
+        if (value := text(first.get(name)) or text(tool.get(name)))
+    }
+    usage = usage | {"image_count": len(made), "output_count": len(made)}
+    output = usage.output_tokens
+    if output is not None and usage.output_image_tokens is None:
+        usage = usage | {"output_image_tokens": output}
+    model = text(tool.get("model")) or IMAGE_TOOL_MODEL
+    return Part("image_gen", usage, model, "image_generated", dimensions)
+
+
+def _items(value: object, kind: str) -> list[Json]:
+    if not isinstance(value, list):
+        return []
+    return [item for item in value if isinstance(item, dict) and item.get("type") == kind]
+
+
+def delta_text(event: Json) -> str:
+    """Return the text, reasoning or arguments that one event delivers."""
+    kind = text(event.get("type")) or ""
+    delta = event.get("delta")
+    is_text = kind.endswith(".delta") and kind != "response.audio.delta"
+    return delta if is_text and isinstance(delta, str) else ""

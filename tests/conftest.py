@@ -1,0 +1,27 @@
+"""Fixtures for all tests: a memory meter, and a state directory that is nobody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tokenmeter import TokenMeter
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every test out of the user's state directory."""
+    monkeypatch.setenv("TOKENMETER_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("TOKENMETER_BACKEND", raising=False)
+
+
+@pytest.fixture
+def meter() -> Iterator[TokenMeter]:
+    """An instrumented meter that keeps its events in memory."""
+    made = TokenMeter("memory:")
+    made.instrument()
+    yield made
+    made.shutdown()
+    assert not made.faults, "tokenmeter reported a fault of its own"

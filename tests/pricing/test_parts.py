@@ -1,0 +1,205 @@
+"""Parts, tiers and what providers leave out: each token is charged once, at its own rate."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal, localcontext
+
+import pytest
+
+from tests.pricing.events import NOON, event, priced
+from tokenmeter.event import Property
+
+SONNET: dict[str, Property] = {"provider": "anthropic", "model": "claude-sonnet-4-20250514"}
+MILLION = 10**6
+
+
+def test_cached_and_written_tokens_are_charged_once_each_at_their_own_rate() -> None:
+    got = priced(
+        **SONNET,
+        input_tokens=100_000,
+        cache_read_tokens=40_000,
+        cache_write_tokens=30_000,
+        cache_write_5m_tokens=20_000,
+        cache_write_1h_tokens=10_000,
+        output_tokens=1_000,
+    )
+    amounts = {line.metric: (line.quantity, line.amount) for line in got.lines}
+    assert amounts == {
+        "input_tokens": (30_000, Decimal("0.09")),  # $3
+        "cache_read_tokens": (40_000, Decimal("0.012")),  # $0.30
+        "cache_write_tokens": (20_000, Decimal("0.075")),  # $3.75, five minutes
+        "cache_write_1h_tokens": (10_000, Decimal("0.06")),  # $6
+        "output_tokens": (1_000, Decimal("0.015")),  # $15
+    }
+    assert got.cost == Decimal("0.252")
+
+
+def test_reasoning_is_within_the_output_and_not_charged_twice() -> None:
+    one = priced(provider="openai", model="gpt-5", output_tokens=900, reasoning_tokens=800)
+    assert one.cost == priced(provider="openai", model="gpt-5", output_tokens=900).cost
+
+
+def test_web_searches_are_charged_beside_the_tokens() -> None:
+    got = priced(**SONNET, input_tokens=1_000, web_search_count=3)
+    assert got.cost == Decimal("0.003") + Decimal("0.03")
+
+
+def test_a_search_without_a_rate_is_noted() -> None:
+    got = priced(provider="deepseek", model="deepseek-chat", input_tokens=9, web_search_count=2)
+    assert got.reason == "web_search_count has no rate in the price book"
+
+
+def test_a_batch_costs_half_by_its_tier_or_by_its_operation() -> None:
+    chat: dict[str, Property] = {"provider": "openai", "model": "gpt-4o", "input_tokens": MILLION}
+    assert priced(**chat).cost == Decimal("2.5")
+    assert priced(**chat, service_tier="batch").cost == Decimal("1.25")
+    assert priced(**chat, operation="batches").cost == Decimal("1.25")
+    assert priced(**chat, operation="embeddings.batch_embed").cost == Decimal("2.5")
+
+
+def test_a_tier_that_the_book_does_not_know_is_noted() -> None:
+    early = datetime(2026, 1, 1, tzinfo=UTC)
+    chat: dict[str, Property] = {"provider": "openai", "model": "gpt-4o", "input_tokens": MILLION}
+    note = "no {} rates in the price book: standard rates are used"
+    batch = priced(early, **chat, service_tier="batch")
+    assert (batch.cost, batch.reason) == (Decimal("2.5"), note.format("processing=batch"))
+    fast = priced(**SONNET, input_tokens=9, speed="fast")
+    assert fast.reason == note.format("speed=fast")
+    other_list = priced(**{**chat, "provider": "azure", "model": "gpt-4.1"}, service_tier="flex")
+    assert other_list.reason == note.format("service_tier=flex")
+
+
+def test_us_only_inference_costs_a_tenth_more_on_tokens_but_not_on_searches() -> None:
+    sonnet: dict[str, Property] = {"provider": "anthropic", "model": "claude-sonnet-5"}
+    usage: dict[str, Property] = {"input_tokens": MILLION, "web_search_count": 1}
+    assert priced(**sonnet, **usage).cost == Decimal("2.01")
+    assert priced(**sonnet, **usage, inference_geo="global").cost == Decimal("2.01")
+    us_only = priced(**sonnet, **usage, inference_geo="us")
+    assert us_only.cost == Decimal("2.21")
+    assert us_only.reason == "inference_geo=us: token rates x 1.1"
+    assert priced(**SONNET, **usage, inference_geo="us").cost == Decimal("3.01")
+
+
+def test_image_output_without_a_split_is_priced_as_images() -> None:
+    drawn: dict[str, Property] = {"provider": "openai", "output_tokens": 4_160}
+    images = priced(**drawn, model="gpt-image-1.5")
+    assert images.cost == Decimal("0.13312")  # $32, not $10
+    assert images.cost == priced(**drawn, model="gpt-image-1.5", output_image_tokens=4_160).cost
+    assert images.reason == (
+        "no split of the output is reported: all of it is priced as image tokens"
+    )
+
+
+def test_a_reported_split_of_image_output_is_kept() -> None:
+    got = priced(
+        provider="openai",
+        model="gpt-image-1.5",
+        output_tokens=1_000,
+        output_text_tokens=400,
+        output_image_tokens=600,
+    )
+    assert (got.cost, got.reason) == (Decimal("0.0232"), None)
+
+
+def test_a_chat_model_that_can_draw_draws_only_in_an_image_event() -> None:
+    usage: dict[str, Property] = {
+        "provider": "google",
+        "model": "gemini-2.5-flash-image",
+        "output_tokens": 1_290,
+        "reasoning_tokens": 90,
+    }
+    assert priced(**usage).cost == Decimal("0.003225")  # $2.50
+    drawn = priced(NOON, "image_generated", **usage)
+    assert drawn.cost == Decimal("0.036225")  # 1,200 at $30, the thoughts at $2.50
+
+
+FLASH: dict[str, Property] = {"provider": "google", "model": "gemini-2.5-flash"}
+
+
+def test_cached_tokens_without_modality_are_text_first_then_audio() -> None:
+    usage: dict[str, Property] = {
+        "input_tokens": 1_000,
+        "input_audio_tokens": 300,
+        "cache_read_tokens": 900,
+    }
+    got = priced(**FLASH, **usage)
+    told = priced(**FLASH, **usage, cache_read_text_tokens=700, cache_read_audio_tokens=200)
+    assert (got.cost, told.reason) == (told.cost, None)
+    assert got.reason == "cached tokens are reported without modality: taken as text first"
+    assert {line.metric: line.quantity for line in got.lines} == {
+        "cache_read_audio_tokens": 200,
+        "cache_read_tokens": 700,
+        "input_audio_tokens": 100,
+        "input_tokens": 0,
+    }
+
+
+def test_an_input_total_that_is_missing_is_the_sum_of_its_parts() -> None:
+    got = priced(**SONNET, uncached_input_tokens=100, cache_read_tokens=200, cache_write_tokens=50)
+    whole = priced(**SONNET, input_tokens=350, cache_read_tokens=200, cache_write_tokens=50)
+    assert got.cost == whole.cost
+
+
+def test_parts_without_their_total_are_priced_and_noted() -> None:
+    got = priced(**SONNET, cache_read_tokens=MILLION, output_tokens=0)
+    assert got.cost == Decimal("0.3")
+    assert got.reason == "input_tokens is not reported: only its parts are priced"
+
+
+def test_the_two_directions_of_a_chat_add_up_to_the_chat() -> None:
+    whole = priced(**SONNET, input_tokens=500, cache_read_tokens=200, output_tokens=70)
+    sent = priced(**SONNET, prompt_type="input", tokens=500, cache_read_tokens=200)
+    said = priced(**SONNET, prompt_type="output", tokens=70)
+    assert whole.cost is not None
+    assert sent.cost is not None
+    assert said.cost is not None
+    assert whole.cost == sent.cost + said.cost
+
+
+def test_an_answer_alone_is_priced_as_that_of_a_short_prompt_and_noted() -> None:
+    model = "claude-sonnet-4-5"
+    got = priced(provider="anthropic", model=model, prompt_type="output", tokens=100)
+    assert got.cost == Decimal("0.0015")
+    assert got.reason == ("the prompt's length is not known: the rate for short prompts is used")
+
+
+def test_a_long_lived_cache_write_is_priced_as_a_short_one_and_noted() -> None:
+    usage: dict[str, Property] = {"input_tokens": 100, "cache_write_tokens": 100}
+    got = priced(provider="openai", model="gpt-6-sol", **usage, cache_write_12h_tokens=100)
+    assert got.cost == priced(provider="openai", model="gpt-6-sol", **usage).cost
+    assert got.reason == "cache_write_12h_tokens is priced as a short cache write"
+
+
+def test_the_fee_of_a_request_is_charged_once_a_request() -> None:
+    asked: dict[str, Property] = {"provider": "perplexity", "model": "sonar", "input_tokens": 10}
+    with_fee, without = priced(**asked, request_count=1), priced(**asked)
+    assert with_fee.cost is not None
+    assert without.cost is not None
+    assert with_fee.cost - without.cost == Decimal("0.012")
+    assert priced(provider="perplexity", model="sonar", request_count=1).cost is None
+
+
+@pytest.mark.parametrize(("seconds", "billed"), [(0, 0), (1, 10), (10, 10), (11, 11)])
+def test_groq_bills_at_least_ten_seconds_of_audio(seconds: int, billed: int) -> None:
+    got = priced(provider="groq", model="whisper-large-v3", audio_seconds=seconds)
+    assert [line.quantity for line in got.lines if line.quantity] == ([billed] if billed else [])
+
+
+def test_the_decimal_context_of_the_thread_changes_no_amount() -> None:
+    usage: dict[str, Property] = {
+        "provider": "mistral",
+        "model": "voxtral-mini-2602",
+        "audio_seconds": Decimal("3599.123"),
+        "reported_cost_usd": "0.2345678",
+    }
+    exact = priced(**usage)
+    with localcontext(prec=2):
+        rough = priced(**usage)
+    assert (rough.computed, rough.drift) == (exact.computed, exact.drift)
+
+
+def test_an_event_read_back_from_the_journal_costs_the_same() -> None:
+    told = event(**SONNET, input_tokens=500, output_tokens=70, audio_seconds=Decimal("1.5"))
+    read = type(told).from_dict(told.to_dict())
+    assert priced(read.timestamp, **read.properties).cost == priced(**told.properties).cost

@@ -1,0 +1,353 @@
+"""From a row's input to our functions: entitlements, commitments, proration, credits."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from tests.rating.vector_adapter_pricing import usage_price
+from tests.rating.vectors import Adapter, Input, decimal, moment
+from tokenmeter.rating import proration
+from tokenmeter.rating.adjust import Terms, rate
+from tokenmeter.rating.aggregation import Measurement
+from tokenmeter.rating.commitment import (
+    Commitment,
+    CommitmentType,
+    UsageCharge,
+    commit,
+    commit_windows,
+    commitment_type_of,
+    settle,
+    settle_cumulative,
+    true_up,
+)
+from tokenmeter.rating.credits import (
+    BonusSlab,
+    Credit,
+    Owed,
+    bonus,
+    bonus_slab,
+    draw,
+    real_time_balance,
+    to_amount,
+)
+from tokenmeter.rating.define import define_model
+from tokenmeter.rating.entitlement import (
+    AGGREGATION_MODES,
+    ALLOCATIONS,
+    GRANT_MEASURES,
+    GRANT_SCOPES,
+    GRANT_UNIT_NAMES,
+    Entitlement,
+    check_choice,
+    duration,
+    grant_duration,
+    grant_overage,
+)
+from tokenmeter.rating.errors import RatingError
+from tokenmeter.rating.models import FlatFee
+from tokenmeter.rating.periods import ResetPeriod
+from tokenmeter.rating.rounding import plus, rounded
+from tokenmeter.rating.windows import Period, zone_of
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def _billing(given: Input) -> dict[str, object]:
+    windows = tuple(decimal(v) for v in given["daily_usage"]) if "daily_usage" in given else None
+    usage = decimal(given["usage"]) if windows is None else plus(windows)
+    terms = Terms(entitlement=_entitlement(given["entitlement"]), usage_windows=windows)
+    charge = rate(usage_price(given["price"]), Measurement(usage), terms)
+    return {
+        "amount": charge.amount,
+        "billable_quantity": charge.quantity,
+        "adjusted_entitlement_quantity": charge.included,
+    }
+
+
+def _entitlement(fields: Input | None) -> Entitlement | None:
+    if fields is None:
+        return None
+    limit, reset = fields["usage_limit"], fields.get("usage_reset_period")
+    return Entitlement(
+        None if limit is None else decimal(limit),
+        fields.get("is_enabled", True),
+        ResetPeriod(reset) if reset else None,
+        is_soft_limit=fields.get("is_soft_limit", False),
+    )
+
+
+def _overage(given: Input) -> dict[str, object]:
+    return {"overage": grant_overage(decimal(given["quota"]), decimal(given["usage"]))}
+
+
+def _math(given: Input) -> dict[str, object]:
+    if "normal_charges" in given:
+        return _two_lines(given)
+    if given["level"] == "line_item":
+        return _windowed(given) if given.get("windowed") else _line_item(given)
+    return _subscription(given)
+
+
+def _two_lines(given: Input) -> dict[str, object]:
+    """Usage that a commitment with factor 2 splits into the row's normal and overage charges."""
+    normal = [decimal(v) for v in given["normal_charges"]]
+    over = [decimal(v) for v in given["overage_charges"]]
+    charges = [UsageCharge("n", v) for v in normal] + [UsageCharge("o", v / 2) for v in over]
+    found = settle(charges, Commitment(plus(normal), overage_factor=Decimal(2)))
+    return {"total": found.total, "lines": len(found.portions)}
+
+
+def _promise(given: Input) -> Commitment:
+    return Commitment(
+        decimal(given["commitment"]),
+        commitment_type_of(given.get("commitment_type", "amount")),
+        decimal(given.get("overage_factor", 1)),
+        true_up=bool(given.get("true_up")),
+    )
+
+
+def _line_item(given: Input) -> dict[str, object]:
+    promise = _promise(given)
+    if "normal" in given:
+        found = commit(decimal(given["normal"]), promise, FlatFee(Decimal(1)))
+        total = found.charge + decimal(given.get("overage", 0))
+        return {"total": total, "amount": total}
+    model = define_model(given["price"])
+    found = commit(model.lines(decimal(given["quantity"]))[0].amount, promise, model)
+    return {"total": found.charge, "amount": found.charge}
+
+
+def _windowed(given: Input) -> dict[str, object]:
+    model = define_model(given["price"])
+    values = [decimal(v) for v in given["bucket_values"]]
+    total = plus(c.charge for c in commit_windows(values, _promise(given), model))
+    return {"amount": total, "total": total}
+
+
+def _subscription(given: Input) -> dict[str, object]:
+    charges = [UsageCharge(str(i), decimal(v)) for i, v in enumerate(given["current_items"])]
+    promise = _promise(given)
+    if "commitment_duration" in given:
+        prior = plus(decimal(v) for v in given.get("prior_period_charges", []))
+        last = bool(given.get("last_period"))
+        found = settle_cumulative(charges, promise, prior, last=last)
+    else:
+        found = settle(charges, promise)
+    lines = [rounded(p.amount, "usd") for p in found.portions if not p.is_overage]
+    return {"total": found.total, "overage_line": found.overage, "normal_lines": lines}
+
+
+def _true_up(given: Input) -> dict[str, object]:
+    committed, used = decimal(given["commitment_amount"]), decimal(given["used_amount"])
+    return {"true_up": true_up(committed, used, given["currency"])}
+
+
+def _commitment_type(given: Input) -> dict[str, object]:
+    return {"valid": given["commitment_type"] in set(CommitmentType)}
+
+
+def _cap(given: Input) -> dict[str, object]:
+    names = ("potential_credit", "original_amount", "previous_credits")
+    return {"credit": proration.capped_credit(*(decimal(given[name]) for name in names))}
+
+
+def _days(given: Input) -> dict[str, object]:
+    """The rows write local times as if they were UTC."""
+    zone = zone_of(given["timezone"])
+    start, end = (moment(given[k]).replace(tzinfo=zone) for k in ("start", "end"))
+    return {"days": proration.local_days(start, end, zone)}
+
+
+def _credit_grant(given: Input) -> dict[str, object]:
+    share = proration.share_left(
+        Period(moment(given["periodStart"]), moment(given["periodEnd"])),
+        moment(given["prorationDate"]),
+        proration.Strategy(given.get("strategy") or "second_based"),
+        zone_of(given.get("timezone", "")),
+    )
+    credits_ = proration.prorated_credits(decimal(given["credits"]), share)
+    return {"coefficient": share, "credits": credits_}
+
+
+def _add_item(given: Input) -> dict[str, object]:
+    change = proration.Change(
+        proration.Action.ADD_ITEM,
+        moment(given["effective_date"]),
+        Period(moment(given["period_start"]), moment(given["period_end"])),
+        "UTC",
+        "usd",
+        new=proration.Item("new", decimal(given["quantity"]), decimal(given["price"])),
+        strategy=proration.Strategy(given["strategy"]),
+    )
+    return {"charge": proration.prorate(change).net}
+
+
+def _calculate(given: Input) -> dict[str, object]:
+    if given["ProrationBehavior"] == "none":
+        return {"NetAmount": None}
+    # What a Change cannot be made without is refused where a request is read.
+    for name in ("ProrationDate", "CurrentPeriodStart", "CurrentPeriodEnd"):
+        if not given.get(name):
+            raise RatingError(f"{name} is required")
+    found = proration.prorate(_change(given))
+    return {
+        "NetAmount": found.net,
+        "Action": given["Action"],
+        "ProrationDate": moment(given["ProrationDate"]),
+        "Currency": given["Currency"],
+        "IsPreview": False,
+        "CreditItems": [_prorated(i, is_credit=True) for i in found.credits],
+        "ChargeItems": [_prorated(i, is_credit=False) for i in found.charges],
+        "CurrentPeriodStart": moment(given["CurrentPeriodStart"]),
+        "CurrentPeriodEnd": moment(given["CurrentPeriodEnd"]),
+    }
+
+
+def _change(given: Input) -> proration.Change:
+    refund = given.get("RefundEligible") and given.get("CancellationType") == "immediate"
+    return proration.Change(
+        _action(given["Action"]),
+        moment(given["ProrationDate"]),
+        Period(moment(given["CurrentPeriodStart"]), moment(given["CurrentPeriodEnd"])),
+        given.get("Timezone", ""),
+        given["Currency"],
+        old=_item(given, "Old"),
+        new=_item(given, "New"),
+        strategy=proration.Strategy(given["ProrationStrategy"]),
+        paid_in_advance=given.get("PlanPayInAdvance", False),
+        amount_paid=decimal(given.get("OriginalAmountPaid", 0)),
+        amount_credited=decimal(given.get("PreviousCreditsIssued", 0)),
+        refund=bool(refund),
+    )
+
+
+def _action(name: str) -> proration.Action:
+    try:
+        return proration.Action(name)
+    except ValueError as error:
+        raise RatingError(f"invalid proration action: {name}") from error
+
+
+def _item(given: Input, age: str) -> proration.Item | None:
+    price_id = given.get(f"{age}PriceID")
+    if not price_id:
+        return None
+    quantity = decimal(given.get(f"{age}Quantity", 0))
+    return proration.Item(price_id, quantity, decimal(given.get(f"{age}PricePerUnit", 0)))
+
+
+def _prorated(item: proration.ProratedItem, *, is_credit: bool) -> dict[str, object]:
+    return {
+        "Description": item.description,
+        "Amount": item.amount,
+        "StartDate": item.period.start,
+        "EndDate": item.period.end,
+        "Quantity": item.quantity,
+        "PriceID": item.price_id,
+        "IsCredit": is_credit,
+    }
+
+
+def _conversion(given: Input) -> dict[str, object]:
+    return {"amount": to_amount(decimal(given["credits"]), decimal(given["conversion_rate"]))}
+
+
+def _debit(given: Input) -> dict[str, object]:
+    held = [_credit(c, i) for i, c in enumerate(given["credits"])]
+    amount = decimal(given["debit"])
+    manual = given.get("reason") == "MANUAL_BALANCE_DEBIT"
+    taken = draw(held, amount, NOW, overdraw=manual)
+    balance = plus(c.amount for c in held) - amount
+    assert balance == plus(c.amount for c in held) - plus(d.amount for d in taken) or manual
+    return {"credit_balance": balance, "consumed": [d.amount for d in taken]}
+
+
+def _credit(given: Input | str, index: int) -> Credit:
+    fields = {"amount": given} if isinstance(given, str) else given
+    expiry = fields.get("expiry")
+    expires = moment(expiry) if expiry else None
+    return Credit(str(index), decimal(fields["amount"]), fields.get("priority"), expires)
+
+
+def _real_time(given: Input) -> dict[str, object]:
+    owed = Owed(
+        current_usage=decimal(given.get("current_period_usage", 0)),
+        unpaid_usage=decimal(given.get("unpaid_usage_part", 0)),
+        unpaid_total=decimal(given.get("unpaid_total", 0)),
+        paid_in_part=decimal(given.get("paid_on_unpaid", 0)),
+    )
+    balance = to_amount(decimal(given["credit_balance"]), decimal(given["conversion_rate"]))
+    left = real_time_balance(
+        balance,
+        owed,
+        given.get("allowed_price_types") or (),
+        post_paid=given["wallet_type"] == "POST_PAID",
+    )
+    return {"real_time_balance": left}
+
+
+def _slabs(given: Input) -> list[BonusSlab]:
+    return [
+        BonusSlab(
+            decimal(s["threshold"]),
+            decimal(s["bonus"]["value"]),
+            is_percentage=s["bonus"]["type"] == "percentage",
+        )
+        for s in given["slabs"]
+        if s["operator"] == "gte"  # the only operator there is
+    ]
+
+
+def _bonus_slab(given: Input) -> dict[str, object]:
+    slab = bonus_slab(_slabs(given), decimal(given["credits"]))
+    return {"threshold": slab and slab.threshold}
+
+
+def _bonus(given: Input) -> dict[str, object]:
+    return {"bonus_credits": bonus(_slabs(given), decimal(given["credits"]))}
+
+
+def _choice(allowed: frozenset[str], field: str) -> Adapter:
+    def adapter(given: Input) -> dict[str, object]:
+        check_choice(given["value"], allowed, field)
+        return {"error": False}
+
+    return adapter
+
+
+def _duration(given: Input) -> dict[str, object]:
+    return {"error": False, "length": duration(given["value"], given["unit"])}
+
+
+def _grant_duration(given: Input) -> dict[str, object]:
+    length = grant_duration(given["value"], given["unit"])
+    return {"error": False, "length": length, "seconds": int(length.total_seconds())}
+
+
+ADAPTERS: dict[str, Adapter] = {
+    "entitlement.billing": _billing,
+    "entitlement.grant_overage": _overage,
+    "commitment.math": _math,
+    "commitment.true_up": _true_up,
+    "validation.commitment_type": _commitment_type,
+    "proration.cap_credit": _cap,
+    "proration.days_dst": _days,
+    "proration.credit_grant": _credit_grant,
+    "proration.add_item": _add_item,
+    "proration.calculate": _calculate,
+    "wallet.conversion": _conversion,
+    "wallet.debit": _debit,
+    "wallet.realtime_balance": _real_time,
+    "wallet.bonus_slab": _bonus_slab,
+    "wallet.bonus_resolve": _bonus,
+    "validation.duration": _duration,
+    "validation.grant_duration": _grant_duration,
+    "validation.entitlement_aggregation_mode": _choice(AGGREGATION_MODES, "aggregation_mode"),
+    "validation.entitlement_grant_measure": _choice(GRANT_MEASURES, "grant_measure"),
+    "validation.entitlement_grant_scope_entity_type": _choice(GRANT_SCOPES, "scope_entity_type"),
+    "validation.entitlement_grant_duration_unit": _choice(GRANT_UNIT_NAMES, "grant_duration_unit"),
+    "validation.entitlement_grant_allocation_behavior": _choice(
+        ALLOCATIONS, "grant_allocation_behavior"
+    ),
+}

@@ -76,11 +76,20 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeats:
+    """What a retry has in common with the attempt that failed."""
+
+    fingerprint: bytes  # of the request
+    attribution: Attribution
+    run_id: str | None
+    meter: object  # one per meter, compared by identity
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """A failed attempt, waiting to be claimed by its retry."""
 
-    fingerprint: bytes
-    attribution: Attribution
+    repeats: Repeats
     call_id: str
     attempt: int
     event_id: str

@@ -79,6 +79,7 @@ class TokenMeter:
         self._faults: set[str] = set()
         self.faults = 0
         self._instrumented = 0
+        self.key = object()
         self.open_exchanges: set[Exchange] = set()
         self._prices = PriceBook()
         spec = default_backend_url() if backend is None else backend
@@ -202,7 +203,7 @@ class TokenMeter:
     def close_exchanges(self) -> None:
         """Record the streams that nobody finished, as they stand."""
         for exchange in tuple(self.open_exchanges):
-            exchange.close()
+            exchange.cancelled()
 
     def health(self) -> dict[str, Any]:
         """Say how delivery is doing, which jobs are pending, and how often we were at fault."""
@@ -232,8 +233,12 @@ class TokenMeter:
         for event in events_of(observation, event_id, shape, datetime.now(UTC)):
             self._keep(event, scope, job)
 
+    def soon(self, work: Callable[[], None]) -> None:
+        """Run `work` now if it need not wait, else on another thread; safe in finalizers."""
+        self._delivery.soon(work)
+
     def defer(self, work: Callable[[], None]) -> None:
-        """Run `work` on the shipper's thread; safe inside finalizers."""
+        """Run `work` on another thread; safe in finalizers."""
         self._delivery.defer(work)
 
     def fault(self, error: BaseException) -> None:

@@ -207,6 +207,25 @@ def response_stream(response_id: str = "resp_2") -> Answer:
             }
             for n, word in enumerate(WORDS)
         ),
+        {
+            "type": "response.output_item.done",
+            "sequence_number": 90,
+            "output_index": 0,
+            "item": {
+                "id": "msg",
+                "type": "message",
+                "role": "assistant",
+                "status": "completed",
+                "content": [
+                    {
+                        "type": "output_text",
+                        "text": "".join(WORDS),
+                        "annotations": [],
+                        "logprobs": [],
+                    }
+                ],
+            },
+        },
         {"type": "response.completed", "sequence_number": 99, "response": response(response_id)},
     )
     return Answer(200, dict(SSE), events)

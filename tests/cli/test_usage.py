@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.engine.made import START, made, url
-from tokenmeter.cli import app
+from tokenmeter.cli import COMMANDS, app
 from tokenmeter.cli.reading import instant
 from tokenmeter.cli.tables import cost_decimals
 from tokenmeter.engine.local import Engine
@@ -248,7 +248,7 @@ def test_the_console_script_prints_usage(database: str) -> None:
     assert cells(done.stdout, "acme")[-1] == "3.09"
 
 
-def test_help_and_json_import_neither_the_engine_nor_rich_tables() -> None:
+def test_help_imports_neither_the_engine_nor_the_other_commands() -> None:
     script = (
         "import sys\n"
         "from typer.testing import CliRunner\n"
@@ -278,7 +278,9 @@ def test_a_time_is_iso_or_how_long_ago(text: str, expected: datetime) -> None:
     assert instant(text, NOW) == expected
 
 
-@pytest.mark.parametrize("text", ["", "7", "d", "-7d", "7 days", "٧d", "0001-01-01T00:00+10:00"])
+@pytest.mark.parametrize(
+    "text", ["", "7", "d", "-7d", "7 days", "\u0667d", "0001-01-01T00:00+10:00"]
+)
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(QueryError):
         instant(text, NOW)
@@ -300,3 +302,11 @@ def test_a_column_of_costs_shows_its_smallest(
     costs: list[str | Decimal | None], decimals: int
 ) -> None:
     assert cost_decimals([None if cost is None else Decimal(cost) for cost in costs]) == decimals
+
+
+def test_help_lists_every_command_and_an_unknown_one_is_a_mistake() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    for name in COMMANDS:
+        assert name in result.output
+    assert run("usag").exit_code == 2

@@ -162,7 +162,10 @@ def test_an_event_comes_back_as_it_was_sent(stored: Stored) -> None:
     )
     backend.send([sent])
     got = read()[sent.event_id]
-    assert (got.event_name, got.external_customer_id) == (sent.event_name, sent.external_customer_id)
+    assert (got.event_name, got.external_customer_id) == (
+        sent.event_name,
+        sent.external_customer_id,
+    )
     assert (got.timestamp, got.source) == (sent.timestamp, sent.source)
     assert dict(got.properties) == dict(sent.properties)
 

@@ -20,6 +20,7 @@ from tokenmeter.event import Event, to_line
 
 ROOT = Path(__file__).parents[2]
 MOMENT = datetime(2026, 11, 21, 10, tzinfo=UTC)
+PRELUDE = "import os, sys, time\nfrom pathlib import Path\nfrom tests.delivery.records import *\n"
 PATIENCE_S = 20.0  # the machine may be busy; nothing waits this long when it works
 
 
@@ -73,17 +74,25 @@ def delivering(spec: Any, state_dir: Path | None, **more: Any) -> Iterator[Deliv
         delivery.close(0.0)
 
 
-def run_python(script: str, *arguments: object) -> subprocess.Popen[str]:
+def run_python(script: str, *arguments: object, setup: str = "") -> subprocess.Popen[str]:
     """Start a process that can import this module; its standard output is a pipe."""
-    prelude = "import os, sys, time\nfrom pathlib import Path\nfrom tests.delivery.records import *\n"
     return subprocess.Popen(
-        [sys.executable, "-c", prelude + textwrap.dedent(script), *map(str, arguments)],
+        [
+            sys.executable,
+            "-c",
+            PRELUDE + textwrap.dedent(setup) + textwrap.dedent(script),
+            *map(str, arguments),
+        ],
         stdout=subprocess.PIPE,
         stdin=subprocess.PIPE,
         cwd=ROOT,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *_python_path()])},
     )
+
+
+def _python_path() -> list[str]:
+    return [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
 
 
 def finish(process: subprocess.Popen[str]) -> str:

@@ -87,7 +87,7 @@ def test_flush_returns_when_the_backend_has_everything_in_order(tmp_path: Path) 
             delivery.append(record(each))
         assert delivery.flush(PATIENCE_S)
         assert sink.ids == ids
-    assert max(map(len, sink.sent)) == BATCH_EVENTS_MAX
+    assert max(map(len, sink.sent)) <= BATCH_EVENTS_MAX
 
 
 def test_events_arrive_without_a_flush(tmp_path: Path) -> None:
@@ -128,7 +128,9 @@ def test_bad_events_are_set_apart_and_the_rest_goes_through(
         assert delivery.health()["dead_letters"] == len(wrong)
     assert sorted(sink.ids) == sorted(set(ids) - set(wrong))
     assert sorted(buried(tmp_path)) == sorted(wrong)
-    assert {letter["reason"] for letter in letters(tmp_path)} == {"ValueError: one of these is bad"}
+    assert {letter["reason"] for letter in letters(tmp_path)} == {
+        "ValueError: one of these is bad"
+    }
 
 
 def test_an_outage_that_looks_like_bad_events_buries_nothing(tmp_path: Path) -> None:
@@ -190,9 +192,7 @@ def test_a_receipt_that_makes_no_sense_loses_nothing(tmp_path: Path, nonsense: o
     with delivering(sink, tmp_path) as delivery:
         delivery.append(record("evt_1"))
         assert delivery.flush(PATIENCE_S)
-        assert "sink" in delivery.health()["last_error"] or "receipt" in (
-            delivery.health()["last_error"]
-        )
+        assert "eceipt" in delivery.health()["last_error"]
     assert sink.sent == [["evt_1"], ["evt_1"]]
     assert sink.ids == ["evt_1"]
     assert letters(tmp_path) == []

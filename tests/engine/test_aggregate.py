@@ -22,7 +22,8 @@ def store(engine: Engine, *held: Mapping[str, Property]) -> None:
 
 def test_the_sum_of_input_tokens_of_one_model_type_is_metered(engine: Engine) -> None:
     def tokens(event_id: str, count: int, direction: str, model_type: str) -> None:
-        held = {"tokens": count, "prompt_type": direction, "model_type": model_type}
+        held: dict[str, Property] = {"tokens": count, "prompt_type": direction}
+        held["model_type"] = model_type
         engine.ingest([made(event_id, event_name="tokens_total", properties=held)])
 
     tokens("a", 12, "input", "gpt-4")

@@ -99,3 +99,40 @@ def test_forks_in_the_midst_of_writing_lose_and_break_nothing(tmp_path: Path) ->
         assert counts == {"child": 100, "parent": 5, "thread": int(done.stdout)}
         with engine._store.reading() as connection:
             assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+
+
+OVERTAKEN = """
+import os, sys, threading
+from tests.engine.made import made
+from tokenmeter.engine.local import Engine
+from tokenmeter.engine.store import forks
+
+forks.FORK_WAIT_S_MAX = 0.05
+engine = Engine(sys.argv[1])
+engine.ingest([made()])
+inside, leave = threading.Event(), threading.Event()
+
+def read():
+    with engine._store.reading() as connection:
+        connection.exec_driver_sql("SELECT * FROM events").all()
+        inside.set()
+        leave.wait()
+
+thread = threading.Thread(target=read)
+thread.start()
+inside.wait()
+pid = os.fork()
+if pid == 0:
+    os._exit(engine.usage()[0].events)
+code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+leave.set()
+thread.join()
+engine.ingest([made("evt_2")])
+engine.close()
+print(code)
+"""
+
+
+def test_a_fork_does_not_wait_for_ever_for_a_long_question(tmp_path: Path) -> None:
+    done = run_script(OVERTAKEN, url(tmp_path / "usage.db"))
+    assert (done.stdout, done.stderr) == ("1\n", "")

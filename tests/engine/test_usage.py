@@ -32,7 +32,7 @@ properties = st.fixed_dictionaries(
     {},
     optional={
         **{name: texts for name in DIMENSIONS if name != "customer"},
-        **{name: numbers for name in METRICS},
+        **dict.fromkeys(METRICS, numbers),
         "outcome": st.sampled_from(["success", "failed"]),
         "billable": st.sampled_from(["true", "false"]),
         "is_retry": st.sampled_from(["true"]),

@@ -86,6 +86,7 @@ def test_a_number_that_is_no_quantity_is_named(quantity: Property, reason: str) 
     assert (got.cost, got.reason) == (None, reason)
 
 
-def test_the_largest_quantity_has_a_price() -> None:
-    got = priced(provider="openai", model="gpt-4o", input_tokens=QUANTITY_MAX)
+@pytest.mark.parametrize("largest", [QUANTITY_MAX, Decimal(QUANTITY_MAX)])
+def test_the_largest_quantity_has_a_price(largest: Property) -> None:
+    got = priced(provider="openai", model="gpt-4o", input_tokens=largest)
     assert got.cost == Decimal("2.5") * QUANTITY_MAX / 10**6

@@ -237,14 +237,6 @@ def test_a_long_prompt_changes_the_rates_one_token_past_the_bound(beyond: int) -
         assert_equal(Case(*named, split.usage()))
 
 
-def test_a_timestamp_in_another_zone_is_priced_by_its_utc_day_and_hour() -> None:
-    at = datetime.fromisoformat("2025-06-10T01:30:00+02:00")  # still 9 June in UTC
-    usage = {"input_tokens": 1_000_000}
-    eastern = priced(at, provider="openai", model="o3", **usage)
-    naive = priced(at.astimezone(UTC).replace(tzinfo=None), provider="openai", model="o3", **usage)
-    assert (eastern.cost, naive.cost) == (Decimal(10), Decimal(10))
-
-
 def test_vertex_and_google_share_a_price_list() -> None:
     usage: dict[str, Number] = {"input_tokens": 900, "output_tokens": 40}
     vertex = priced(provider="google-vertex", model="claude-sonnet-4-5@20250929", **usage)

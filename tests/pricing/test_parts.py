@@ -50,6 +50,12 @@ def test_a_search_without_a_rate_is_noted() -> None:
     assert got.reason == "web_search_count has no rate in the price book"
 
 
+def test_audio_billed_by_the_second_needs_no_rate_for_its_tokens() -> None:
+    model = "voxtral-mini-2602"
+    got = priced(provider="mistral", model=model, audio_seconds=3_600, input_tokens=380)
+    assert (got.cost, got.reason) == (Decimal("0.18"), None)
+
+
 def test_a_batch_costs_half_by_its_tier_or_by_its_operation() -> None:
     chat: dict[str, Property] = {"provider": "openai", "model": "gpt-4o", "input_tokens": MILLION}
     assert priced(**chat).cost == Decimal("2.5")
@@ -66,8 +72,14 @@ def test_a_tier_that_the_book_does_not_know_is_noted() -> None:
     assert (batch.cost, batch.reason) == (Decimal("2.5"), note.format("processing=batch"))
     fast = priced(**SONNET, input_tokens=9, speed="fast")
     assert fast.reason == note.format("speed=fast")
-    other_list = priced(**{**chat, "provider": "azure", "model": "gpt-4.1"}, service_tier="flex")
-    assert other_list.reason == note.format("service_tier=flex")
+
+
+def test_another_provider_s_list_holds_at_standard_rates_only() -> None:
+    usage: dict[str, Property] = {"model": "gpt-6-sol", "input_tokens": 10_000}
+    assert priced(provider="openai", **usage, service_tier="flex").cost == Decimal("0.01")
+    got = priced(provider="azure", **usage, service_tier="flex")
+    assert got.cost == Decimal("0.02")
+    assert got.reason == ("no service_tier=flex rates in the price book: standard rates are used")
 
 
 def test_us_only_inference_costs_a_tenth_more_on_tokens_but_not_on_searches() -> None:
@@ -79,6 +91,8 @@ def test_us_only_inference_costs_a_tenth_more_on_tokens_but_not_on_searches() ->
     assert us_only.cost == Decimal("2.21")
     assert us_only.reason == "inference_geo=us: token rates x 1.1"
     assert priced(**SONNET, **usage, inference_geo="us").cost == Decimal("3.01")
+    elsewhere = {**sonnet, "provider": "google-vertex"}
+    assert priced(**elsewhere, **usage, inference_geo="us").cost == Decimal("2.01")
 
 
 def test_image_output_without_a_split_is_priced_as_images() -> None:
@@ -100,6 +114,11 @@ def test_a_reported_split_of_image_output_is_kept() -> None:
         output_image_tokens=600,
     )
     assert (got.cost, got.reason) == (Decimal("0.0232"), None)
+
+
+def test_output_that_is_reported_as_text_is_no_image() -> None:
+    usage: dict[str, Property] = {"output_tokens": 1_000, "output_text_tokens": 1_000}
+    assert priced(provider="openai", model="gpt-image-1.5", **usage).cost == Decimal("0.01")
 
 
 def test_a_chat_model_that_can_draw_draws_only_in_an_image_event() -> None:
@@ -133,6 +152,29 @@ def test_cached_tokens_without_modality_are_text_first_then_audio() -> None:
         "input_audio_tokens": 100,
         "input_tokens": 0,
     }
+
+
+def test_cached_tokens_that_fit_the_text_are_all_text() -> None:
+    got = priced(**FLASH, input_tokens=1_000, input_audio_tokens=300, cache_read_tokens=100)
+    quantities = {line.metric: line.quantity for line in got.lines}
+    assert quantities["cache_read_audio_tokens"] == 0
+    assert quantities["cache_read_tokens"] == 100
+
+
+def test_a_modality_whose_cached_tokens_are_reported_keeps_them() -> None:
+    got = priced(
+        provider="openai",
+        model="gpt-realtime",
+        input_tokens=1_000,
+        input_audio_tokens=300,
+        input_image_tokens=200,
+        cache_read_tokens=900,
+        cache_read_audio_tokens=250,
+    )
+    quantities = {line.metric: line.quantity for line in got.lines}
+    assert quantities["cache_read_audio_tokens"] == 250
+    assert quantities["cache_read_image_tokens"] == 150
+    assert quantities["cache_read_tokens"] == 500
 
 
 def test_an_input_total_that_is_missing_is_the_sum_of_its_parts() -> None:
@@ -193,10 +235,12 @@ def test_the_decimal_context_of_the_thread_changes_no_amount() -> None:
         "audio_seconds": Decimal("3599.123"),
         "reported_cost_usd": "0.2345678",
     }
-    exact = priced(**usage)
+    tokens = {"input_tokens": Decimal("98765.5"), "cache_read_tokens": Decimal("0.25")}
+    exact, exact_tokens = priced(**usage), priced(**SONNET, **tokens)
     with localcontext(prec=2):
-        rough = priced(**usage)
+        rough, rough_tokens = priced(**usage), priced(**SONNET, **tokens)
     assert (rough.computed, rough.drift) == (exact.computed, exact.drift)
+    assert rough_tokens.cost == exact_tokens.cost == Decimal("0.296295825")
 
 
 def test_an_event_read_back_from_the_journal_costs_the_same() -> None:

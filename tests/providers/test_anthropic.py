@@ -10,9 +10,7 @@ import pytest
 from tests.corpus import Exchange, exchanges
 from tests.providers.anthropic_wire import HOST, call, message, read_body, request, tokens
 from tests.providers.expect import departures
-from tests.providers.fold import Read, as_request, read
-from tokenmeter.capture.reader import BodyReader, Reader
-from tokenmeter.capture.sse import EventReader
+from tests.providers.fold import as_request, read
 from tokenmeter.providers import Request, find
 from tokenmeter.providers.anthropic import (
     ADAPTER,
@@ -46,16 +44,10 @@ def claude_on_vertex() -> list[Any]:
 def test_every_recorded_claude_on_vertex_yields_what_it_must(
     exchange: Exchange, chunk_bytes: int
 ) -> None:
-    asked = describe_vertex(as_request(exchange))
-    assert asked is not None
-    reader: Reader
-    reader = EventReader(asked.api) if asked.streamed else BodyReader(asked.api, "")
-    for start in range(0, len(exchange.body), chunk_bytes):
-        reader.feed(exchange.body[start : start + chunk_bytes])
-    reader.end()
-    reading = asked.api.settle(reader.reading, asked)
-    assert departures(exchange, Read(asked, reading)) == []
-    assert reading.state == "success"
+    seen = read(exchange, chunk_bytes=chunk_bytes)
+    assert departures(exchange, seen) == []
+    assert seen.call == describe_vertex(as_request(exchange))
+    assert seen.reading.state == "success"
 
 
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/", "/proxy/v1/messages"])

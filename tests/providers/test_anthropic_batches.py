@@ -187,6 +187,21 @@ def test_a_line_that_is_no_result_is_flagged(result: object) -> None:
     assert dict(reading.usage) == {}
 
 
+def test_an_error_does_not_end_the_job() -> None:
+    error = {"type": "error", "error": {"type": "rate_limit_error", "message": "secret"}}
+    for asked in (created(), retrieved(), results()):
+        reading = read_body(error, asked)
+        assert (reading.state, reading.error_type) == ("failed", "rate_limit_error")
+        assert reading.response_id is None
+        assert dict(reading.usage) == {}
+
+
+def test_results_that_say_nothing_do_not_end_the_job() -> None:
+    for lines in ([], [{"junk": 1}, {"junk": 2}]):
+        reading = read_lines(lines, results())
+        assert (reading.response_id, reading.state) == (None, None)
+
+
 def test_results_take_the_memory_of_their_models_not_of_their_lines() -> None:
     asked = results()
     reading = NO_READING

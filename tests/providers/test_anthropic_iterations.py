@@ -197,8 +197,8 @@ def test_grown_cache_writes_take_their_lifetimes_from_the_iterations() -> None:
 
 def test_grown_cache_writes_stay_unknown_where_the_iterations_do_not_split_them() -> None:
     first = tokens(3, 1, write=100, cache_creation=lifetimes(100, 0))
-    for split in ({}, {"cache_creation": lifetimes(20, 0)}):
-        entries = [entry("message", tokens(3, 50, write=150, **split))]
+    for split in (None, lifetimes(20, 0)):
+        entries = [entry("message", tokens(3, 50, write=150, cache_creation=split))]
         last = {**tokens(3, 50, write=150), "iterations": entries}
         reading = read_stream(start(first), delta(last), STOP)
         assert "cache_growth_ttl_unknown" in reading.flags

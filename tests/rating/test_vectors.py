@@ -16,6 +16,7 @@ from tests.rating import (
     vector_adapter_terms,
     vector_adapter_time,
     vector_adapter_usage,
+    vector_adapter_wallet,
 )
 from tests.rating.unsupported import UNSUPPORTED
 from tests.rating.vectors import PATH, rows, same
@@ -26,6 +27,7 @@ ADAPTERS = (
     | vector_adapter_usage.ADAPTERS
     | vector_adapter_time.ADAPTERS
     | vector_adapter_terms.ADAPTERS
+    | vector_adapter_wallet.ADAPTERS
 )
 ROWS = rows()
 SUPPORTED = [r for r in ROWS if r["area"] in ADAPTERS]

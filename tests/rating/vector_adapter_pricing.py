@@ -118,7 +118,7 @@ def _invoice(lines: Iterable[tuple[Price, Decimal]], currency: str) -> Invoice:
 
 def _subtotal(given: Input) -> dict[str, object]:
     currency = given["currency"]
-    items = given.get("line_items_unrounded", given.get("fixed", []))
+    items = given["fixed"] if "fixed" in given else given["line_items_unrounded"]
     lines = [(amount_price(a, currency), Decimal(1)) for a in items]
     for usage in given.get("usage", []):
         price = amount_price(usage["unit_price"], currency, PriceType.USAGE)

@@ -69,14 +69,11 @@ def _cycle(given: Input) -> Cycle:
 
 def _periods(given: Input) -> dict[str, object]:
     start, end = moment(given["initial_period_start"]), moment(given["end_date"])
-    found = list(_cycle(given).periods(start, end))
-    return {
-        "period_count": len(found),
-        "last_period_end": found[-1].end,
-    } | {
-        f"{name}_period_end": period.end
-        for name, period in zip(("first", "second", "third", "fourth"), found, strict=False)
-    }
+    ends = [period.end for period in _cycle(given).periods(start, end)]
+    found: dict[str, object] = {"period_count": len(ends), "last_period_end": ends[-1]}
+    for name, at in zip(("first", "second", "third", "fourth"), ends, strict=False):
+        found[f"{name}_period_end"] = at
+    return found
 
 
 def _between(given: Input) -> dict[str, object]:

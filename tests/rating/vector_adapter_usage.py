@@ -46,10 +46,10 @@ def _event(properties: Mapping[str, Any], at: datetime = MONTH.start, key: str =
 
 def _process(given: Input) -> dict[str, object]:
     meter = _meter(given["meter"]["aggregation"], given["meter"].get("filters"))
-    reading = meter.read(_event(given["event"]["properties"]))
-    unique = "" if reading is None else reading.unique
-    quantity = None if reading is None else reading.quantity
-    return {"match": reading is not None, "quantity": quantity, "has_hash": bool(unique)}
+    sample = meter.sample(_event(given["event"]["properties"]))
+    unique = "" if sample is None else sample.unique
+    quantity = None if sample is None else sample.quantity
+    return {"match": sample is not None, "quantity": quantity, "has_hash": bool(unique)}
 
 
 def _meter(aggregation: Mapping[str, Any], filters: object = None) -> Meter:
@@ -72,7 +72,7 @@ def _aggregate(given: Input) -> dict[str, object]:
         for i, e in enumerate(given["events"])
     ]
     period = Period(min((e.timestamp for e in events), default=MONTH.start), FAR)
-    found = measure(meter.aggregation, meter.readings(events), period)
+    found = measure(meter.aggregation, meter.samples(events), period)
     buckets = [b.value for b in found.buckets or ()]
     return {"value": found.value, "buckets": buckets}
 
@@ -106,9 +106,9 @@ def _analytics(given: Input) -> dict[str, object]:
     period = Period(moment(given["period"]["start"]), moment(given["period"]["end"]))
     meter = _analytics_meter(given)
     events = _analytics_events(given, period)
-    readings = list(meter.readings(events))
+    samples = list(meter.samples(events))
     items = [
-        measure(meter.aggregation, readings, window).value
+        measure(meter.aggregation, samples, window).value
         for item in given.get("line_items", [{"start": None, "end": None}])
         if (window := period.within(day(item["start"]), day(item["end"])))
     ]
@@ -116,7 +116,7 @@ def _analytics(given: Input) -> dict[str, object]:
     found["groups"] = _groups(given, meter, events, period)
     if "window_size" in given:
         grid = Grid(window_of(given["window_size"]), UTC)
-        found["points"] = [p.value for p in points(meter.aggregation, readings, period, grid=grid)]
+        found["points"] = [p.value for p in points(meter.aggregation, samples, period, grid=grid)]
     return found | _cost(given, sum(items, Decimal(0)))
 
 
@@ -146,7 +146,7 @@ def _groups(
     by = given.get("group_by", [])
     names = [by] if isinstance(by, str) else by
     return {
-        "|".join(key): measure(meter.aggregation, meter.readings(held), period).value
+        "|".join(key): measure(meter.aggregation, meter.samples(held), period).value
         for key, held in by_property(events, names).items()
     }
 

@@ -1,8 +1,8 @@
 """
 One provider exchange, from request to the end of its answer.
 
-Taps translate their library's calls to `response`, `chunk`, `end`, `fail`, `close` and
-`abandon`; every decision is here. An exchange closes exactly once, and nothing here raises
+Taps translate their library's calls to `response`, `chunk`, `end`, `fail` and `close`; every
+decision is here. An exchange closes exactly once, and nothing here raises
 into the user's call: a fault of ours is reported to the sink and the bytes pass untouched.
 """
 
@@ -14,7 +14,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from tokenmeter.attribution import NO_ATTRIBUTION, Note, Scope, current_scope, innermost
+from tokenmeter.attribution import (
+    NO_ATTRIBUTION,
+    Note,
+    Repeats,
+    Scope,
+    current_scope,
+    innermost,
+)
 from tokenmeter.capture.decode import Decoder, open_decoder
 from tokenmeter.capture.estimate import PLACEHOLDER, estimated
 from tokenmeter.capture.observation import Observation, Outcome, UsageSource, attempt_id
@@ -40,8 +47,12 @@ class Sink(Protocol):
         """Take a closed exchange."""
         ...
 
+    def soon(self, work: Callable[[], None]) -> None:
+        """Run `work` now if it need not wait, else on another thread; safe in finalizers."""
+        ...
+
     def defer(self, work: Callable[[], None]) -> None:
-        """Run `work` on the shipper's thread; safe inside finalizers."""
+        """Run `work` on another thread; safe in finalizers."""
         ...
 
     def fault(self, error: BaseException) -> None:
@@ -56,7 +67,9 @@ class Exchange:
         "_attempt",
         "_call_id",
         "_date",
+        "_complete",
         "_decoder",
+        "_draining",
         "_error",
         "_noted",
         "_open",
@@ -83,12 +96,13 @@ class Exchange:
         self._date: str | None = None
         self._error: str | None = None
         self._noted = False
+        self._draining = False  # the user is gone; we read on
+        self._complete = False  # the answer was read to its end
         self._attempt = 1 + sent.retry_count
         self._retry_of: str | None = None
         self._call_id = ""
         if scope is not None:
-            since_s = time.monotonic() - sink.policy.retry_window_s
-            note = claim(scope, scope.attribution, sent.fingerprint, since_s)
+            note = claim(scope, self._repeats, time.monotonic() - sink.policy.retry_window_s)
             if note is not None:
                 self._call_id = note.call_id
                 self._attempt = note.attempt + 1
@@ -142,6 +156,7 @@ class Exchange:
             else:
                 given = self._decoded(reader, self._decoder, data)
             if reader.reading.state == "success" and isinstance(reader, EventReader):
+                self._complete = True
                 self._close("success")
         except Exception as error:  # noqa: BLE001 - a fault of ours must not reach the user
             self.broken(error)
@@ -160,6 +175,7 @@ class Exchange:
                 held = self._reader.end()
             except Exception as error:  # noqa: BLE001 - as in chunk()
                 self.broken(error)
+        self._complete = True
         self._close("success")
         return held
 
@@ -172,13 +188,38 @@ class Exchange:
         self._close("failed")
 
     def close(self) -> None:
-        """The user closed the answer early, or has all of it."""
-        self._close("cancelled")
+        """
+        The user closed the answer early, or has all of it.
 
-    def abandon(self) -> None:
-        """The answer was garbage collected: maybe inside a lock, so only leave a note."""
+        An SDK's generator does this too when it is garbage collected, maybe inside a lock.
+        """
         if self._open:
-            self._sink.defer(self.close)
+            self._sink.soon(self.cancelled)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the stream is read on in the background."""
+        return self._draining
+
+    def drains(self) -> bool:
+        """Say whether to read on in the background now that the user is gone; once."""
+        wanted = self._sink.policy.on_abort == "drain" and (self._status or 0) < FAILED_FROM
+        if not self._open or self._draining or not wanted:
+            return False
+        self._draining = True
+        return True
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Run `work` on another thread; safe in finalizers."""
+        self._sink.defer(work)
+
+    def interrupted(self, error: Exception) -> None:
+        """Reading on failed; the exchange stays what it was: cancelled."""
+        self._sink.fault(error)
+
+    def cancelled(self) -> None:
+        """Nobody reads on; say so now. Not from finalizers."""
+        self._close("cancelled")
 
     def broken(self, error: BaseException) -> None:
         """Stop reading this answer; its event says so."""
@@ -207,7 +248,7 @@ class Exchange:
         outcome = self._outcome(ending, raw)
         reading = self.call.api.settle(raw, self.call)
         source = _source_of(raw, reading)
-        if outcome == "cancelled" or PLACEHOLDER in reading.flags:
+        if (outcome == "cancelled" and not self._complete) or PLACEHOLDER in reading.flags:
             reading, source = self._aborted(reading, source)
         if outcome in {"failed", "cancelled"}:
             self._leave_note(retryable=outcome == "failed" or self._status is None)
@@ -229,6 +270,8 @@ class Exchange:
     def _outcome(self, ending: Outcome, reading: Reading) -> Outcome:
         if reading.state == "failed" or (self._status or 0) >= FAILED_FROM:
             return "failed"
+        if self._draining:
+            return "cancelled"
         if reading.state == "success" and ending == "cancelled":
             return "success"  # everything had been said when it was closed
         return ending
@@ -248,17 +291,18 @@ class Exchange:
         if self._noted or not retryable:
             return
         self._noted = True
-        scope = self._scope or innermost()
-        scope.leave_note(
-            Note(
-                self._sent.fingerprint(),
-                scope.attribution,
-                self._call_id,
-                self._attempt,
-                attempt_id(self._call_id, self._attempt),
-                time.monotonic(),
-            )
-        )
+        event_id = attempt_id(self._call_id, self._attempt)
+        note = Note(self._repeats(), self._call_id, self._attempt, event_id, time.monotonic())
+        (self._scope or innermost()).leave_note(note)
+
+    def _repeats(self) -> Repeats:
+        """What a retry of this exchange has in common with it."""
+        scope = self._scope
+        fingerprint = self._sent.fingerprint()
+        if scope is None:
+            return Repeats(fingerprint, NO_ATTRIBUTION, None, self._sink.key)
+        run_id = None if scope.run is None else scope.run.run_id
+        return Repeats(fingerprint, scope.attribution, run_id, self._sink.key)
 
 
 def _source_of(raw: Reading, settled: Reading) -> UsageSource:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from tokenmeter.attribution import Attribution, Note, Scope
+from tokenmeter.attribution import Note, Repeats, Scope
 
 
 def new_id(prefix: str) -> str:
@@ -13,28 +13,19 @@ def new_id(prefix: str) -> str:
     return prefix + os.urandom(16).hex()
 
 
-def claim(
-    scope: Scope | None, attribution: Attribution, fingerprint: Callable[[], bytes], since_s: float
-) -> Note | None:
+def claim(scope: Scope | None, wanted: Callable[[], Repeats], since_s: float) -> Note | None:
     """
-    Take the newest failed attempt that this exchange repeats.
+    Take the newest failed attempt that this exchange repeats, if it failed after `since_s`.
 
-    It repeats one if fingerprint and attribution are equal and it failed after `since_s`
-    (monotonic). The fingerprint is asked for only if a note waits.
+    `wanted` is asked only if a note waits: it hashes the request.
     """
     if scope is None:
         return None
+    repeats: Repeats | None = None
     for level in scope.chain():
-        if not level.notes:
-            continue
-        wanted = fingerprint()
         for note in reversed(level.notes):
-            if (
-                note.failed_at_s >= since_s
-                and note.fingerprint == wanted
-                and note.attribution == attribution
-                and _taken(level, note)
-            ):
+            repeats = repeats or wanted()
+            if note.failed_at_s > since_s and note.repeats == repeats and _taken(level, note):
                 return note
     return None
 

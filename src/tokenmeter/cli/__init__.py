@@ -17,6 +17,7 @@ import typer.main
 from tokenmeter.errors import TokenmeterError
 
 COMMANDS = (
+    "demo",
     "events",
     "usage",
 )

@@ -89,6 +89,11 @@ class Delivery:
         else:
             self._deferred_dropped += 1
 
+    def soon(self, task: Callable[[], None]) -> None:
+        """Run `task` now if its appends need no waiting, else `defer` it. Safe in finalizers."""
+        if not self._running or not self._journal.if_free(task):
+            self.defer(task)
+
     def start(self) -> None:
         """Start the shipper threads, unless they run. A first append does it too."""
         with self._lock:
@@ -203,6 +208,16 @@ class Delivery:
         self._deferred: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._deferred_dropped = 0
 
+    def before_fork(self) -> None:
+        """Before a fork: let backends that cannot stand it close their connections."""
+        for shipper in self._shippers:
+            shipper.sender.before_fork()
+
+    def after_fork(self) -> None:
+        """In the parent, after a fork: go on."""
+        for shipper in self._shippers:
+            shipper.sender.after_fork()
+
     def forked(self) -> None:
         """In a forked child: forget what belongs to the parent; the next append starts anew."""
         self._fresh()
@@ -245,13 +260,23 @@ _LEFT_PRIVATE = "not everything is delivered, and its journal was a temporary on
 _alive: weakref.WeakSet[Delivery] = weakref.WeakSet()
 
 
-def _forked() -> None:
+def _before_fork() -> None:
+    for delivery in list(_alive):
+        delivery.before_fork()
+
+
+def _in_parent() -> None:
+    for delivery in list(_alive):
+        delivery.after_fork()
+
+
+def _in_child() -> None:
     for delivery in list(_alive):
         delivery.forked()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
 
 
 def _parts(spec: BackendSpec) -> list[str | Backend]:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -71,6 +71,10 @@ class Journal:
         Not from finalizers: they may run while this very thread holds a lock.
         """
         self._writer.append(line)
+
+    def if_free(self, task: Callable[[], None]) -> bool:
+        """Run `task` if its appends need not wait for a lock; False if it was not run."""
+        return self._writer.if_free(task)
 
     def recover(self) -> None:
         """Try the disk again if records wait in memory."""

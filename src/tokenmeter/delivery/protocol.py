@@ -44,6 +44,8 @@ class Backend(Protocol):
     Where events go. Plain synchronous code; one thread calls it, never the user's.
 
     The same event may arrive again (at-least-once delivery): keep the first of each event_id.
+    A backend that must not be forked while it is in use (SQLite) may have a method
+    ``before_fork()``: it is called between two sends and closes what a child must not inherit.
     """
 
     def send(self, events: Sequence[Event]) -> Receipt:

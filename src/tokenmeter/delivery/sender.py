@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tokenmeter.delivery.alarms import Alarms
 from tokenmeter.delivery.deadletters import DeadLetters
@@ -13,6 +14,7 @@ from tokenmeter.delivery.protocol import Backend, Receipt, TransientError
 from tokenmeter.event import Event
 
 BATCH_EVENTS_MAX = 500
+FORK_WAIT_S = 1.0  # a fork waits so long for a send to end, if the backend has before_fork()
 # So many exceptions without one accepted batch are taken for an outage, not for bad events.
 ISOLATION_FAILURES_MAX = 64
 
@@ -35,6 +37,26 @@ class Sender:
         self._suspects: list[Event] = []  # refused alone in this pass
         self._suspected: set[int] = set()  # id() of those refused alone while others were taken
         self._last_error = ""
+        self._in_use = threading.Lock()  # held while the backend is called
+        self._held_for_fork = False
+
+    def before_fork(self) -> None:
+        """Let the backend close what a child must not inherit, once it is not in use."""
+        close: Callable[[], None] | None = getattr(self.backend, "before_fork", None)
+        if close is None:
+            return
+        self._held_for_fork = self._in_use.acquire(timeout=FORK_WAIT_S)
+        try:
+            if self._held_for_fork:
+                close()
+        except Exception as error:  # noqa: BLE001  a border: the fork must go on
+            self._alarms.sound("fork", f"{self._name}.before_fork() raised {_reason(error)}")
+
+    def after_fork(self) -> None:
+        """In the parent: go on sending."""
+        if self._held_for_fork:
+            self._held_for_fork = False
+            self._in_use.release()
 
     def deliver(self, events: Sequence[Event]) -> None:
         """Settle these events, or raise TransientError when some must be tried again later."""
@@ -91,7 +113,8 @@ class Sender:
     def _send(self, events: Sequence[Event]) -> Receipt:
         self.sending_since = time.monotonic()
         try:
-            receipt: object = self.backend.send(tuple(events))
+            with self._in_use:
+                receipt: object = self.backend.send(tuple(events))
         except OSError as error:
             raise TransientError(_reason(error)) from error
         finally:

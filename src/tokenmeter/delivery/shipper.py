@@ -68,7 +68,7 @@ class Shipper:
         self.name = name
         self.alarms = Alarms()
         self._wiring, self._journal = wiring, wiring.journal
-        self._sender = Sender(backend, name, wiring.dead, self.alarms)
+        self.sender = Sender(backend, name, wiring.dead, self.alarms)
         self._pending: deque[_Item] = deque()
         self._events_pending = 0
         self._positions: dict[WriterLog, int] = {}
@@ -116,7 +116,7 @@ class Shipper:
         records, length = self._journal.depth(self.name)
         now = time.monotonic()
         first = next(iter(self._pending.copy()), None)
-        since = self._sender.sending_since
+        since = self.sender.sending_since
         return {
             "records": records,
             "bytes": length,
@@ -135,7 +135,7 @@ class Shipper:
             self._fill()
             if not self._pending or time.monotonic() < self._retry_at:
                 return False
-            self._sender.deliver([event for item in self._pending for event in item.events])
+            self.sender.deliver([event for item in self._pending for event in item.events])
         except TransientError as error:
             self._back_off(error)
         else:
@@ -154,7 +154,7 @@ class Shipper:
                 self._wake.wait(LINGER_S)
                 self._wake.clear()
         try:
-            self._sender.backend.close()
+            self.sender.backend.close()
         except Exception as error:  # noqa: BLE001  a border: a backend may raise anything
             self.alarms.sound("close", f"{self.name}.close() raised {masked(repr(error))}")
 
@@ -223,7 +223,7 @@ class Shipper:
 
     def _acknowledge(self) -> bool:
         """Move the cursors over what is settled; True if they moved."""
-        settled = self._sender.settled
+        settled = self.sender.settled
         done: dict[WriterLog, int] = {}
         while self._pending and all(id(event) in settled for event in self._pending[0].events):
             item = self._pending.popleft()

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +88,21 @@ class Writer:
                 else:
                     self._check()
         self._report()
+
+    def if_free(self, task: Callable[[], None]) -> bool:
+        """
+        Run `task`, which may append, if that needs no waiting; False if it was not run.
+
+        For code that may be running in a finalizer: in any thread, in the middle of an append.
+        """
+        lock = self._lock
+        if lock._is_owned() or not lock.acquire(blocking=False):  # type: ignore[attr-defined]  # noqa: SLF001 - as threading.Condition does
+            return False
+        try:
+            task()
+        finally:
+            lock.release()
+        return True
 
     def recover(self) -> None:
         """Try the disk again for what waits, and notice a segment that was deleted under us."""

@@ -58,7 +58,8 @@ class Card:
     notes: tuple[str, ...] = ()  # what this card assumes or cannot say
     draws: bool = False  # has a rate for image output
     draws_only: bool = False  # and all its output is images
-    modal_cache: bool = False  # cached audio, images or video have a rate
+    # Media whose cached tokens have a rate: metric of all, metric of the cached ones.
+    modal_cache: tuple[tuple[str, str], ...] = ()
     seconds_min: int = 0  # shorter audio is billed as this
 
     def parts(self, usage: Mapping[str, object]) -> list[Part]:

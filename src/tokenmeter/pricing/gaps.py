@@ -6,21 +6,21 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 from tokenmeter.pricing.card import QUANTITY_MAX, Card
+from tokenmeter.pricing.names import MEDIA
 from tokenmeter.usage import Number
 
-MODALITIES = ("image", "audio", "video")  # the order in which cached tokens are given out
+_ALL = ("text", *MEDIA)
 _DISJOINT_INPUT = ("uncached_input_tokens", "cache_read_tokens", "cache_write_tokens")
 _PARTS = {
     "input_tokens": (
         *_DISJOINT_INPUT,
-        *(f"input_{name}_tokens" for name in ("text", *MODALITIES)),
+        *(f"input_{name}_tokens" for name in _ALL),
     ),
     "output_tokens": (
         "reasoning_tokens",
-        *(f"output_{name}_tokens" for name in ("text", *MODALITIES)),
+        *(f"output_{name}_tokens" for name in _ALL),
     ),
 }
-_TOTALS = frozenset(_PARTS)
 _LONG_WRITES = "cache_write_12h_tokens"
 
 Facts = Mapping[str, object]
@@ -47,7 +47,7 @@ def _with_splits(facts: Facts, event_name: str, card: Card, notes: list[str]) ->
     if card.draws and "output_image_tokens" not in facts:
         facts = _with_drawn(facts, event_name, card, notes)
     if card.modal_cache and "cache_read_tokens" in facts:
-        facts = _with_cached_modalities(facts, card, notes)
+        facts = _with_cached_media(facts, card, notes)
     if card.seconds_min and _count(facts, "audio_seconds"):
         seconds = max(_count(facts, "audio_seconds"), card.seconds_min)
         facts = {**facts, "audio_seconds": seconds}
@@ -64,7 +64,7 @@ def _unrated(facts: Facts, card: Card) -> Iterator[str]:
 
 def _with_totals(facts: Facts, card: Card, notes: list[str]) -> Facts:
     """Find the totals: one direction's `tokens`, or the sum of the disjoint input parts."""
-    if "tokens" in facts and _TOTALS.isdisjoint(facts):
+    if "tokens" in facts:
         facts = {**facts, f"{facts.get('prompt_type', 'input')}_tokens": facts["tokens"]}
     if "uncached_input_tokens" in facts and "input_tokens" not in facts:
         facts = {**facts, "input_tokens": sum(_count(facts, part) for part in _DISJOINT_INPUT)}
@@ -87,32 +87,33 @@ def _with_drawn(facts: Facts, event_name: str, card: Card, notes: list[str]) -> 
         return facts
     notes.append("no split of the output is reported: all of it is priced as image tokens")
     images = _count(facts, "output_tokens") - _count(facts, "reasoning_tokens")
-    return {**facts, "output_image_tokens": max(0, images)}
+    return {**facts, "output_image_tokens": images}
 
 
-def _with_cached_modalities(facts: Facts, card: Card, notes: list[str]) -> Facts:
+def _with_cached_media(facts: Facts, card: Card, notes: list[str]) -> Facts:
     """
     Split cached tokens that are reported in one sum: text first, the rest by modality.
 
     900 cached of 1,000 input tokens, 300 of these audio: 700 cached text, 200 cached audio.
     """
-    parts = {name: _count(facts, f"input_{name}_tokens") for name in MODALITIES}
-    if not any(parts.values()):
+    unsaid = [pair for pair in card.modal_cache if pair[0] in facts and pair[1] not in facts]
+    if not any(_count(facts, whole) for whole, _ in unsaid):
         return facts
-    cached = {name: _count(facts, f"cache_read_{name}_tokens") for name in ("text", *MODALITIES)}
-    unsplit = _count(facts, "cache_read_tokens") - sum(cached.values())
+    unsplit = _count(facts, "cache_read_tokens") - _sum(facts, "cache_read_{}_tokens", _ALL)
     if unsplit <= 0:
         return facts
-    text = _count(facts, "input_tokens") - sum(parts.values()) - cached["text"]
-    rest = max(0, unsplit - max(0, text))
+    text = _count(facts, "input_tokens") - _sum(facts, "input_{}_tokens", MEDIA)
+    rest = max(0, unsplit - text + _count(facts, "cache_read_text_tokens"))
     filled = dict(facts)
-    for name, count in parts.items():
-        metric = f"cache_read_{name}_tokens"
-        if metric in card.priced and metric not in facts:
-            filled[metric] = min(rest, count)
-            rest -= min(rest, count)
+    for whole, read in unsaid:
+        filled[read] = min(rest, _count(facts, whole))
+        rest -= min(rest, _count(facts, whole))
     notes.append("cached tokens are reported without modality: taken as text first")
     return filled
+
+
+def _sum(facts: Facts, metric: str, modalities: tuple[str, ...]) -> Number:
+    return sum(_count(facts, metric.format(modality)) for modality in modalities)
 
 
 def _count(facts: Facts, metric: str) -> Number:

@@ -47,7 +47,7 @@ METRICS: Mapping[str, str] = {
     "web_searches": "web_search_count",
 }
 
-MODAL_CACHE = ("cache_read_audio_tokens", "cache_read_image_tokens", "cache_read_video_tokens")
+MEDIA = ("image", "audio", "video")  # the order in which cached tokens are given out
 
 _STANDARD = ("standard", "standard_only", "default", "auto", "on_demand", "on_demand_standard")
 _TIERS: Mapping[str, Mapping[str, str]] = {
@@ -113,6 +113,12 @@ def unrated(priced: frozenset[str]) -> tuple[str, ...]:
     half = [name for name in directions if name not in priced]
     searches = [] if "web_search_count" in priced else ["web_search_count"]
     return (*(half if len(half) == 1 else ()), *searches)
+
+
+def modal_cache(priced: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """Return the media whose cached tokens have a rate of their own, by metric."""
+    pairs = ((f"input_{name}_tokens", f"cache_read_{name}_tokens") for name in MEDIA)
+    return tuple((whole, read) for whole, read in pairs if read in priced)
 
 
 def is_free(operation: str) -> bool:

@@ -71,7 +71,7 @@ def _price(price: Decimal | TieredPrices, start: int) -> Decimal:
     """Return the price of a prompt just longer than `start`."""
     if isinstance(price, Decimal):
         return price
-    reached = [tier.price for tier in price.tiers if tier.start < start]  # lowest start first
+    reached = [tier.price for tier in price.tiers if tier.start <= start]  # lowest start first
     return reached[-1] if reached else price.base
 
 

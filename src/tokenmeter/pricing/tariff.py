@@ -75,7 +75,7 @@ class Tariff:
             notes=(*terms.notes, *self._not_in_book(moment)),
             draws="output_image_tokens" in priced,
             draws_only=self._model.id.startswith(names.DRAWS_ONLY),
-            modal_cache=any(name in priced for name in names.MODAL_CACHE),
+            modal_cache=names.modal_cache(priced),
             seconds_min=terms.seconds_min,
         )
 

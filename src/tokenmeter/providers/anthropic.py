@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import unquote
 
-from tokenmeter.providers.anthropic_batches import read_batch, results_reader, settle_results
+from tokenmeter.providers.anthropic_batches import read_batch, read_result, settle_results
 from tokenmeter.providers.anthropic_messages import (
     NEEDLES,
     delivered_text,
     read,
     read_error,
     settle,
-    settled,
 )
 from tokenmeter.providers.anthropic_usage import label, labels
 from tokenmeter.providers.base import (
@@ -58,10 +57,6 @@ def _completion_text(event: Json) -> str:
     return text(event.get("completion")) or ""
 
 
-def _read_entry(message: Json) -> Reading:
-    return settled(read(message))
-
-
 MESSAGES = Api("messages", "text_generated", read, settle, NEEDLES, delivered_text, owns_ids=True)
 # A gateway or a mock may use its ids again.
 GATEWAY_MESSAGES = replace(MESSAGES, owns_ids=False)
@@ -74,22 +69,28 @@ COMPLETE = Api(
     _completion_text,
 )
 BATCH = Api("messages.batches", "text_generated", read_batch, settled_as_read, owns_ids=True)
-RESULTS = replace(BATCH, read=results_reader(_read_entry), settle=settle_results, adds=True)
+RESULTS = replace(BATCH, read=read_result, settle=settle_results, adds=True)
 
 
 def describe(request: Request) -> Call | None:
     """Say what a request to Anthropic, or to a host that speaks its API, asks for."""
-    own = request.host == HOST
-    if own and request.path == "/v1/messages":
-        return describe_messages(request, "anthropic", MESSAGES)
-    if own and request.path == _COMPATIBLE:
-        return describe_compatible(request, "anthropic")
-    found = PATHS.search(request.path)
-    if found is None or not (own or _speaks_anthropic(request)):
+    if request.host == HOST:
+        if request.path == "/v1/messages":
+            return describe_messages(request, "anthropic", MESSAGES)
+        if request.path == _COMPATIBLE:
+            return describe_compatible(request, "anthropic")
+        return _describe_path(request, "anthropic", MESSAGES)
+    if not _speaks_anthropic(request):
         return None
-    provider = "anthropic" if own else request.host
+    return _describe_path(request, request.host, GATEWAY_MESSAGES)
+
+
+def _describe_path(request: Request, provider: str, messages: Api) -> Call | None:
+    found = PATHS.search(request.path)
+    if found is None:
+        return None
     if found["messages"]:
-        return describe_messages(request, provider, MESSAGES if own else GATEWAY_MESSAGES)
+        return describe_messages(request, provider, messages)
     if found["complete"]:
         return describe_messages(request, provider, COMPLETE)
     return _describe_batch(request, provider, found)

@@ -9,9 +9,10 @@ by model, at batch rates.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
+from tokenmeter.providers.anthropic_messages import read, read_error, settled
 from tokenmeter.providers.anthropic_usage import label
 from tokenmeter.providers.base import NO_READING, Call, Json, Part, Reading, count, mapping
 from tokenmeter.usage import Number, Usage
@@ -23,6 +24,8 @@ _PRICED_BY = ("speed", "inference_geo")
 
 def read_batch(payload: Json) -> Reading:
     """Read the answer to create or retrieve: a job that goes on, or one that yields nothing."""
+    if payload.get("type") == "error":
+        return read_error(payload)
     batch_id = label(payload.get("id"))
     if batch_id is None:
         return NO_READING
@@ -52,29 +55,29 @@ def _tally(tally: Mapping[str, Number | None]) -> dict[str, str]:
     return {f"batch_{name}": str(n) for name, n in tally.items() if n is not None}
 
 
-def results_reader(read_message: Callable[[Json], Reading]) -> Callable[[Json], Reading]:
+def read_result(line: Json) -> Reading:
     """
-    Return a reader of result lines.
+    Read one line of the results; such readings can be added.
 
-    Its readings can be added: the metrics are named by model, and what became of the entries
-    is counted beside them. So a batch of any length takes the memory of its models.
+    The metrics are named by model, and what became of the entries is counted beside them: so
+    the results of any length take the memory of their models.
     """
+    if line.get("type") == "error":
+        return read_error(line)
+    result = mapping(line.get("result"))
+    state = result.get("type")
+    if state not in ENTRY_STATES:
+        return Reading(flags=frozenset({"unknown:result"}))
+    entry = Reading(usage=Usage({_name("entries", state): 1}))
+    return entry.plus(_read_message(result)) if state == "succeeded" else entry
 
-    def read(line: Json) -> Reading:
-        result = mapping(line.get("result"))
-        state = result.get("type")
-        if state not in ENTRY_STATES:
-            return Reading(flags=frozenset({"unknown:result"}))
-        entry = Reading(usage=Usage({_name("entries", state): 1}))
-        if state != "succeeded":
-            return entry
-        message = read_message(mapping(result.get("message")))
-        usage = entry.usage + _named(message.usage, message.model, message.dimensions)
-        for part in message.parts:
-            usage = usage + _named(part.usage, part.model or message.model, part.dimensions)
-        return Reading(usage=usage, flags=message.flags)
 
-    return read
+def _read_message(result: Json) -> Reading:
+    message = settled(read(mapping(result.get("message"))))
+    usage = _named(message.usage, message.model, message.dimensions)
+    for part in message.parts:
+        usage = usage + _named(part.usage, part.model or message.model, part.dimensions)
+    return Reading(usage=usage, flags=message.flags)
 
 
 def _name(metric: str, model: str | None, dimensions: Mapping[str, str] | None = None) -> str:
@@ -96,20 +99,29 @@ def settle_results(reading: Reading, call: Call) -> Reading:
             tally[group[0]] = number
         else:
             groups.setdefault(tuple(group), {})[metric] = number
-    settled = replace(reading, usage=call.usage, response_id=call.job_id or reading.response_id)
-    if tally:
-        settled = replace(settled, dimensions={"service_tier": "batch", **_tally(tally)})
-    if tally and "succeeded" not in tally:
-        settled = replace(settled, state="failed", error_type=_worst(tally))
-    if not groups:
-        return settled
-    first, *others = _parts(groups)
+    if not tally:
+        return replace(reading, usage=call.usage)  # no results: it does not end the job
+    batch = replace(
+        reading,
+        usage=call.usage,
+        response_id=call.job_id,
+        dimensions={"service_tier": "batch", **_tally(tally)},
+    )
+    if "succeeded" not in tally:
+        return replace(batch, state="failed", error_type=_worst(tally))
+    return _with_models(batch, _parts(groups))
+
+
+def _with_models(batch: Reading, models: list[Part]) -> Reading:
+    if not models:
+        return batch
+    first, *others = models
     return replace(
-        settled,
-        usage=call.usage | first.usage,
+        batch,
+        usage=batch.usage | first.usage,
         model=first.model,
         parts=tuple(others),
-        dimensions={**settled.dimensions, **first.dimensions},
+        dimensions={**batch.dimensions, **first.dimensions},
     )
 
 

@@ -8,7 +8,7 @@ https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback (202
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,11 +64,14 @@ def with_iterations(reading: Reading, request_model: str | None) -> Reading:
     flags = reading.flags.union(*(entry.flags for entry in entries))
     if len(listed) > ITERATIONS_MAX:
         flags |= {"iterations_cut"}
+    return _with_parts(replace(reading, flags=flags), entries, request_model)
+
+
+def _with_parts(reading: Reading, entries: list[Iteration], request_model: str | None) -> Reading:
     apart, served = _apart(entries, reading.usage, reading.model or request_model)
     included = [entry for entry in entries if entry not in apart]
     charged = [entry for entry in apart if _is_charged(entry, reading.raw)]
-    if len(charged) < len(apart):
-        flags |= {UNBILLED}
+    flags = reading.flags if len(charged) == len(apart) else reading.flags | {UNBILLED}
     reading = _with_lifetimes(replace(reading, model=served, flags=flags), included)
     return replace(reading, parts=tuple(_part(entry, reading) for entry in charged))
 
@@ -84,39 +87,45 @@ def _read(value: object, place: int) -> Iteration:
 def _apart(
     entries: list[Iteration], usage: Usage, model: str | None
 ) -> tuple[list[Iteration], str | None]:
-    """
-    Return the entries that the top-level usage leaves out, and the model it speaks of.
+    """Return the entries that the top-level usage leaves out, and the model it speaks of."""
+    beside = [entry for entry in entries if entry.kind in _NEVER_INCLUDED]
+    attempts = [entry for entry in entries if entry.kind not in _NEVER_INCLUDED]
+    left_out, served = _attempts_apart(attempts, usage, model)
+    return [entry for entry in (*beside, *left_out) if any(entry.usage.values())], served
 
-    The numbers decide where they agree; else what another model than the serving one used is
-    left out of it.
+
+def _attempts_apart(
+    attempts: list[Iteration], usage: Usage, model: str | None
+) -> tuple[list[Iteration], str | None]:
     """
-    apart = [entry for entry in entries if entry.kind in _NEVER_INCLUDED and _used(entry)]
-    rest = [entry for entry in entries if entry.kind not in _NEVER_INCLUDED]
-    messages = [entry for entry in rest if entry.kind == "message"]
-    if not rest or _add_up(rest, usage):
-        return apart, model
+    Tell the attempts that the top-level usage leaves out.
+
+    The numbers decide where they add up; else it is what another model than the serving one
+    used.
+    """
+    if _add_up(attempts, usage):
+        return [], model
+    messages = [entry for entry in attempts if entry.kind == "message"]
     if messages and _add_up(messages, usage):
-        others = [entry for entry in rest if entry.kind != "message" and _used(entry)]
-        return [*apart, *others], model
-    fallbacks = [entry.model for entry in rest if entry.kind == "fallback_message" and entry.model]
-    served = fallbacks[-1] if fallbacks else model
-    return [*apart, *(entry for entry in rest if _is_of_another(entry, served))], served
+        return [entry for entry in attempts if entry.kind != "message"], model
+    served = _fallback(attempts) or model
+    return [entry for entry in attempts if _is_of_another(entry, served)], served
 
 
-def _used(entry: Iteration) -> bool:
-    """Say whether an entry used anything at all."""
-    return any(entry.usage.values())
+def _fallback(attempts: list[Iteration]) -> str | None:
+    """Return the fallback model that answered in the end, if one did."""
+    named = [entry.model for entry in attempts if entry.kind == "fallback_message"]
+    return named[-1] if named else None
 
 
 def _is_of_another(entry: Iteration, served: str | None) -> bool:
-    if entry.model is None or not _used(entry):
+    if entry.model is None:
         return False
     return served is None or model_type(entry.model) != model_type(served)
 
 
-def _add_up(entries: Iterable[Iteration], usage: Usage) -> bool:
+def _add_up(entries: list[Iteration], usage: Usage) -> bool:
     """Say whether the entries together are what `usage` counts."""
-    entries = list(entries)
     return all(
         sum(entry.usage.get(metric, 0) for entry in entries) == usage.get(metric, 0)
         for metric in _COMPARED

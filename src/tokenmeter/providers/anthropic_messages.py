@@ -128,7 +128,7 @@ def settled(
     usage = (request_usage or Usage()) | reading.usage
     if reading.state == "success" and reading.usage:
         usage = usage | Usage(output_count=1)
-    return replace(reading, usage=usage, flags=frozenset(flags))
+    return replace(reading, usage=usage, flags=frozenset(flags), raw={})
 
 
 def _is_free_refusal(reading: Reading) -> bool:

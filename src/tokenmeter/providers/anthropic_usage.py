@@ -9,7 +9,6 @@ overwrites. Only `message_start` splits cache writes by lifetime.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from tokenmeter.providers.base import Json, Reading, counts, mapping, text, unknown
 from tokenmeter.usage import Number, Usage
@@ -104,7 +103,7 @@ def _odd(usage: Json, names: tuple[str, ...]) -> frozenset[str]:
 
 def _dimensions(usage: Json) -> dict[str, str]:
     found = labels(usage)
-    credit: Any = mapping(usage.get("fallback_credit")).get("status")
+    credit = mapping(usage.get("fallback_credit")).get("status")
     redeemed = label(mapping(credit).get("type")) or label(credit)
     if redeemed is not None:
         found["fallback_credit"] = redeemed

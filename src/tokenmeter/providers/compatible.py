@@ -9,8 +9,9 @@ from functools import lru_cache
 from typing import Any
 
 from tokenmeter.providers.base import Call, Request, count, mapping
+from tokenmeter.providers.openai_numbers import decimal
 from tokenmeter.providers.openai_routes import describe_as
-from tokenmeter.providers.openai_wire import PLAIN, Dialect, decimal
+from tokenmeter.providers.openai_wire import PLAIN, Dialect
 
 _TICKS_PER_USD = 10**10
 

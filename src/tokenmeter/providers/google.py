@@ -1,11 +1,233 @@
-"""Placeholder while the adapter is being written."""
+"""
+Google: the Gemini API and Vertex AI.
 
-from tokenmeter.providers.base import Adapter, Call, Request
+A method stands at the end of the path, after a colon, and one table says how it is read. Claude
+and others' models on Vertex, and the OpenAI-compatible endpoints of both, are read by the
+adapters of those formats.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from urllib.parse import unquote
+
+from tokenmeter.providers.anthropic import describe_vertex
+from tokenmeter.providers.base import Adapter, Api, Call, Request, text
+from tokenmeter.providers.compatible import describe_compatible
+from tokenmeter.providers.google_content import CONTENT, LIVE, TEXT, describe_content
+from tokenmeter.providers.google_interactions import INTERACTIONS, describe_interaction
+from tokenmeter.providers.google_jobs import (
+    BATCH,
+    BATCH_RESULTS,
+    EMBEDDING_BATCH,
+    VIDEO_JOB,
+    describe_video,
+)
+from tokenmeter.providers.google_predict import CACHED_CONTENT, EMBED, describe_prediction
+from tokenmeter.providers.google_usage import label, labels
+
+__all__ = ["ADAPTER", "LIVE", "describe"]
+
+GEMINI, VERTEX = "google", "google-vertex"
+_GEMINI_HOSTS = (
+    "generativelanguage.googleapis.com",
+    "generativelanguage.mtls.googleapis.com",
+)
+_VERTEX_HOSTS = ("aiplatform.googleapis.com", "aiplatform.mtls.googleapis.com")
+_VERTEX_SUFFIXES = (
+    "-aiplatform.googleapis.com",
+    "-aiplatform.mtls.googleapis.com",
+    ".rep.googleapis.com",
+)
+_PROVIDERS = {**dict.fromkeys(_GEMINI_HOSTS, GEMINI), **dict.fromkeys(_VERTEX_HOSTS, VERTEX)}
+
+# /v1beta/models/gemini-2.5-flash:generateContent
+_METHOD = re.compile(
+    r"/(?:models|tunedModels|endpoints|dynamic)/(?P<model>[^/:]+)(?::|%3A)(?P<method>\w+)$"
+)
+# What has no method: resources, and endpoints of other formats.
+_RESOURCE = re.compile(
+    r"/v\d\w*/(?:"
+    r"(?:projects/.+/)?interactions(?:/(?P<interaction>[^/:]+))?"
+    r"|(?P<video>(?:projects/.+/publishers/google/)?models/(?P<model>[^/]+)/operations/[^/:]+)"
+    r"|(?P<batch>batches/[^/:]+)"
+    r"|files/batch-(?P<results>[^/:]+):download"
+    r"|(?P<cached>(?:projects/.+/)?cachedContents)"
+    r"|(?P<compatible>openai/.+|projects/.+/endpoints/\w+/.+)"
+    r")$"
+)
+# Recognised under any host.
+PATHS = re.compile(
+    r"/(?:models|tunedModels|endpoints|dynamic)/[^/:]+(?::|%3A)"
+    r"(?:generateContent|streamGenerateContent|embedContent|batchEmbedContents)$"
+    r"|/v\d\w*/(?:projects/.+/)?interactions(?:/[^/:]+)?$"
+)
+_TIER_HEADER = "x-vertex-ai-llm-shared-request-type"
+
+Route = Callable[[Request, str, str], Call | None]
 
 
 def describe(request: Request) -> Call | None:
-    """Recognise nothing yet."""
-    return None
+    """Say what a request to Google, or to a host that speaks its API, asks for."""
+    provider = _provider(request.host)
+    found = _METHOD.search(request.path)
+    if found is None:
+        return _describe_resource(request, provider)
+    route = _ROUTES.get(found["method"]) if request.method == "POST" else None
+    return route(request, provider, unquote(found["model"])) if route else None
 
 
-ADAPTER = Adapter("google", describe)
+def _provider(host: str) -> str:
+    known = _PROVIDERS.get(host)
+    if known is not None:
+        return known
+    return VERTEX if host.endswith(_VERTEX_SUFFIXES) else host
+
+
+def _api(api: Api, provider: str) -> Api:
+    """A gateway or a mock may use its ids again."""
+    return api if provider in (GEMINI, VERTEX) else _foreign(api)
+
+
+@lru_cache(maxsize=64)
+def _foreign(api: Api) -> Api:
+    return replace(api, owns_ids=False)
+
+
+def _content(request: Request, provider: str, model: str) -> Call:
+    return _generate(request, provider, model, streamed=False)
+
+
+def _stream(request: Request, provider: str, model: str) -> Call:
+    return _generate(request, provider, model, streamed=True)
+
+
+def _generate(request: Request, provider: str, model: str, *, streamed: bool) -> Call:
+    event_name, dimensions = describe_content(request.body, model)
+    tier = request.headers.get(_TIER_HEADER)
+    if tier:
+        dimensions.update(labels(service_tier=tier.lower()))
+    return Call(
+        provider,
+        _api(CONTENT[event_name, streamed], provider),
+        request_model=label(model),
+        streamed=streamed,
+        dimensions=dimensions,
+    )
+
+
+def _plain(api: Api) -> Route:
+    """Return the route of a method of which only the model matters."""
+
+    def route(_request: Request, provider: str, model: str) -> Call:
+        return Call(provider, _api(api, provider), request_model=label(model))
+
+    return route
+
+
+def _predict(request: Request, provider: str, model: str) -> Call | None:
+    """Models that Google publishes; a user's own endpoint answers in its own way."""
+    if "/publishers/google/" not in request.path and "/endpoints/" in request.path:
+        return None
+    api, dimensions = describe_prediction(request.body, model)
+    return Call(provider, api, request_model=label(model), dimensions=dimensions)
+
+
+def _video(request: Request, provider: str, model: str) -> Call:
+    usage, dimensions = describe_video(request.body, model)
+    return Call(
+        provider, VIDEO_JOB, request_model=label(model), dimensions=dimensions, usage=usage
+    )
+
+
+def _poll(request: Request, provider: str, model: str) -> Call:
+    job_id = label(request.body.get("operationName"))
+    return Call(provider, VIDEO_JOB, request_model=label(model), repeated=True, job_id=job_id)
+
+
+def _raw(request: Request, provider: str, model: str) -> Call | None:
+    """Others' models on Vertex: Claude in its own format, the rest as chat completions."""
+    if "/publishers/anthropic/" in request.path:
+        return describe_vertex(request)
+    if "messages" not in request.body:
+        return None
+    call = describe_compatible(replace(request, path="/v1/chat/completions"), provider)
+    # Its publisher's format, but not its options: nothing is asked for in addition.
+    return None if call is None else replace(call, edited_body=None, request_model=label(model))
+
+
+_ROUTES: dict[str, Route] = {
+    "generateContent": _content,
+    "streamGenerateContent": _stream,
+    "embedContent": _plain(EMBED),
+    "batchEmbedContents": _plain(EMBED),
+    "predict": _predict,
+    "predictLongRunning": _video,
+    "fetchPredictOperation": _poll,
+    "batchGenerateContent": _plain(BATCH),
+    "asyncBatchEmbedContent": _plain(EMBEDDING_BATCH),
+    "rawPredict": _raw,
+    "streamRawPredict": _raw,
+}
+
+
+def _describe_resource(request: Request, provider: str) -> Call | None:
+    found = _RESOURCE.search(request.path)
+    if found is None:
+        return None
+    if found["compatible"]:
+        return describe_compatible(request, provider)
+    if request.method == "POST":
+        return _created(request, provider, found)
+    return _retrieved(request, provider, found) if request.method == "GET" else None
+
+
+def _created(request: Request, provider: str, found: re.Match[str]) -> Call | None:
+    if found["cached"]:
+        model = text(request.body.get("model"))
+        return Call(provider, CACHED_CONTENT, request_model=label(model))
+    ours = found[0].endswith("interactions") and _speaks_interactions(request, provider)
+    if not ours:
+        return None
+    call = describe_interaction(request.body, provider)
+    return replace(call, api=_api(call.api, provider))
+
+
+def _retrieved(request: Request, provider: str, found: re.Match[str]) -> Call | None:
+    if found["video"]:
+        model = label(found["model"])
+        return Call(provider, VIDEO_JOB, request_model=model, repeated=True, job_id=found["video"])
+    if found["batch"]:
+        return Call(provider, BATCH, repeated=True, job_id=found["batch"])
+    if found["results"]:
+        job_id = f"batches/{found['results']}"
+        return Call(provider, BATCH_RESULTS, repeated=True, job_id=job_id)
+    if found["interaction"] is None or not _speaks_interactions(request, provider):
+        return None
+    return Call(
+        provider,
+        _api(INTERACTIONS[TEXT], provider),
+        streamed="stream=true" in request.query,
+        repeated=True,
+        job_id=found["interaction"],
+    )
+
+
+def _speaks_interactions(request: Request, provider: str) -> bool:
+    """Tell Google's API under a foreign host from another API with the same path."""
+    if provider in (GEMINI, VERTEX) or "x-goog-api-key" in request.headers:
+        return True
+    body = request.body
+    return "input" in body and ("model" in body or "agent" in body)
+
+
+ADAPTER = Adapter(
+    "google",
+    describe,
+    hosts=(*_GEMINI_HOSTS, *_VERTEX_HOSTS),
+    host_suffixes=_VERTEX_SUFFIXES,
+    paths=PATHS,
+)

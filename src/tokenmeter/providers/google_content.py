@@ -9,11 +9,12 @@ the images they deliver, and `settle_content` takes the tokens from the last rep
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from tokenmeter.providers.base import Api, Call, Json, Reading, State, mapping, text
+from tokenmeter.providers.base import Api, Call, Json, Reading, mapping, text
 from tokenmeter.providers.google_usage import (
     Counted,
     error_type,
@@ -22,15 +23,19 @@ from tokenmeter.providers.google_usage import (
     read_usage,
     served_tier,
 )
-from tokenmeter.usage import NOTHING, Number, Usage
+from tokenmeter.usage import Number, Usage
 
 NEEDLES = (b'"usageMetadata"', b'"error"', b'"inlineData"', b'"finishReason"', b'"blockReason"')
-IMAGE, AUDIO, VIDEO, TEXT = (
-    f"{kind}_generated" for kind in ("image", "audio", "video", "text")
-)
+IMAGE, AUDIO, VIDEO, TEXT = (f"{kind}_generated" for kind in ("image", "audio", "video", "text"))
 # A part that holds one of these media types delivers one of these.
 MEDIA = {"image": "image_count", "video": "video_count"}
 
+# What an answer is by its modality, or by what models are called that answer in it.
+_KINDS = {
+    "image": (IMAGE, re.compile("-image|nano-banana")),
+    "video": (VIDEO, re.compile("-omni")),
+    "audio": (AUDIO, re.compile("-tts|lyria")),
+}
 _COUNTED = "counted"  # key of `raw`: the last report of usage
 _QUERY = "query:"  # keys of `raw`: one per search
 _CANDIDATE = "candidate:"  # keys of `raw`: one per candidate that delivered something
@@ -47,7 +52,7 @@ def read_chunk(payload: Json) -> Reading:
     made: dict[str, Number] = {}
     raw: dict[str, Any] = {_COUNTED: counted} if counted.usage else {}
     dimensions = served_tier(metadata)
-    for candidate in _objects(payload.get("candidates")):
+    for candidate in objects(payload.get("candidates")):
         _add_delivered(made, candidate)
         raw.update(_marks(candidate))
         dimensions.update(_ending(candidate))
@@ -71,28 +76,32 @@ def read_body(payload: Json) -> Reading:
 
 def settle_content(reading: Reading, call: Call) -> Reading:
     """Take the tokens of the last report, and what was delivered in all chunks together."""
-    images = call.api.event_name == IMAGE and reading.state != "failed"
-    usage, flags = total(reading, images=images)
+    usage, flags = total(reading)
+    if call.api.event_name == IMAGE and reading.raw and "image_count" not in usage:
+        usage = usage | {"image_count": 0, "output_count": 0}  # asked for and not delivered
     return replace(reading, usage=usage, flags=reading.flags | flags, raw={})
 
 
-def total(reading: Reading, *, images: bool = False) -> Counted:
-    """Return what a folded reading reports; `images`: that none were delivered is a fact."""
+def total(reading: Reading) -> Counted:
+    """Return what a folded reading reports."""
     last: Counted = reading.raw.get(_COUNTED, Counted())
     made = {metric: n for metric, n in reading.usage.items() if metric in MEDIA.values()}
-    if images and reading.raw:
-        made.setdefault("image_count", 0)
-    searches = sum(key.startswith(_QUERY) for key in reading.raw)
     found: dict[str, Number] = {**last.usage, **made}
+    searches, candidates = marked(reading, _QUERY), marked(reading, _CANDIDATE)
     if searches:
         found["web_search_count"] = searches
-    candidates = sum(key.startswith(_CANDIDATE) for key in reading.raw)
-    if found and (made or candidates):
-        found["output_count"] = sum(made.values()) if made else candidates
-    return Counted(Usage(found) if found else NOTHING, last.flags)
+    delivered = sum(made.values()) if made else candidates
+    if found and delivered:
+        found["output_count"] = delivered
+    return Counted(Usage(found), last.flags)
 
 
-def _objects(value: object) -> Iterator[Json]:
+def marked(reading: Reading, prefix: str) -> int:
+    """Count the keys of `raw` that begin so: things that must count once are marked there."""
+    return sum(key.startswith(prefix) for key in reading.raw)
+
+
+def objects(value: object) -> Iterator[Json]:
     """Yield the objects of a list; nothing if it is none."""
     for item in value if isinstance(value, list) else ():
         if isinstance(item, dict):
@@ -100,7 +109,7 @@ def _objects(value: object) -> Iterator[Json]:
 
 
 def _parts(candidate: Json) -> Iterator[Json]:
-    return _objects(mapping(candidate.get("content")).get("parts"))
+    return objects(mapping(candidate.get("content")).get("parts"))
 
 
 def _add_delivered(made: dict[str, Number], candidate: Json) -> None:
@@ -142,19 +151,13 @@ def _ending(candidate: Json) -> dict[str, str]:
 def delivered_text(payload: Json) -> str:
     """Return the text that one chunk delivers: answer, thoughts, arguments of calls."""
     pieces: list[str] = []
-    for candidate in _objects(payload.get("candidates")):
+    for candidate in objects(payload.get("candidates")):
         for part in _parts(candidate):
             pieces.append(text(part.get("text")) or "")
             arguments = mapping(part.get("functionCall")).get("args")
             if arguments:
                 pieces.append(json.dumps(arguments))
     return "".join(pieces)
-
-
-def read_error_or(state: State, payload: Json) -> Reading:
-    """Read the error of a payload that may report one; else it is in `state`."""
-    failure = error_type(payload)
-    return Reading(state="failed", error_type=failure) if failure else Reading(state=state)
 
 
 def _api(event_name: str, *, streamed: bool) -> Api:
@@ -182,8 +185,8 @@ LIVE = replace(CONTENT[TEXT, True], operation="live", owns_ids=False)
 
 def describe_content(request_body: Json, model: str) -> tuple[str, dict[str, str]]:
     """Return the event's name and the facts that only the request holds."""
-    config = _either(request_body, "generationConfig", "generation_config")
-    image = _either(config, "imageConfig", "image_config")
+    config = either(request_body, "generationConfig", "generation_config")
+    image = either(config, "imageConfig", "image_config")
     dimensions = labels(
         size=image.get("imageSize", image.get("image_size")),
         aspect_ratio=image.get("aspectRatio", image.get("aspect_ratio")),
@@ -195,16 +198,13 @@ def describe_content(request_body: Json, model: str) -> tuple[str, dict[str, str
 
 def event_name(modalities: object, model: str, *, drawn: bool = False) -> str:
     """Return what an answer in these modalities, or of a model of this name, is."""
-    asked = {str(name).lower() for name in modalities} if isinstance(modalities, list) else set()
-    for kind, name, mark in (
-        ("image", IMAGE, "-image"),
-        ("video", VIDEO, "-omni"),
-        ("audio", AUDIO, "-tts"),
-    ):
-        if kind in asked or (not asked and mark in model):
+    names = modalities if isinstance(modalities, list) else []
+    asked = {name.lower() for name in names if isinstance(name, str)}
+    for kind, (name, marks) in _KINDS.items():
+        if kind in asked if asked else marks.search(model):
             return name
     return IMAGE if drawn else TEXT
 
 
-def _either(fields: Json, *names: str) -> Json:
+def either(fields: Json, *names: str) -> Json:
     return next((mapping(fields[name]) for name in names if name in fields), {})

@@ -32,7 +32,7 @@ _MEDIA = (_TEXT, "audio", "image", "video")
 # Pages of a document are counted in the totals alone: no price list has a rate of their own.
 _NO_METRIC = frozenset({"document"})
 _UNSPECIFIED = "modality_unspecified"  # is text, says Google
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 @._:/+-]{0,199}")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 @._:/+-]{0,299}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,34 +141,35 @@ def _splits(fields: Json, wire: Wire) -> tuple[dict[str, int], frozenset[str]]:
     flags: set[str] = set()
     broken: set[str] = set()
     for name, side in wire.splits.items():
-        for modality, value in _entries(fields.get(name)):
+        for modality, number in _entries(fields.get(name)):
             metric = f"{side}_{modality}_tokens"
-            number = count(value)
-            if modality in _NO_METRIC or value is None:
+            if modality in _NO_METRIC:
                 continue
-            if modality not in _MEDIA:
-                flags.add(f"unknown:{modality}" if modality else f"invalid:{name}")
-            elif number is None:
+            if number is None or not modality:
                 flags.add(f"invalid:{name}")
                 broken.add(metric)
-            else:
+            elif modality in _MEDIA:
                 found[metric] = found.get(metric, 0) + number
-    return {metric: n for metric, n in found.items() if metric not in broken}, frozenset(flags)
+            else:
+                flags.add(f"unknown:{modality}"[:80])
+    for metric in broken:
+        found.pop(metric, None)
+    return found, frozenset(flags)
 
 
-def _entries(value: object) -> Iterable[tuple[str, object]]:
-    """Yield modality ('' if it is none) and count of each entry of a split."""
+def _entries(value: object) -> Iterable[tuple[str, int | None]]:
+    """Yield modality ('' if it is none) and count (None if it is none) of a split's entries."""
     if value is None:
         return
     for item in value if isinstance(value, list) else [value]:
         if not isinstance(item, dict):
-            yield "", True
+            yield "", None
             continue
         entry: Json = item
-        modality = entry.get("modality", _UNSPECIFIED)
-        named = (label(modality) or "").lower()
         amount = entry.get("tokenCount", entry.get("tokens"))
-        yield (_TEXT if named == _UNSPECIFIED else named), amount
+        named = (label(entry.get("modality", _UNSPECIFIED)) or "").lower()
+        if amount is not None:
+            yield (_TEXT if named == _UNSPECIFIED else named), count(amount)
 
 
 def _within(splits: Mapping[str, int]) -> dict[str, int]:

@@ -8,8 +8,9 @@ from functools import partial
 from tokenmeter.providers.base import NO_READING, Api, Call, Json, Reading, text
 from tokenmeter.providers.openai_chat import DONE
 from tokenmeter.providers.openai_images import COUNTED
+from tokenmeter.providers.openai_numbers import seconds
 from tokenmeter.providers.openai_settle import settle_text
-from tokenmeter.providers.openai_wire import Dialect, head, read_usage, seconds
+from tokenmeter.providers.openai_wire import Dialect, answer
 from tokenmeter.usage import Usage
 
 
@@ -48,8 +49,8 @@ def read_transcript(payload: Json) -> Reading:
     """
     kind = text(payload.get("type"))
     if kind is not None and kind != "transcript.text.done":
-        return replace(head(payload), response_id=None)
-    reading = read_usage(payload.get("usage")) | head(payload, state="success")
+        return replace(answer(payload, None, None), response_id=None)
+    reading = answer(payload, payload.get("usage"), "success")
     length = seconds(payload.get("duration"))
     if length is not None:
         flags = reading.flags if reading.usage else reading.flags | COUNTED
@@ -73,7 +74,7 @@ def read_speech(payload: Json) -> Reading:
     """Read one event of a speech stream; its last one reports tokens."""
     kind = text(payload.get("type"))
     state = "success" if kind == "speech.audio.done" else None
-    return read_usage(payload.get("usage")) | head(payload, state=state)
+    return answer(payload, payload.get("usage"), state)
 
 
 def read_speech_bytes(body: bytes, content_type: str) -> Reading:

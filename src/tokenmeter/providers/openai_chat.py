@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from tokenmeter.providers.base import Api, Json, Reading, State, mapping, text
+from tokenmeter.providers.base import Api, Json, Reading, mapping, text
 from tokenmeter.providers.openai_settle import settle_text
-from tokenmeter.providers.openai_wire import Dialect, error_type, head, read_usage
+from tokenmeter.providers.openai_wire import Dialect, answer, error_type
 
 DONE = b"[DONE]"
-_WHOLE = frozenset({"chat.completion", "chat.completion.done"})
 
 
 def chat_api(dialect: Dialect, operation: str) -> Api:
@@ -33,7 +32,7 @@ def plain_api(dialect: Dialect, operation: str, event_name: str) -> Api:
 
 def read_plain(payload: Json) -> Reading:
     """Read an answer that is complete as it comes: embeddings, decisions."""
-    return read_usage(payload.get("usage")) | head(payload, state="success")
+    return answer(payload, payload.get("usage"), "success")
 
 
 def read_chat(payload: Json) -> Reading:
@@ -44,25 +43,25 @@ def read_chat(payload: Json) -> Reading:
     no usage; every other chunk may carry ``usage: null``.
     """
     usage = payload.get("usage")
-    if usage is None:
-        usage = mapping(payload.get("x_groq")).get("usage")
+    if usage is None and "x_groq" in payload:
+        usage = mapping(payload["x_groq"]).get("usage")
     choices = _choices(payload)
-    reading = read_usage(usage) | head(payload, state=_state(payload, choices, usage))
-    tier = text(mapping(usage).get("service_tier"))
-    if tier and not reading.dimensions:
-        reading = replace(reading, dimensions={"service_tier": tier})
-    failure = next(filter(None, map(error_type, choices)), None)
-    if failure:
-        reading = replace(reading, state="failed", error_type=failure)
-    return _with_candidates(reading, payload, choices)
+    whole = _is_whole(payload, choices)
+    finished = whole or _is_last(payload, choices, usage)
+    reading = answer(payload, usage, "success" if finished else None)
+    if whole and reading.usage and choices:
+        reading = replace(reading, usage=reading.usage | {"output_count": len(choices)})
+    return _with_oddities(reading, usage, choices)
 
 
-def _with_candidates(reading: Reading, payload: Json, choices: list[Json]) -> Reading:
-    """Count the candidates of a whole answer that reports its usage."""
-    whole = choices and all("message" in choice or "text" in choice for choice in choices)
-    if not whole or not reading.usage or _is_chunk(payload, choices):
-        return reading
-    return replace(reading, usage=reading.usage | {"output_count": len(choices)})
+def _with_oddities(reading: Reading, usage: object, choices: list[Json]) -> Reading:
+    """Mistral states the tier in the usage; OpenRouter states an error in a choice."""
+    failed = [choice for choice in choices if "error" in choice and error_type(choice)]
+    if failed:
+        reading = replace(reading, state="failed", error_type=error_type(failed[0]))
+    if not reading.dimensions and isinstance(usage, dict) and text(usage.get("service_tier")):
+        reading = replace(reading, dimensions={"service_tier": usage["service_tier"]})
+    return reading
 
 
 def _choices(payload: Json) -> list[Json]:
@@ -72,24 +71,26 @@ def _choices(payload: Json) -> list[Json]:
     return [choice for choice in choices if isinstance(choice, dict)]
 
 
-def _is_chunk(payload: Json, choices: list[Json]) -> bool:
-    """Tell a chunk of a stream; legacy completions name it as they name the whole."""
-    kind = text(payload.get("object")) or ""
-    return kind.endswith(("chunk", ".done")) or any("delta" in choice for choice in choices)
+def _is_whole(payload: Json, choices: list[Json]) -> bool:
+    """
+    Tell a whole answer from a chunk of one.
+
+    Legacy completions name both alike: a chunk has no usage beside its finish reason, or null.
+    """
+    if payload.get("object") == "chat.completion":
+        return True
+    if not choices or "delta" in choices[0]:
+        return False
+    if "message" in choices[0]:
+        return True
+    return bool(choices[0].get("finish_reason")) and payload.get("usage", True) is not None
 
 
-def _state(payload: Json, choices: list[Json], usage: object) -> State | None:
-    if payload.get("object") in _WHOLE:
-        return "success"
-    if "choices" not in payload:
-        return None
-    finished = all(choice.get("finish_reason") for choice in choices)
-    if usage and finished:
-        return "success"
-    if _is_chunk(payload, choices) or not choices:
-        return None
-    is_whole = "message" in choices[0] or (finished and "usage" not in payload)
-    return "success" if is_whole else None
+def _is_last(payload: Json, choices: list[Json], usage: object) -> bool:
+    """Tell the chunk that ends a stream: it brings the usage, and every choice has finished."""
+    if "choices" not in payload or not usage:
+        return False
+    return all(choice.get("finish_reason") for choice in choices)
 
 
 def chat_text(chunk: Json) -> str:

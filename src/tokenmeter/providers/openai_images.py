@@ -7,7 +7,9 @@ from functools import partial
 
 from tokenmeter.providers.base import Api, Call, Json, Part, Reading, mapping, text
 from tokenmeter.providers.openai_settle import settle_text
-from tokenmeter.providers.openai_wire import Dialect, head, read_usage
+from tokenmeter.providers.openai_usage import walked
+from tokenmeter.providers.openai_wire import Dialect, answer
+from tokenmeter.usage import Usage
 
 # What a request that does not say gets; the first match of the model's beginning.
 _DEFAULTS = (
@@ -45,19 +47,17 @@ def read_images(payload: Json) -> Reading:
     """Read a whole answer, or the event of one finished image; partial images count nothing."""
     kind = text(payload.get("type"))
     if kind is not None and not kind.endswith(".completed"):
-        return replace(head(payload), response_id=None)
+        return replace(answer(payload, None, None), response_id=None)
     images = 1 if kind else _delivered(payload.get("data"))
-    reading = read_usage(payload.get("usage")) | head(payload)
-    if images is not None:
-        made = {"image_count": images, "output_count": images}
-        flags = reading.flags if reading.usage else reading.flags | COUNTED
-        state = reading.state or "success"
-        reading = replace(reading, usage=reading.usage | made, state=state, flags=flags)
+    reading = answer(payload, payload.get("usage"), None if images is None else "success")
+    made = {} if images is None else {"image_count": images, "output_count": images}
     return replace(
         reading,
+        usage=reading.usage | made,
         response_id=None,
         dimensions={**reading.dimensions, **_sizes(payload)},
         parts=_svg_parts(payload),
+        flags=reading.flags | COUNTED if made and not reading.usage else reading.flags,
     )
 
 
@@ -75,10 +75,10 @@ def _delivered(items: object) -> int | None:
 def _svg_parts(payload: Json) -> tuple[Part, ...]:
     """SVG output is written by a text model, billed apart from the image's own usage."""
     svg = mapping(payload.get("svg_usage"))
-    usage = read_usage({name: value for name, value in svg.items() if name != "model"}).usage
-    if not usage:
+    numbers = walked(svg).numbers
+    if not numbers:
         return ()
-    return (Part("svg", usage, text(svg.get("model")), "text_generated"),)
+    return (Part("svg", Usage(numbers), text(svg.get("model")), "text_generated"),)
 
 
 def settle_images(dialect: Dialect, reading: Reading, call: Call) -> Reading:

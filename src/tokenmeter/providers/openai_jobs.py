@@ -9,8 +9,9 @@ from functools import partial
 from tokenmeter.providers.base import NO_READING, Api, Json, Reading, State, count, mapping, text
 from tokenmeter.providers.openai_chat import DONE
 from tokenmeter.providers.openai_images import COUNTED
+from tokenmeter.providers.openai_numbers import seconds
 from tokenmeter.providers.openai_settle import settle_text
-from tokenmeter.providers.openai_wire import Dialect, head, moment, read_usage, seconds
+from tokenmeter.providers.openai_wire import Dialect, answer, moment
 
 Read = Callable[[Json], Reading]
 
@@ -61,7 +62,7 @@ def read_batch(payload: Json) -> Reading:
     One that expired or was cancelled is billed for what had run until then.
     """
     if payload.get("object") not in ("batch", None):
-        return head(payload)
+        return answer(payload, None, None)
     reading = _read_job(payload)
     delivered = count(mapping(payload.get("request_counts")).get("completed"))
     reading = _rescued(reading, delivered=bool(delivered))
@@ -101,8 +102,8 @@ def _read_job(payload: Json) -> Reading:
     """Read what jobs share: how it stands, its usage, and when it ended."""
     status = text(payload.get("status")) or ""
     state = _STATES.get(status, "pending")
-    reading = read_usage(payload.get("usage")) | head(payload, state=state)
-    ended = moment(*(payload.get(name) for name in _ENDS))
+    reading = answer(payload, payload.get("usage"), state)
+    ended = next(filter(None, (moment(payload.get(name)) for name in _ENDS)), None)
     if ended is not None:
         reading = replace(reading, created=ended)
     if reading.state == "failed" and reading.error_type is None:

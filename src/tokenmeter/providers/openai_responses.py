@@ -8,28 +8,29 @@ from functools import partial
 from tokenmeter.providers.base import (
     NO_READING,
     Api,
+    Call,
     Json,
     Part,
     Reading,
     State,
-    counts,
     mapping,
     text,
 )
 from tokenmeter.providers.openai_chat import DONE
 from tokenmeter.providers.openai_settle import settle_text
-from tokenmeter.providers.openai_wire import Dialect, error_type, head, read_usage
+from tokenmeter.providers.openai_usage import walked
+from tokenmeter.providers.openai_wire import Dialect, answer, error_type
 from tokenmeter.usage import Usage
 
 # The documented default of the image tool (2026-11): for answers that do not repeat the tool.
 IMAGE_TOOL_MODEL = "gpt-image-2.6-sunburst"
+ID_LENGTH_MIN = 24  # "resp_" and a random part
 _STATES: dict[str, State] = {
     "completed": "success",
     "incomplete": "success",
     "failed": "failed",
     "cancelled": "failed",
 }
-_SEARCHES = {"num_requests": "web_search_count"}
 _NEEDLES = (
     b'"usage"',
     b'"error"',
@@ -46,11 +47,11 @@ def responses_api(dialect: Dialect, operation: str) -> Api:
         operation=operation,
         event_name="text_generated",
         read=read_response,
-        settle=partial(settle_text, dialect),
+        settle=partial(settle_response, dialect),
         needles=_NEEDLES,
         text=delta_text,
         done=DONE,
-        owns_ids=dialect.owns_ids,
+        owns_ids=True,
     )
 
 
@@ -69,12 +70,11 @@ def read_response(payload: Json) -> Reading:
 
 
 def _read_body(body: Json, *, streamed: bool) -> Reading:
-    status = text(body.get("status")) or ""
-    state = _STATES.get(status)
-    if state is None:
-        goes_on = not streamed or body.get("background") is True
-        state = "pending" if status and goes_on else None if streamed else "success"
-    reading = read_usage(body.get("usage")) | head(body, state=state)
+    status = text(body.get("status"))
+    state = _STATES.get(status) if status else None
+    if state is None and (not streamed or body.get("background") is True):
+        state = "pending" if status else "success"
+    reading = answer(body, body.get("usage"), state)
     if state == "failed" and reading.error_type is None:
         reading = replace(reading, error_type=status)
     return _with_tools(reading, body)
@@ -87,18 +87,17 @@ def _with_tools(reading: Reading, body: Json) -> Reading:
     Billable searches are `web_search.num_requests`; the search calls in the output are more.
     """
     tools = mapping(body.get("tool_usage"))
-    searches, flags = counts(mapping(tools.get("web_search")), _SEARCHES)
-    reading = replace(reading, usage=reading.usage | searches, flags=reading.flags | flags)
     made = _made_images(body)
-    generated = read_usage(tools.get("image_gen"))
-    if not made and not any(generated.usage.values()):
-        return replace(reading, flags=reading.flags | generated.flags)
-    unreported = set() if generated.usage else {"missing:tool_usage"}
-    return replace(
-        reading,
-        parts=(_image_part(body, made, generated.usage),),
-        flags=reading.flags | generated.flags | unreported,
-    )
+    if not tools and not made:
+        return reading
+    searches, generated = walked(tools.get("web_search")), walked(tools.get("image_gen"))
+    flags = reading.flags | searches.flags | generated.flags
+    parts: tuple[Part, ...] = ()
+    if made or any(generated.numbers.values()):
+        parts = (_image_part(body, made, Usage(generated.numbers)),)
+        flags |= set() if generated.numbers else {"missing:tool_usage"}
+    usage = reading.usage | searches.numbers
+    return replace(reading, usage=usage, flags=flags, parts=parts)
 
 
 def _made_images(body: Json) -> list[Json]:
@@ -126,6 +125,17 @@ def _items(value: object, kind: str) -> list[Json]:
     if not isinstance(value, list):
         return []
     return [item for item in value if isinstance(item, dict) and item.get("type") == kind]
+
+
+def settle_response(dialect: Dialect, reading: Reading, call: Call) -> Reading:
+    """
+    Settle tokens, and keep the id by which a retrieve finds the response again.
+
+    A host that is not known may be a mock: an id that is too short to be unique is dropped.
+    """
+    settled = settle_text(dialect, reading, call)
+    known = dialect.owns_ids or call.repeated or len(settled.response_id or "") >= ID_LENGTH_MIN
+    return settled if known else replace(settled, response_id=None)
 
 
 def delta_text(event: Json) -> str:

@@ -1,5 +1,5 @@
 """
-From the readings of a meter to one number, to buckets, and to points per window.
+From the samples of a meter to one number, to buckets, and to points per window.
 
 A tally holds what every aggregation needs and merges with another, so that an answer from
 hourly rollups is the answer from the raw events.
@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 
 from tokenmeter.rating.filters import Properties, text
-from tokenmeter.rating.meter import Aggregation, AggregationType, MeterEvent, Reading
+from tokenmeter.rating.meter import Aggregation, AggregationType, MeterEvent, Sample
 from tokenmeter.rating.rounding import EXACT, ZERO, divided, minus, plus, times
 from tokenmeter.rating.windows import Period, Window, window_after, window_start
 
@@ -24,7 +24,7 @@ _MICROSECOND = timedelta(microseconds=1)
 @dataclass(frozen=True, slots=True)
 class Tally:
     """
-    The readings of some stretch of time, added up; two tallies merge in any order.
+    The samples of some stretch of time, added up; two tallies merge in any order.
 
     The stretches must not share an event.
     """
@@ -75,23 +75,23 @@ class Tally:
         return divided(minus(times(self.total, until), self.moment), seconds)
 
 
-def tally(readings: Iterable[Reading]) -> Tally:
-    """Add up readings; a repeated event id counts once, the first one wins."""
+def tally(samples: Iterable[Sample]) -> Tally:
+    """Add up samples; a repeated event id counts once, the first one wins."""
     seen: set[str] = set()
     total = moment = highest = ZERO
     latest: tuple[datetime, str, Decimal] | None = None
     uniques: set[str] = set()
-    for reading in readings:
-        if reading.event_id in seen:
+    for sample in samples:
+        if sample.event_id in seen:
             continue
-        seen.add(reading.event_id)
-        total = EXACT.add(total, reading.quantity)
-        moment = EXACT.add(moment, times(reading.quantity, _since_epoch(reading.timestamp)))
-        highest = max(highest, reading.quantity)
-        here = (reading.timestamp, reading.event_id, reading.quantity)
+        seen.add(sample.event_id)
+        total = EXACT.add(total, sample.quantity)
+        moment = EXACT.add(moment, times(sample.quantity, _since_epoch(sample.timestamp)))
+        highest = max(highest, sample.quantity)
+        here = (sample.timestamp, sample.event_id, sample.quantity)
         latest = here if latest is None else max(latest, here)
-        if reading.unique:
-            uniques.add(reading.unique)
+        if sample.unique:
+            uniques.add(sample.unique)
     return Tally(len(seen), total, moment, highest, latest, frozenset(uniques))
 
 
@@ -144,29 +144,29 @@ class Grid:
         """Give the whole window that starts at `start`."""
         return Period(start, window_after(start, self.window, self.zone, self.anchor))
 
-    def split(self, readings: Iterable[Reading]) -> dict[datetime, list[Reading]]:
-        """Sort readings into their windows, in the order of time; empty ones are left out."""
-        held: dict[datetime, list[Reading]] = {}
-        for reading in readings:
-            held.setdefault(self.start(reading.timestamp), []).append(reading)
+    def split(self, samples: Iterable[Sample]) -> dict[datetime, list[Sample]]:
+        """Sort samples into their windows, in the order of time; empty ones are left out."""
+        held: dict[datetime, list[Sample]] = {}
+        for sample in samples:
+            held.setdefault(self.start(sample.timestamp), []).append(sample)
         return dict(sorted(held.items()))
 
 
 def measure(
     rule: Aggregation,
-    readings: Iterable[Reading],
+    samples: Iterable[Sample],
     period: Period,
     *,
     zone: tzinfo = UTC,
     anchor: datetime | None = None,
 ) -> Measurement:
     """
-    Count the readings within [start, end).
+    Count the samples within [start, end).
 
     A bucketed meter adds up its buckets: of MAX the highest of each bucket, or of each bucket
     and group. Monthly buckets start on the anchor's day, or on the day the period starts.
     """
-    inside = [r for r in readings if r.timestamp in period]
+    inside = [r for r in samples if r.timestamp in period]
     if rule.bucket_size is None:
         return Measurement(tally(inside).value(rule.kind, period))
     grid = Grid(rule.bucket_size, zone, anchor or period.start)
@@ -175,30 +175,30 @@ def measure(
     return Measurement(plus(b.value for b in buckets), buckets)
 
 
-def _once(readings: Sequence[Reading]) -> list[Reading]:
-    return list({r.event_id: r for r in reversed(readings)}.values())[::-1]
+def _once(samples: Sequence[Sample]) -> list[Sample]:
+    return list({r.event_id: r for r in reversed(samples)}.values())[::-1]
 
 
 def _buckets(
-    rule: Aggregation, readings: Sequence[Reading], period: Period, grid: Grid
+    rule: Aggregation, samples: Sequence[Sample], period: Period, grid: Grid
 ) -> Iterator[Bucket]:
-    for start, inside in grid.split(readings).items():
-        groups: dict[str, list[Reading]] = {}
-        for reading in inside:
-            groups.setdefault(reading.group, []).append(reading)
+    for start, inside in grid.split(samples).items():
+        groups: dict[str, list[Sample]] = {}
+        for sample in inside:
+            groups.setdefault(sample.group, []).append(sample)
         for group in sorted(groups):
             yield Bucket(start, group, tally(groups[group]).value(rule.kind, period))
 
 
 def points(
-    rule: Aggregation, readings: Iterable[Reading], period: Period, *, grid: Grid
+    rule: Aggregation, samples: Iterable[Sample], period: Period, *, grid: Grid
 ) -> tuple[Point, ...]:
     """
-    Count per window of the grid; windows without readings are left out.
+    Count per window of the grid; windows without samples are left out.
 
     The points of a MAX, AVG or LATEST do not add up to the meter's total; `measure` gives it.
     """
-    inside = [r for r in readings if r.timestamp in period]
+    inside = [r for r in samples if r.timestamp in period]
     found: list[Point] = []
     for start, held in grid.split(inside).items():
         value = measure(rule, held, grid.at(start), zone=grid.zone, anchor=grid.anchor).value

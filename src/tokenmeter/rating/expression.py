@@ -19,6 +19,7 @@ from decimal import (
     Context,
     Decimal,
 )
+from functools import reduce
 from typing import Literal
 
 from tokenmeter.rating.errors import RatingError
@@ -126,11 +127,9 @@ _OPERATORS = {
 
 def _extreme(pick: Callable[[Decimal, Decimal], Decimal]) -> Callable[..., Decimal]:
     def among(*values: Decimal) -> Decimal:
-        best = values[0]
-        for value in values:
-            # Decimal's max prefers a number to NaN; doubles let NaN win.
-            best = value if value.is_nan() or best.is_nan() else pick(best, value)
-        return best
+        # Decimal's max prefers a number to NaN; doubles let NaN win.
+        unknown = [value for value in values if value.is_nan()]
+        return unknown[0] if unknown else reduce(pick, values)
 
     return among
 

@@ -1,4 +1,4 @@
-"""What a meter is, and the one quantity it reads from an event."""
+"""What a meter is, and the one quantity it takes from an event."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class MeterEvent(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Sample:
     """One event as one meter saw it."""
 
     event_id: str
@@ -192,7 +192,7 @@ class Meter:
             raise RatingError("A meter needs the name of its events.", field="event_name")
         check_aggregation(self.aggregation)
 
-    def read(self, event: MeterEvent) -> Reading | None:
+    def sample(self, event: MeterEvent) -> Sample | None:
         """Read one event; None when it is not this meter's or the expression has no value."""
         properties = event.properties
         if event.event_name.strip() != self.event_name.strip() or not self._counts(properties):
@@ -202,7 +202,7 @@ class Meter:
             amount = rule.quantity(properties)
         except ExpressionError:
             return None
-        return Reading(
+        return Sample(
             event.event_id,
             event.timestamp,
             amount,
@@ -211,12 +211,12 @@ class Meter:
             lacks_field=rule.lacks_field(properties),
         )
 
-    def readings(self, events: Iterable[MeterEvent]) -> Iterator[Reading]:
+    def samples(self, events: Iterable[MeterEvent]) -> Iterator[Sample]:
         """Read the events that are this meter's, in their order."""
         for event in events:
-            reading = self.read(event)
-            if reading is not None:
-                yield reading
+            sample = self.sample(event)
+            if sample is not None:
+                yield sample
 
     def _counts(self, properties: Properties) -> bool:
         counted = self.include_unbilled or is_billable(properties)

@@ -119,13 +119,14 @@ class Cycle:
 
     def periods(self, start: datetime, end: datetime) -> Iterator[Period]:
         """List the periods from `start` on; the last one is cut at `end`."""
-        for _ in range(PERIODS_MAX):
-            if start >= end:
-                return
+        listed = 0
+        while start < end:
+            if listed == PERIODS_MAX:
+                raise RatingError(f"More than {PERIODS_MAX} billing periods.", field="end_date")
             following = self.next(start, end)
             yield Period(start, following)
+            listed += 1
             start = following
-        raise RatingError(f"More than {PERIODS_MAX} billing periods.", field="end_date")
 
     def containing(self, moment: datetime, known: Period) -> Period:
         """Find the period that holds a moment, walking ahead from a known one."""

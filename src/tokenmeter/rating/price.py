@@ -90,6 +90,11 @@ class Price:
         """Price a quantity, in the currency; nothing used is no line."""
         return self.money_model.lines(quantity)
 
+    def is_current(self, moment: datetime) -> bool:
+        """Tell whether the price is in force at a moment: [start, end)."""
+        started = self.start is None or self.start <= moment
+        return started and (self.end is None or moment < self.end)
+
     def _check_currency(self) -> None:
         if len(self.currency) != CURRENCY_CHARS:
             raise RatingError("A currency has three letters.", field="currency")

@@ -21,6 +21,7 @@ from tokenmeter.money import minor_units
 ZERO = Decimal(0)
 ONE = Decimal(1)
 DIVISION_PLACES = 16  # fractional digits of a quotient
+SHARE_PLACES = 40  # fractional digits of a share before it is cut
 QUANTITY_PLACES = 15  # fractional digits of a metered quantity
 QUANTITY_MAX = Decimal("1e25")  # inclusive
 NUMBER_CHARS_MAX = 400
@@ -63,7 +64,8 @@ def quantity(value: Decimal) -> Decimal | None:
     """Cut a number to a metered quantity: at least 0, 15 places; None when it is too large."""
     if value > QUANTITY_MAX:
         return None
-    return at_places(value, QUANTITY_PLACES) if value > 0 else ZERO
+    cut = at_places(max(value, ZERO), QUANTITY_PLACES)
+    return value if cut == value else cut
 
 
 def plus(amounts: Iterable[Decimal]) -> Decimal:
@@ -132,10 +134,12 @@ def allocated(amount: Decimal, weights: Sequence[Decimal], currency: str) -> tup
     if whole <= 0:
         return (goal, *([ZERO] * (len(weights) - 1))) if weights else ()
     unit = ONE.scaleb(-minor_units(currency))
-    shares = [ROUNDING.divide(times(goal, weight), whole) for weight in weights]
+    shares = [divided(times(goal, weight), whole, SHARE_PLACES) for weight in weights]
     parts = [share.quantize(unit, ROUND_DOWN, ROUNDING) for share in shares]
     left = minus(goal, *parts)
-    order = sorted(range(len(parts)), key=lambda i: (-minus(shares[i], parts[i]).copy_abs(), i))
+    order = sorted(
+        range(len(parts)), key=lambda i: (minus(parts[i], shares[i]).copy_abs().copy_negate(), i)
+    )
     for i in order[: int(divided(left.copy_abs(), unit))]:
         parts[i] = EXACT.add(parts[i], unit.copy_sign(left))
     return tuple(parts)

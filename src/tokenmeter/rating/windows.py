@@ -130,15 +130,16 @@ def windows(
 ) -> Iterator[datetime]:
     """List the starts of all windows that touch a period, the first perhaps before it."""
     start = window_start(period.start, window, zone, anchor)
-    for _ in range(WINDOWS_MAX):
-        if start >= period.end:
-            return
+    listed = 0
+    while start < period.end:
+        if listed == WINDOWS_MAX:
+            raise RatingError(
+                f"The period has more than {WINDOWS_MAX} windows; take a larger window.",
+                field="window_size",
+            )
         yield start
+        listed += 1
         start = window_after(start, window, zone, anchor)
-    raise RatingError(
-        f"The period has more than {WINDOWS_MAX} windows; take a larger window.",
-        field="window_size",
-    )
 
 
 def add_days(moment: datetime, days: int, zone: tzinfo = UTC) -> datetime:

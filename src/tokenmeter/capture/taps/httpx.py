@@ -12,6 +12,7 @@ from tokenmeter.capture.exchange import Exchange, Sink
 from tokenmeter.capture.opening import open_exchange
 from tokenmeter.capture.requests import FIELD_BYTES_MAX
 from tokenmeter.capture.taps import guard
+from tokenmeter.capture.taps.drain import drain, drain_async
 from tokenmeter.providers.base import Json
 
 FindSink = Callable[[], Sink | None]
@@ -202,6 +203,7 @@ class _Watch:
     def __init__(self, stream: Any, exchange: Exchange) -> None:
         self._stream = stream
         self._exchange = exchange
+        self._inner: Any = None  # the iterator, once it was asked for
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)  # httpx2 reads `elapsed` here
@@ -209,20 +211,21 @@ class _Watch:
     def __del__(self) -> None:
         exchange = self.__dict__.get("_exchange")
         if exchange is not None and exchange.is_open:
-            exchange.abandon()
+            exchange.close()
 
 
 class _SyncWatch(_Watch):
     def __iter__(self) -> Iterator[bytes]:
         exchange = self._exchange
         take = exchange.chunk
+        self._inner = inner = iter(self._stream)
         try:
-            for chunk in self._stream:
+            for chunk in inner:
                 given = take(chunk)
                 if given:
                     yield given
         except GeneratorExit:
-            exchange.abandon()
+            self._gone()
             raise
         except BaseException as error:
             exchange.fail(error)
@@ -231,34 +234,53 @@ class _SyncWatch(_Watch):
         if held:
             yield held
 
+    def _gone(self) -> bool:
+        """The user reads no further; say whether we do."""
+        exchange, stream = self._exchange, self._stream
+        if not exchange.drains():
+            exchange.close()
+            return False
+        inner = iter(stream) if self._inner is None else self._inner
+        exchange.later(lambda: drain(exchange, inner, stream))
+        return True
+
     def close(self) -> None:
-        self._exchange.close()
-        self._stream.close()
+        if not self._gone() and not self._exchange.is_draining:
+            self._stream.close()
 
 
 class _AsyncWatch(_Watch):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         exchange = self._exchange
         take = exchange.chunk
-        inner = self._stream.__aiter__()
+        self._inner = inner = aiter(self._stream)
         try:
             async for chunk in inner:
                 given = take(chunk)
                 if given:
                     yield given
         except GeneratorExit:
-            exchange.abandon()
+            self._gone()
             raise
         except BaseException as error:
             exchange.fail(error)
             raise
         finally:
-            if isinstance(inner, AsyncGenerator):
+            if isinstance(inner, AsyncGenerator) and not exchange.is_draining:
                 await inner.aclose()
         held = exchange.end()
         if held:
             yield held
 
+    def _gone(self) -> bool:
+        """The user reads no further; say whether we do."""
+        exchange, stream = self._exchange, self._stream
+        if not exchange.drains():
+            exchange.close()
+            return False
+        drain_async(exchange, aiter(stream) if self._inner is None else self._inner, stream)
+        return True
+
     async def aclose(self) -> None:
-        self._exchange.close()
-        await self._stream.aclose()
+        if not self._gone() and not self._exchange.is_draining:
+            await self._stream.aclose()

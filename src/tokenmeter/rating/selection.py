@@ -1,0 +1,36 @@
+"""Which price of a meter bills which event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tokenmeter.rating.filters import choose
+from tokenmeter.rating.meter import Meter, MeterEvent, Sample
+from tokenmeter.rating.price import Price
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A meter's samples by the price that bills them; `unpriced` is shown, never charged 0."""
+
+    by_price: Mapping[str, tuple[Sample, ...]]
+    unpriced: tuple[Sample, ...]
+
+
+def assign(meter: Meter, prices: Sequence[Price], events: Iterable[MeterEvent]) -> Assignment:
+    """
+    Give every event of a meter to one price: the most specific that is in force at its time.
+
+    A price that bills nothing is listed with no samples.
+    """
+    held: dict[str, list[Sample]] = {price.price_id: [] for price in prices}
+    unpriced: list[Sample] = []
+    for event in events:
+        sample = meter.sample(event)
+        if sample is None:
+            continue
+        current = (p for p in prices if p.is_current(event.timestamp))
+        price = choose(current, event.properties)
+        (unpriced if price is None else held[price.price_id]).append(sample)
+    return Assignment({key: tuple(held[key]) for key in held}, tuple(unpriced))

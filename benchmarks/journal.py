@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from tokenmeter.delivery.facade import Delivery
+from tokenmeter.delivery.files import sync
 from tokenmeter.delivery.journal import Journal
-from tokenmeter.event import Event, to_line
+from tokenmeter.event import Event, Property, to_line
 
 RECORDS = 20_000
 BLOCK = 1_000  # records timed at a time, in turn, so that other load hits all alike
@@ -31,7 +32,7 @@ PAUSE_S = 0.0004  # between calls while the shipper works: about 2,000 calls a s
 
 
 def a_record(number: int) -> dict[str, Any]:
-    properties = {
+    properties: dict[str, Property] = {
         "provider": "openai",
         "model": "gpt-4o-mini-2024-07-18",
         "request_model": "gpt-4o-mini",
@@ -119,7 +120,7 @@ def callers_path(home: Path, fd: int, lines: list[bytes]) -> None:
     delivery._leave()
     safe = Journal(home / "safe", ["none"], durability="fsync")
     synced: dict[str, Callable[[bytes], object]] = {
-        "os.write + fdatasync": lambda line: (os.write(fd, line), os.fdatasync(fd)),
+        "os.write + fdatasync": lambda line: os.write(fd, line) and sync(fd),
         "journal.append, fsync": safe.append,
     }
     show("durability=fsync", in_turn(synced, lines[:FSYNC_RECORDS], FSYNC_ROUNDS))

@@ -173,8 +173,8 @@ class TokenMeter:
     # -- delivery --------------------------------------------------------------------------
 
     @property
-    def backend(self) -> Backend:
-        """Where the events go."""
+    def backend(self) -> Any:
+        """Where the events go: a `memory:` backend has a list `events`."""
         return self._delivery.backend
 
     @property

@@ -109,7 +109,7 @@ async def test_a_cancelled_task_closes_its_stream_once(meter: TokenMeter, librar
                     await asyncio.sleep(0.001)
 
     task = asyncio.create_task(read())
-    await started.wait()
+    await asyncio.wait_for(started.wait(), 5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

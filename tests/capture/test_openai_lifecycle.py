@@ -123,7 +123,7 @@ async def test_a_cancelled_task_is_captured_with_its_stream_alive(meter: TokenMe
             await asyncio.sleep(0)
 
     task = asyncio.create_task(read())
-    await reading.wait()
+    await asyncio.wait_for(reading.wait(), 5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -69,7 +69,7 @@ def message(response_id: str = "msg_1") -> Answer:
         "id": response_id,
         "type": "message",
         "role": "assistant",
-        "model": "claude-sonnet-4-5-20250929",
+        "model": "claude-sonnet-5-20260514",
         "content": [{"type": "text", "text": "Hi"}],
         "stop_reason": "end_turn",
         "usage": {
@@ -89,7 +89,7 @@ def message_stream(response_id: str = "msg_2") -> Answer:
             "id": response_id,
             "type": "message",
             "role": "assistant",
-            "model": "claude-sonnet-4-5-20250929",
+            "model": "claude-sonnet-5-20260514",
             "content": [],
             "stop_reason": None,
             "usage": {"input_tokens": 10, "output_tokens": 1},

@@ -86,7 +86,7 @@ def event(event_id: str, **properties: Property) -> Event:
     return Event("text_generated", event_id, "cust_001", MOMENT, properties)
 
 
-def accepted(receipt: Receipt, count: int) -> None:
+def assert_accepted(receipt: Receipt, count: int) -> None:
     assert isinstance(receipt, Receipt)
     assert receipt.rejected == ()
     assert receipt.accepted == count
@@ -97,22 +97,22 @@ def test_it_is_a_backend(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 500])
-def test_a_batch_of_any_size_is_accepted(backend: Backend, size: int) -> None:
-    accepted(backend.send([event(f"evt_{n}") for n in range(size)]), size)
+def test_a_batch_of_any_size_is_assert_accepted(backend: Backend, size: int) -> None:
+    assert_accepted(backend.send([event(f"evt_{n}") for n in range(size)]), size)
 
 
 def test_a_batch_may_be_a_tuple(backend: Backend) -> None:
-    accepted(backend.send((event("evt_1"),)), 1)
+    assert_accepted(backend.send((event("evt_1"),)), 1)
 
 
 def test_the_same_batch_is_accepted_again(backend: Backend) -> None:
     batch = [event("evt_1"), event("evt_2")]
-    accepted(backend.send(batch), 2)
-    accepted(backend.send(batch), 2)
+    assert_accepted(backend.send(batch), 2)
+    assert_accepted(backend.send(batch), 2)
 
 
-def test_a_copy_within_a_batch_is_accepted(backend: Backend) -> None:
-    accepted(backend.send([event("evt_1"), event("evt_1")]), 2)
+def test_a_copy_within_a_batch_is_assert_accepted(backend: Backend) -> None:
+    assert_accepted(backend.send([event("evt_1"), event("evt_1")]), 2)
 
 
 def test_it_can_be_used_from_another_thread_than_the_one_that_opened_it(backend: Backend) -> None:
@@ -120,13 +120,14 @@ def test_it_can_be_used_from_another_thread_than_the_one_that_opened_it(backend:
     thread = threading.Thread(target=lambda: receipts.append(backend.send([event("evt_1")])))
     thread.start()
     thread.join()
-    accepted(receipts[0], 1)
+    assert_accepted(receipts[0], 1)
 
 
 def test_closing_twice_does_no_harm(backend: Backend) -> None:
     backend.send([event("evt_1")])
     backend.close()
     backend.close()
+    assert isinstance(backend, Backend)
 
 
 def test_each_event_is_stored_once(stored: Stored) -> None:

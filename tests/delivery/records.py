@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,7 +66,7 @@ class Sink(MemoryBackend):
 
 
 @contextmanager
-def delivering(spec: Any, state_dir: Path | None, **more: Any) -> Iterator[Delivery]:
+def delivering(spec: Any, state_dir: Path | None, **more: Any) -> Generator[Delivery]:
     delivery = Delivery(spec, state_dir, resolve=more.pop("resolve", resolve), **more)
     try:
         yield delivery

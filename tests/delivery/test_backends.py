@@ -117,7 +117,11 @@ def sink_opener(url: str) -> Sink:
 
 def _register(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     installed = EntryPoint(name="other", value=value, group="tokenmeter.backends")
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group, name: [installed])
+
+    def entry_points(group: str, name: str) -> list[EntryPoint]:
+        return [installed] if (group, name) == (installed.group, installed.name) else []
+
+    monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
 
 
 def test_the_console_shows_one_line_per_event(capsys: pytest.CaptureFixture[str]) -> None:

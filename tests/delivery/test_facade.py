@@ -53,7 +53,7 @@ def test_any_other_backend_needs_a_directory() -> None:
     sink = Sink()
     with pytest.raises(ConfigurationError, match="state directory"):
         Delivery(["console:", "memory:"], None, resolve=resolve)
-    with pytest.raises(ConfigurationError, match="scheme|known"):
+    with pytest.raises(ConfigurationError, match="no backend is known"):
         Delivery(["memory:", sink, "nonsense:"], None, resolve=resolve)
     assert sink.closed == 1
 
@@ -138,7 +138,8 @@ def test_what_finalizers_leave_is_run_without_a_flush(tmp_path: Path) -> None:
     with delivering(sink, tmp_path) as delivery:
         delivery.start()
         delivery.defer(lambda: delivery.append(record("evt_1")))
-        wait_until(lambda: sink.ids == ["evt_1"])
+        wait_until(lambda: bool(sink.ids))
+    assert sink.ids == ["evt_1"]
 
 
 def test_a_deferred_call_that_raises_stops_nothing_and_is_logged_once(
@@ -147,7 +148,7 @@ def test_a_deferred_call_that_raises_stops_nothing_and_is_logged_once(
     sink = Sink()
     with delivering(sink, tmp_path) as delivery:
         for _ in range(3):
-            delivery.defer(lambda: 1 // 0)  # type: ignore[arg-type,return-value]
+            delivery.defer(lambda: 1 // 0)  # type: ignore[arg-type]
         delivery.defer(lambda: delivery.append(record("evt_1")))
         assert delivery.flush(PATIENCE_S)
     assert sink.ids == ["evt_1"]

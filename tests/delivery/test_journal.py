@@ -351,7 +351,7 @@ def test_fsync_waits_for_the_disk_at_every_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: str, synced: int
 ) -> None:
     calls: list[int] = []
-    monkeypatch.setattr("tokenmeter.delivery.writer._sync", calls.append)
+    monkeypatch.setattr("tokenmeter.delivery.writer.sync", calls.append)
     journal = Journal(tmp_path, [NAME], durability=durability)  # type: ignore[arg-type]
     for n in range(3):
         journal.append(line(f"evt_{n}"))

@@ -60,6 +60,13 @@ def refusing(*bad: str) -> Callable[[Sequence[Event]], None]:
     return before
 
 
+def waiting_for(signal: threading.Event) -> Callable[[Sequence[Event]], None]:
+    def before(events: Sequence[Event]) -> None:
+        signal.wait()
+
+    return before
+
+
 def letters(state_dir: Path) -> list[dict[str, Any]]:
     return [
         json.loads(each)
@@ -94,7 +101,8 @@ def test_events_arrive_without_a_flush(tmp_path: Path) -> None:
     sink = Sink()
     with delivering(sink, tmp_path) as delivery:
         delivery.append(record("evt_1"))
-        wait_until(lambda: sink.ids == ["evt_1"])
+        wait_until(lambda: bool(sink.ids))
+    assert sink.ids == ["evt_1"]
 
 
 @pytest.mark.parametrize(
@@ -281,16 +289,20 @@ def test_resolving_may_wait_too(tmp_path: Path) -> None:
     left = [2]
 
     def busy(record: dict[str, Any]) -> Sequence[Event]:
-        if left[0]:
+        if left[0] and record["event_id"] == "evt_1":
             left[0] -= 1
             raise TransientError("the job table is locked")
         return resolve(record)
 
     sink = Sink()
     with delivering(sink, tmp_path, resolve=busy) as delivery:
+        delivery.append(record("evt_0"))
         delivery.append(record("evt_1"))
+        delivery.append(record("evt_2"))
+        wait_until(lambda: left == [0])
+        assert sink.ids[:1] == ["evt_0"]
         assert delivery.flush(PATIENCE_S)
-    assert sink.ids == ["evt_1"]
+    assert sink.ids == ["evt_0", "evt_1", "evt_2"]
     assert letters(tmp_path) == []
 
 
@@ -326,7 +338,7 @@ def test_a_backend_that_never_returns_holds_neither_flush_nor_close(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     forever = threading.Event()
-    sink = Sink(lambda events: forever.wait() and None)
+    sink = Sink(waiting_for(forever))
     with delivering(sink, tmp_path) as delivery:
         delivery.append(record("evt_1"))
         began = time.monotonic()
@@ -344,7 +356,7 @@ def test_a_backend_that_never_returns_holds_neither_flush_nor_close(
 
 def test_a_slow_backend_does_not_hold_the_others(tmp_path: Path) -> None:
     forever = threading.Event()
-    slow, fast = Sink(lambda events: forever.wait() and None), Sink()
+    slow, fast = Sink(waiting_for(forever)), Sink()
     with delivering([slow, fast], tmp_path) as delivery:
         for n in range(10):
             delivery.append(record(f"evt_{n}"))

@@ -161,6 +161,23 @@ def test_cached_tokens_that_fit_the_text_are_all_text() -> None:
     assert quantities["cache_read_tokens"] == 100
 
 
+def test_cached_text_that_is_reported_is_given_out_no_second_time() -> None:
+    usage: dict[str, Property] = {"input_tokens": 1_000, "input_audio_tokens": 300}
+    some = priced(**FLASH, **usage, cache_read_tokens=900, cache_read_text_tokens=500)
+    quantities = {line.metric: line.quantity for line in some.lines}
+    assert quantities["cache_read_audio_tokens"] == 200  # the other 200 are text
+    assert some.reason is not None
+
+
+def test_cached_tokens_that_are_all_reported_as_text_leave_none_for_audio() -> None:
+    usage: dict[str, Property] = {"input_tokens": 1_000, "input_audio_tokens": 300}
+    every = priced(**FLASH, **usage, cache_read_tokens=600, cache_read_text_tokens=600)
+    assert every.reason is None
+    assert [line.metric for line in every.lines if "audio" in line.metric] == [
+        "input_audio_tokens"
+    ]
+
+
 def test_a_modality_whose_cached_tokens_are_reported_keeps_them() -> None:
     got = priced(
         provider="openai",

@@ -18,9 +18,7 @@ CHUNKS = pytest.mark.parametrize("chunk_bytes", [1, 97, 1 << 30])
 
 @CHUNKS
 @pytest.mark.parametrize("exchange", exchanges("openai", "azure"))
-def test_every_recorded_exchange_yields_what_it_must(
-    exchange: Exchange, chunk_bytes: int
-) -> None:
+def test_every_recorded_exchange_yields_what_it_must(exchange: Exchange, chunk_bytes: int) -> None:
     assert departures(exchange, read(exchange, chunk_bytes=chunk_bytes)) == []
 
 
@@ -213,7 +211,8 @@ def test_a_retrieve_is_a_repeated_sight_of_what_its_path_names() -> None:
 
 def test_a_description_stands_for_the_adapters_contract() -> None:
     adapter = find("api.openai.com", CHAT)
-    assert adapter is ADAPTER
+    assert adapter is not None
+    assert adapter.name == "openai"
     request = Request("POST", "api.openai.com", CHAT, body={"model": "gpt-5"})
     assert adapter.describe(request) == call(CHAT, {"model": "gpt-5"})
 

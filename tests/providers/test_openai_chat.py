@@ -160,7 +160,10 @@ def test_candidates_of_a_whole_answer_are_counted() -> None:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        ({"code": "rate_limit_exceeded", "type": "requests", "message": "m"}, "rate_limit_exceeded"),
+        (
+            {"code": "rate_limit_exceeded", "type": "requests", "message": "m"},
+            "rate_limit_exceeded",
+        ),
         ({"code": None, "type": "server_error", "message": "secret words"}, "server_error"),
         ({"code": 502, "message": "secret words"}, "502"),
         ({"code": 502, "type": "upstream", "message": "m"}, "upstream"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ app = typer.Typer()
 
 DELIVERY_TIMEOUT_S = 30.0
 BY = ("customer", "model_type")
+OWN = 'tokenmeter.configure(backend="sqlite:///usage.db"); tokenmeter.instrument()'
 
 Backend = Annotated[
     str | None,
@@ -89,11 +90,7 @@ def next_steps(backend: str) -> tuple[str, str]:
     look = f"The events went to {backend}"
     if backend.startswith("sqlite:"):
         look = f"Look at them:    tokenmeter usage --backend {backend}"
-    return (
-        look,
-        'Meter your own:  tokenmeter.configure(backend="sqlite:///usage.db"); '
-        "tokenmeter.instrument()",
-    )
+    return look, f"Meter your own:  {OWN}"
 
 
 def _installed() -> str:
@@ -150,7 +147,7 @@ def _events_of_calls(url: str, state: Path, announce: Callable[[str], None]) -> 
 
 
 @contextmanager
-def _explained(call: str) -> Iterator[None]:
+def _explained(call: str) -> Generator[None]:
     """Say what to do when a cassette does not answer what an SDK asks."""
     try:
         yield

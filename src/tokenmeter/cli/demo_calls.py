@@ -55,8 +55,9 @@ def stream() -> None:
 
     client = OpenAI(api_key=NO_KEY, base_url=OPENAI)
     prompt = "Write a care card for a lemon tree in a pot: light, water, food, winter, repotting."
-    messages = [{"role": "user", "content": prompt}]
-    for _chunk in client.chat.completions.create(model=GPT, messages=messages, stream=True):
+    for _chunk in client.chat.completions.create(
+        model=GPT, messages=[{"role": "user", "content": prompt}], stream=True
+    ):
         pass
 
 

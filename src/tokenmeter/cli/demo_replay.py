@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ def cassette_path(name: str) -> Path:
 
 
 @contextlib.contextmanager
-def played(name: str, *, session: str | None = None) -> Iterator[None]:
+def played(name: str, *, session: str | None = None) -> Generator[None]:
     """
     Answer every HTTP request inside from a cassette; what is not in it raises.
 
@@ -42,7 +42,7 @@ def played(name: str, *, session: str | None = None) -> Iterator[None]:
         return response
 
     player = vcr.VCR(
-        record_mode="none",
+        record_mode=vcr.mode.NONE,
         match_on=("method", "question"),
         before_record_response=renamed,  # runs when a cassette is loaded, too
     )
@@ -58,9 +58,9 @@ def bit_by_bit(name: str, *, session: str | None = None) -> httpx2.Client:
     vcrpy hands a body over whole, so a stream that is left half-way needs this.
     """
     import httpx2
-    import vcr.cassette
+    from vcr.cassette import Cassette  # type: ignore[import-untyped]
 
-    recorded = vcr.cassette.Cassette.load(path=str(cassette_path(name))).responses[0]
+    recorded = Cassette.load(path=str(cassette_path(name))).responses[0]
     body = _in_session(recorded["body"]["string"], session)
 
     class Chunks(httpx2.SyncByteStream):

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +17,9 @@ from tokenmeter.cli.usage_table import total
 from tokenmeter.engine.query import UsageRow
 from tokenmeter.event import Event
 from tokenmeter.usage import NOTHING, Usage
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 FULL_WIDTH = 100  # a narrower screen gets fewer columns
 ESTIMATED = "~"  # stands before what the provider did not report

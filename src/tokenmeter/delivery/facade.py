@@ -8,19 +8,25 @@ import queue
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from tokenmeter.delivery.alarms import Alarms
-from tokenmeter.delivery.backends import BackendSpec, backend_name, open_backend
+from tokenmeter.delivery.backends import BackendSpec
 from tokenmeter.delivery.backends.fanout import FanOut
-from tokenmeter.delivery.backends.memory import MemoryBackend
 from tokenmeter.delivery.deadletters import DeadLetters
+from tokenmeter.delivery.destinations import (
+    close_all,
+    names_of,
+    open_parts,
+    parts_of,
+    private_directory,
+)
 from tokenmeter.delivery.journal import Durability, Journal
 from tokenmeter.delivery.protocol import Backend
 from tokenmeter.delivery.shipper import Resolve, Shipper, Wiring
-from tokenmeter.errors import ConfigurationError, TokenmeterError
+from tokenmeter.errors import TokenmeterError
 from tokenmeter.event import to_line
 
 EXIT_TIMEOUT_S = 5.0  # at interpreter exit; the next process delivers what is left then
@@ -46,18 +52,18 @@ class Delivery:
         resolve: Resolve,
         durability: Durability = "write",
     ) -> None:
-        self._parts = _parts(spec)
-        self._backends = _opened(self._parts)
+        self._parts = parts_of(spec)
+        self._backends = open_parts(self._parts)
         self._private = state_dir is None
         self._alarms = Alarms()
         try:
-            self._home = state_dir or _private_directory(self._backends)
+            self._home = state_dir or private_directory(self._backends)
             self._dead = DeadLetters(self._home)
             self._journal = Journal(
-                self._home, _names(self._parts), durability=durability, alarms=self._alarms
+                self._home, names_of(self._parts), durability=durability, alarms=self._alarms
             )
         except TokenmeterError:
-            _close_all(self._backends)
+            close_all(self._backends)
             raise
         self._wiring = Wiring(self._journal, self._dead, resolve, self._chores)
         self._shippers: list[Shipper] = []
@@ -231,9 +237,9 @@ class Delivery:
         self._is_child = False
         self._inherited.extend(self._backends)
         try:
-            self._backends = _opened(self._parts)
+            self._backends = open_parts(self._parts)
             if self._private:
-                self._home = _private_directory(self._backends)
+                self._home = private_directory(self._backends)
                 self._dead.directory = self._home / "dead"
                 self._journal.move(self._home)
         except Exception as error:  # noqa: BLE001  a border: the user's call goes on
@@ -277,46 +283,3 @@ def _in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
-
-
-def _parts(spec: BackendSpec) -> list[str | Backend]:
-    """Take a fan-out apart; what is no backend at all stays, for open_backend to refuse."""
-    if isinstance(spec, FanOut):
-        return list(spec.backends)
-    if isinstance(spec, (list, tuple)) and spec:
-        return [part for each in spec for part in _parts(each)]
-    return [cast("str | Backend", spec)]
-
-
-def _opened(parts: Sequence[str | Backend]) -> list[Backend]:
-    opened: list[Backend] = []
-    try:
-        for part in parts:
-            opened.append(open_backend(part))  # noqa: PERF401  what is open must be closed
-    except TokenmeterError:
-        _close_all(opened)
-        raise
-    return opened
-
-
-def _close_all(backends: Sequence[Backend]) -> None:
-    for backend in backends:
-        backend.close()
-
-
-def _names(parts: Sequence[str | Backend]) -> list[str]:
-    """Name the backends; the second of the same name is numbered."""
-    names: list[str] = []
-    for part in parts:
-        name = backend_name(part)
-        copies = sum(known.partition("~")[0] == name for known in names)
-        names.append(f"{name}~{copies + 1}" if copies else name)
-    return names
-
-
-def _private_directory(backends: Sequence[Backend]) -> Path:
-    if not all(isinstance(backend, MemoryBackend) for backend in backends):
-        raise ConfigurationError("a backend other than memory: needs a state directory.")
-    import tempfile  # only needed here, and not light
-
-    return Path(tempfile.mkdtemp(prefix="tokenmeter-"))

@@ -131,10 +131,10 @@ class Shipper:
         self._wiring.chores()
         if time.monotonic() < self._not_before:
             return False
+        self._fill()
+        if not self._pending or time.monotonic() < self._retry_at:
+            return False
         try:
-            self._fill()
-            if not self._pending or time.monotonic() < self._retry_at:
-                return False
             self.sender.deliver([event for item in self._pending for event in item.events])
         except TransientError as error:
             self._back_off(error)
@@ -164,9 +164,16 @@ class Shipper:
             log: max(self._positions.get(log, 0), log.cursors[self.name]) for log in logs
         }
         for log in logs:
-            end = self._journal.end(log)
-            while not self._full() and self._positions[log] < end:
-                self._take(log, self._journal.read(log, self._positions[log]))
+            try:
+                self._fill_from(log)
+            except (OSError, TransientError) as error:  # what was read before goes on
+                reason = masked(f"{type(error).__name__}: {error}")
+                self.alarms.sound("read", f"a record cannot be read yet ({reason})")
+
+    def _fill_from(self, log: WriterLog) -> None:
+        end = self._journal.end(log)
+        while not self._full() and self._positions[log] < end:
+            self._take(log, self._journal.read(log, self._positions[log]))
 
     def _full(self) -> bool:
         return self._events_pending >= BATCH_EVENTS_MAX or len(self._pending) >= PENDING_MAX

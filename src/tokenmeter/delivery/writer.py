@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import threading
@@ -13,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tokenmeter.delivery.alarms import Alarms
+from tokenmeter.delivery.files import close, cut, sync, sync_directories
 from tokenmeter.delivery.writerlog import READ_BYTES_MAX, Chunk, WriterLog, bytes_under
 
 SEGMENT_BYTES_MAX = 8 * 1024 * 1024  # a segment is closed once it is this long
 JOURNAL_BYTES_MAX = 1024 * 1024 * 1024  # of all processes that share the state directory
 WAITING_BYTES_MAX = 32 * 1024 * 1024  # records kept in memory while the disk refuses them
 RETRY_S = 1.0  # between two tries of the disk by callers, once that memory is full too
-_sync = getattr(os, "fdatasync", os.fsync)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class Writer:
             else:
                 self._room -= written
                 if written != len(line):
-                    _cut(self._fd, written)
+                    cut(self._fd, written)
                     self._keep(line)
                 elif self._room > 0:
                     return
@@ -196,7 +195,7 @@ class Writer:
         except OSError as error:
             self._refused(error)
             self._disk_end = self._end_on_disk(fd)
-            _close(fd)
+            close(fd)
         finally:
             self._busy = False
 
@@ -205,18 +204,18 @@ class Writer:
             self._write(fd, self._waiting[0])
             self._forget_first()
             if self._fsync and not self._waiting:
-                _sync(fd)
+                sync(fd)
 
     def _write(self, fd: int, line: bytes) -> None:
         written = os.write(fd, line)
         if written != len(line):
-            _cut(fd, written)
+            cut(fd, written)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _check(self) -> None:
         try:
             if self._fsync:
-                _sync(self._fd)
+                sync(self._fd)
             if os.fstat(self._fd).st_size >= self._limits.segment_bytes_max:
                 self._let_go()
                 self._drain()
@@ -238,9 +237,9 @@ class Writer:
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if self._fsync:
-                _sync_directories(self.log.directory, self.root)
+                sync_directories(self.log.directory, self.root)
         except OSError:
-            _close(fd)
+            close(fd)
             raise
         self._segment_start = self._disk_end
         self._room = 0 if self._fsync else self._limits.segment_bytes_max
@@ -254,7 +253,7 @@ class Writer:
         if fd >= 0:
             was_busy, self._busy = self._busy, True
             self._disk_end = self._end_on_disk(fd)
-            _close(fd)
+            close(fd)
             self._busy = was_busy
 
     def _forget_first(self) -> int:
@@ -291,24 +290,3 @@ class Writer:
             self._alarms.sound(kind, message)
         if not troubles and self._fd >= 0:
             self._alarms.over("disk", "the journal can be written again")
-
-
-def _cut(fd: int, written: int) -> None:
-    """Take the part of a record off the disk again; if that fails too, readers skip it."""
-    with contextlib.suppress(OSError):
-        os.ftruncate(fd, os.fstat(fd).st_size - written)
-
-
-def _close(fd: int) -> None:
-    if fd >= 0:
-        with contextlib.suppress(OSError):  # the record is written; a late EIO changes nothing
-            os.close(fd)
-
-
-def _sync_directories(*directories: Path) -> None:
-    for directory in directories:
-        fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

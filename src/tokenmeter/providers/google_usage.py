@@ -198,7 +198,8 @@ def _contradictions(numbers: Mapping[str, Number], splits: Mapping[str, int]) ->
     if spent is not None:
         if numbers.get(_CACHED, 0) > spent:
             flags.add(f"suspect:{_CACHED}")
-        if numbers.get(_TOTAL, spent) != spent + numbers.get("output_tokens", 0):
+        known = spent + numbers.get("output_tokens", 0)
+        if numbers.get(_TOTAL, known) != known:
             flags.add(f"suspect:{_TOTAL}")
     return frozenset(flags)
 

@@ -92,11 +92,14 @@ def _with_tools(reading: Reading, body: Json) -> Reading:
         return reading
     searches, generated = walked(tools.get("web_search")), walked(tools.get("image_gen"))
     flags = reading.flags | searches.flags | generated.flags
-    parts: tuple[Part, ...] = ()
-    if made or any(generated.numbers.values()):
-        parts = (_image_part(body, made, Usage(generated.numbers)),)
-        flags |= set() if generated.numbers else {"missing:tool_usage"}
     usage = reading.usage | searches.numbers
+    parts: tuple[Part, ...] = ()
+    if any(generated.numbers.values()):
+        parts = (_image_part(body, made, Usage(generated.numbers)),)
+    elif made:
+        # Nothing to price apart: the images stay with the answer that holds them.
+        usage = usage | {"image_count": len(made)}
+        flags |= {"missing:tool_usage"}
     return replace(reading, usage=usage, flags=flags, parts=parts)
 
 

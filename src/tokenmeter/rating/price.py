@@ -96,7 +96,7 @@ class Price:
         return started and (self.end is None or moment < self.end)
 
     def _check_currency(self) -> None:
-        if len(self.currency) != CURRENCY_CHARS:
+        if len(self.currency) != CURRENCY_CHARS or not self.currency.isalpha():
             raise RatingError("A currency has three letters.", field="currency")
         base = self.currency if self.unit is None else self.unit.base_currency
         if base.lower() != self.currency.lower():

@@ -1,0 +1,310 @@
+"""Embeddings, Imagen, Veo's jobs and batches."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.providers.google_wire import (
+    FLASH,
+    GEMINI,
+    HELLO,
+    PUBLISHED,
+    VERTEX,
+    Json,
+    answer,
+    call,
+    metadata,
+    read_body,
+)
+from tokenmeter.providers import Reading
+
+VEO = "/v1beta/models/veo-3.1-generate-preview"
+JOB = "models/veo-3.1-generate-preview/operations/abc"
+IMAGEN = f"{PUBLISHED}/imagen-4.0-generate-001:predict"
+
+
+def predicted(model: str, body: Any, **asked: Any) -> Reading:
+    return read_body(call(f"{PUBLISHED}/{model}:predict", VERTEX, **asked), body)
+
+
+def vector(tokens: Any) -> Json:
+    return {"embeddings": {"statistics": {"token_count": tokens}, "values": [0.1, 0.2]}}
+
+
+def test_embeddings_on_the_gemini_api_report_their_prompt() -> None:
+    asked = call(f"{FLASH}:batchEmbedContents")
+    details = [{"modality": "IMAGE", "tokenCount": 258}, {"modality": "TEXT", "tokenCount": 3}]
+    body = {"usageMetadata": {"promptTokenCount": 261, "promptTokenDetails": details}}
+    reading = read_body(asked, {"embeddings": [], **body})
+    assert asked.api.event_name == "embedding_created"
+    assert (reading.usage.input_tokens, reading.usage.input_image_tokens) == (261, 258)
+    assert (reading.state, reading.flags) == ("success", frozenset())
+    assert dict(read_body(asked, {"embeddings": [{"values": []}]}).usage) == {}
+    assert read_body(asked, {"error": {"code": 400}}).error_type == "400"
+
+
+def test_embeddings_on_vertex_add_the_tokens_of_their_entries() -> None:
+    body = {
+        "predictions": [vector(4), vector(10.0)],
+        "metadata": {"billableCharacterCount": 41},
+    }
+    reading = predicted("text-embedding-005", body)
+    assert dict(reading.usage) == {
+        "input_tokens": 14,
+        "uncached_input_tokens": 14,
+        "characters": 41,
+    }
+
+
+def test_an_embedding_count_that_is_none_is_left_out_and_flagged() -> None:
+    body = {
+        "predictions": [vector(4), vector(-1)],
+        "metadata": {"billableCharacterCount": "12"},
+    }
+    reading = predicted("gemini-embedding-001", body)
+    assert dict(reading.usage) == {}
+    assert reading.flags == {"invalid:token_count", "invalid:billableCharacterCount"}
+    assert dict(predicted("multimodalembedding@001", {"predictions": [{}]}).usage) == {}
+
+
+def test_imagen_delivers_what_came_with_bytes() -> None:
+    made = {"bytesBase64Encoded": "", "mimeType": "image/png"}
+    stored = {"gcsUri": "gs://b/o.png"}
+    asked = call(IMAGEN, VERTEX, parameters={"sampleCount": 4, "aspectRatio": "16:9"})
+    reading = read_body(asked, {"predictions": [made, stored, {"raiFilteredReason": "no"}, 7]})
+    assert (reading.usage.image_count, reading.usage.output_count) == (2, 2)
+    assert reading.state == "success"
+    assert asked.api.event_name == "image_generated"
+    assert asked.dimensions == {"size": "1K", "aspect_ratio": "16:9", "sample_count": "4"}
+
+
+@pytest.mark.parametrize("body", [{}, {"predictions": [{"raiFilteredReason": "no"}]}])
+def test_imagen_that_delivers_nothing_has_failed(body: Json) -> None:
+    reading = read_body(call(IMAGEN, VERTEX), body)
+    assert (reading.state, reading.error_type) == ("failed", "filtered")
+    assert reading.usage.image_count == 0
+
+
+def test_imagen_answers_that_cannot_be_read_are_flagged_and_not_0() -> None:
+    reading = read_body(call(IMAGEN, VERTEX), {"predictions": "junk"})
+    assert dict(reading.usage) == {}
+    assert reading.flags == {"invalid:predictions"}
+    assert dict(read_body(call(IMAGEN, VERTEX), {"error": {"code": 429}}).usage) == {}
+
+
+def test_upscaling_is_another_mode() -> None:
+    asked = call(IMAGEN, VERTEX, parameters={"mode": "upscale", "sampleImageSize": "2K"})
+    assert (asked.dimensions["mode"], asked.dimensions["size"]) == ("upscale", "2K")
+    fitted = call(f"{PUBLISHED}/virtual-try-on-001:predict", VERTEX)
+    assert (fitted.api.event_name, fitted.dimensions) == ("image_generated", {})
+
+
+def test_music_and_other_predictions_count_their_files() -> None:
+    song = {"bytesBase64Encoded": "aGk=", "mimeType": "audio/wav"}
+    reading = predicted("lyria-002", {"predictions": [song]})
+    assert dict(reading.usage) == {"output_count": 1}
+    assert call(f"{PUBLISHED}/lyria-002:predict", VERTEX).api.event_name == "audio_generated"
+    assert call(f"{PUBLISHED}/other:predict", VERTEX).api.event_name == "api_calls"
+    assert call("/v1beta/models/imagen-4.0-generate-001:predict").provider == "google"
+
+
+def submit(host: str = GEMINI, **body: Any) -> Any:
+    return call(f"{VEO}:predictLongRunning", host, **body)
+
+
+def test_a_video_job_is_pending_under_the_name_that_its_polls_use() -> None:
+    reading = read_body(submit(), {"name": JOB})
+    assert (reading.state, reading.response_id) == ("pending", JOB)
+    assert dict(reading.usage) == {}
+    assert reading.model == "veo-3.1-generate-preview"
+    polled = call(f"/v1beta/{JOB}", method="GET")
+    assert (polled.repeated, polled.job_id) == (True, JOB)
+    assert polled.api is submit().api
+    assert polled.api.owns_ids
+
+
+def test_a_vertex_job_is_fetched_by_its_name() -> None:
+    name = f"{PUBLISHED[4:]}/veo-3.1-fast-generate-001/operations/abc"
+    path = f"{PUBLISHED}/veo-3.1-fast-generate-001:fetchPredictOperation"
+    polled = call(path, VERTEX, operationName=name)
+    assert (polled.repeated, polled.job_id, polled.provider) == (True, name, "google-vertex")
+    fetched = call(f"/v1/{name}", VERTEX, "GET")
+    assert fetched.job_id == name
+    assert read_body(polled, {"name": name}).state == "pending"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        {"generateVideoResponse": {"generatedSamples": [{"video": {"uri": "u"}}] * 2}},
+        {"videos": [{"gcsUri": "gs://b/o"}, {"bytesBase64Encoded": "", "mimeType": "video/mp4"}]},
+    ],
+)
+def test_video_seconds_are_those_asked_for_times_the_videos_delivered(response: Json) -> None:
+    asked = submit(parameters={"durationSeconds": 6, "sampleCount": 3})
+    reading = read_body(asked, {"name": JOB, "done": True, "response": response})
+    assert dict(reading.usage) == {"video_count": 2, "output_count": 2, "video_seconds": 12}
+    assert (reading.state, reading.response_id) == ("success", JOB)
+
+
+def test_a_poll_without_its_request_says_that_the_seconds_are_missing() -> None:
+    response = {"videos": [{"gcsUri": "gs://b/o"}], "raiMediaFilteredCount": 1}
+    polled = call(f"/v1beta/{JOB}", method="GET")
+    reading = read_body(polled, {"done": True, "response": response})
+    assert dict(reading.usage) == {"video_count": 1, "output_count": 1}
+    assert reading.flags == {"missing:video_seconds", "filtered:1"}
+    assert reading.response_id == JOB
+
+
+@pytest.mark.parametrize(
+    ("end", "error_type"),
+    [
+        ({"error": {"code": 3, "message": "…"}}, "3"),
+        ({"response": {"generateVideoResponse": {"raiMediaFilteredCount": 1}}}, "filtered"),
+        ({"response": {"generateVideoResponse": {"generatedSamples": [{}]}}}, "no_output"),
+        ({"response": 7}, "no_output"),
+    ],
+)
+def test_a_job_that_delivers_nothing_has_failed_with_0_seconds(end: Json, error_type: str) -> None:
+    reading = read_body(submit(), {"name": JOB, "done": True, **end})
+    assert (reading.state, reading.error_type) == ("failed", error_type)
+    assert (reading.usage.video_seconds, reading.usage.output_count) == (0, 0)
+
+
+def test_a_refused_submission_has_no_seconds() -> None:
+    reading = read_body(submit(), {"error": {"code": 400, "status": "INVALID_ARGUMENT"}})
+    assert (reading.state, reading.error_type) == ("failed", "INVALID_ARGUMENT")
+    assert dict(reading.usage) == {}
+    assert read_body(submit(), {}).state is None
+
+
+@pytest.mark.parametrize(
+    ("duration", "seconds"),
+    [
+        (8, 8),
+        ("8", 8),
+        ("8s", 8),
+        (8.0, 8),
+        ("5.5s", Decimal("5.5")),
+        (True, None),
+        (-1, None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (3601, None),
+        ("long", None),
+        (None, None),
+        ([8], None),
+    ],
+)
+def test_a_duration_is_read_however_it_is_written(duration: object, seconds: object) -> None:
+    asked = submit(parameters={"durationSeconds": duration})
+    assert asked.usage.video_seconds == seconds
+    assert "duration_assumed" not in asked.dimensions
+
+
+def test_what_a_video_request_leaves_out_gets_the_documented_default() -> None:
+    asked = submit(instances=[{"prompt": "a fox"}])
+    assert asked.usage.video_seconds == 8
+    assert asked.dimensions == {
+        "resolution": "720p",
+        "quality": "standard",
+        "aspect_ratio": "16:9",
+        "generate_audio": "true",
+        "input_type": "text",
+        "duration_assumed": "true",
+    }
+    silent = call("/v1beta/models/veo-2.0-generate-001:predictLongRunning")
+    assert silent.dimensions["generate_audio"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("instance", "input_type"),
+    [
+        ({"image": {"gcsUri": "g"}}, "image"),
+        ({"referenceImages": [{}]}, "image"),
+        ({"video": {"gcsUri": "g"}}, "video"),
+    ],
+)
+def test_what_a_video_starts_from_is_a_dimension(instance: Json, input_type: str) -> None:
+    parameters = {"resolution": "4K", "generateAudio": False, "fps": 24, "sampleCount": 2}
+    asked = submit(instances=[instance], parameters=parameters)
+    expected = {
+        "input_type": input_type,
+        "resolution": "4k",
+        "generate_audio": "false",
+        "fps": "24",
+        "sample_count": "2",
+    }
+    assert expected.items() <= asked.dimensions.items()
+    # How long an extension is when nothing is said is not documented.
+    assert ("video_seconds" in asked.usage) is (input_type != "video")
+
+
+BATCH = f"{FLASH}:batchGenerateContent"
+
+
+def batch(state: str, **more: Any) -> Json:
+    facts = {"model": "models/gemini-2.5-flash", "state": state, "endTime": "2026-11-20T00:00:00Z"}
+    return {"name": "batches/b1", "metadata": facts, **more}
+
+
+@pytest.mark.parametrize("state", ["BATCH_STATE_PENDING", "BATCH_STATE_RUNNING", "NEW_WORD", ""])
+def test_a_batch_is_pending_until_it_says_otherwise(state: str) -> None:
+    reading = read_body(call(BATCH), batch(state))
+    assert (reading.state, reading.response_id) == ("pending", "batches/b1")
+    polled = call("/v1beta/batches/b1", method="GET")
+    assert (polled.repeated, polled.job_id) == (True, "batches/b1")
+    assert call(BATCH).api.operation == "generateContent.batches"
+
+
+def test_answers_within_a_batch_are_added_up_at_its_tier() -> None:
+    lines = [
+        {"response": answer(metadata(5, 7, thoughtsTokenCount=1), HELLO)},
+        {"response": answer(metadata(50, 70), HELLO, responseId="r2")},
+        {"error": {"code": 3}},
+        {},
+        7,
+    ]
+    response = {"inlinedResponses": {"inlinedResponses": lines}}
+    polled = call("/v1beta/batches/b1", method="GET")
+    reading = read_body(polled, batch("BATCH_STATE_SUCCEEDED", done=True, response=response))
+    assert (reading.usage.input_tokens, reading.usage.output_tokens) == (55, 78)
+    assert reading.usage.output_count == 2
+    assert reading.flags == {"batch_errors"}
+    assert reading.dimensions == {"service_tier": "batch"}
+    assert (reading.state, reading.response_id) == ("success", "batches/b1")
+    assert reading.created == "2026-11-20T00:00:00Z"
+
+
+def test_embeddings_within_a_batch_count_their_tokens() -> None:
+    asked = call(f"{FLASH}:asyncBatchEmbedContent")
+    lines = [{"response": {"embedding": {}, "tokenCount": 4}}, {"response": {"tokenCount": 5}}]
+    output = {"inlinedEmbedContentResponses": {"inlinedResponses": lines}}
+    done = {"name": "batches/b1", "state": "JOB_STATE_SUCCEEDED", "output": output}
+    reading = read_body(asked, done)
+    assert (asked.api.event_name, reading.usage.input_tokens) == ("embedding_created", 9)
+
+
+def test_answers_in_a_file_are_counted_when_it_is_downloaded() -> None:
+    polled = call("/v1beta/batches/b1", method="GET")
+    ended = batch("BATCH_STATE_SUCCEEDED", done=True, response={"responsesFile": "files/batch-b1"})
+    assert read_body(polled, ended).state == "pending"
+    fetched = call("/download/v1beta/files/batch-b1:download", method="GET")
+    assert (fetched.repeated, fetched.job_id) == (True, "batches/b1")
+    assert fetched.api.adds
+    lines = [{"key": str(n), "response": answer(metadata(5, n), HELLO)} for n in range(3)]
+    reading = read_body(fetched, lines)
+    assert (reading.usage.input_tokens, reading.usage.output_tokens) == (15, 3)
+    assert (reading.response_id, reading.model) == ("batches/b1", "gemini-2.5-flash")
+
+
+@pytest.mark.parametrize("state", ["BATCH_STATE_FAILED", "JOB_STATE_CANCELLED"])
+def test_a_batch_that_ended_badly_has_failed(state: str) -> None:
+    reading = read_body(call(BATCH), batch(state, done=True))
+    assert (reading.state, reading.error_type) == ("failed", state.split("_")[-1].lower())
+    refused = read_body(call(BATCH), {"error": {"status": "INVALID_ARGUMENT"}})
+    assert (refused.state, refused.error_type) == ("failed", "INVALID_ARGUMENT")
+    assert read_body(call(BATCH), {}).state is None

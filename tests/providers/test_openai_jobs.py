@@ -1,0 +1,141 @@
+"""Batches, runs of assistants, videos: pending until they end, billed for what ran."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.providers.openai_wire import (
+    Json,
+    body_of,
+    call,
+    get,
+    response_tokens,
+    stream_of,
+    tokens,
+)
+from tokenmeter.providers import Reading
+from tokenmeter.providers.openai_images import COUNTED
+
+RUNS = "/v1/threads/thread_1/runs"
+
+
+def batch(**fields: Any) -> Reading:
+    body = {"id": "batch_1", "object": "batch", "status": "completed", "created_at": 100}
+    return body_of(get("/v1/batches/batch_1"), {**body, **fields})
+
+
+def test_a_new_batch_is_a_job_and_its_poll_a_repeated_sight() -> None:
+    created = call("/v1/batches", {"input_file_id": "file-1", "endpoint": "/v1/responses"})
+    reading = body_of(created, {"id": "batch_1", "object": "batch", "status": "validating"})
+    assert (reading.state, reading.response_id) == ("pending", "batch_1")
+    assert (created.repeated, get("/v1/batches/batch_1").repeated) == (False, True)
+    assert call("/v1/batches/batch_1/cancel").repeated
+    assert created.api.owns_ids
+
+
+@pytest.mark.parametrize("status", ["validating", "in_progress", "finalizing", "cancelling"])
+def test_a_batch_that_goes_on_is_pending(status: str) -> None:
+    assert batch(status=status, usage=None).state == "pending"
+
+
+def test_a_completed_batch_is_billed_at_the_batch_tier_when_it_ended() -> None:
+    usage = response_tokens(900, 90, input_tokens_details={"cached_tokens": 300})
+    reading = batch(usage=usage, completed_at=200, model="gpt-5")
+    assert (reading.state, reading.created, reading.model) == ("success", 200, "gpt-5")
+    assert reading.dimensions == {"service_tier": "batch"}
+    assert reading.usage.uncached_input_tokens == 600
+
+
+@pytest.mark.parametrize("status", ["expired", "cancelled"])
+def test_a_batch_cut_short_is_billed_for_what_ran(status: str) -> None:
+    cut = batch(status=status, usage=response_tokens(90, 9), **{f"{status}_at": 300})
+    assert (cut.state, cut.error_type, cut.created) == ("success", None, 300)
+    assert cut.flags == {status}
+    counted = batch(status=status, request_counts={"total": 9, "completed": 4})
+    assert counted.state == "success"
+    nothing = batch(status=status, usage=response_tokens(0, 0), request_counts={"completed": 0})
+    assert (nothing.state, nothing.error_type) == ("failed", status)
+
+
+def test_a_batch_that_failed_has_failed() -> None:
+    reading = batch(status="failed", errors={"data": [{"code": "invalid_json_line"}]})
+    assert (reading.state, reading.error_type) == ("failed", "failed")
+
+
+def test_what_is_no_batch_is_not_read_as_one() -> None:
+    assert batch(object="list", usage=response_tokens(1, 1)).state is None
+
+
+def run(**fields: Any) -> Json:
+    begun = {"id": "run_1", "object": "thread.run", "created_at": 100, "model": "gpt-4o"}
+    return {**begun, "status": "completed", **fields}
+
+
+def test_a_run_is_a_job_until_it_is_completed() -> None:
+    created = body_of(call(RUNS, {"assistant_id": "asst_1"}), run(status="queued"))
+    assert (created.state, created.response_id) == ("pending", "run_1")
+    waiting = body_of(get(f"{RUNS}/run_1"), run(status="requires_action"))
+    assert waiting.state == "pending"
+    seen = body_of(get(f"{RUNS}/run_1"), run(usage=tokens(364, 88), completed_at=300))
+    assert (seen.state, seen.usage.input_tokens, seen.created) == ("success", 364, 100)
+
+
+def test_a_run_that_goes_on_after_its_tools_is_the_same_run() -> None:
+    described = call(f"{RUNS}/run_1/submit_tool_outputs", {"stream": True})
+    assert (described.repeated, described.job_id, described.streamed) == (True, "run_1", True)
+
+
+def test_the_steps_of_a_run_do_not_count_twice() -> None:
+    step = {"id": "step_1", "object": "thread.run.step", "usage": tokens(300, 80)}
+    delta = {
+        "object": "thread.message.delta",
+        "delta": {"content": [{"text": {"value": "Hi"}}, {"text": {"value": 3}}, 7]},
+    }
+    asked = call(RUNS, {"assistant_id": "asst_1", "stream": True})
+    reading = stream_of(asked, run(status="queued"), delta, step, run(usage=tokens(364, 88)))
+    assert (reading.state, reading.usage.input_tokens) == ("success", 364)
+    assert asked.api.text is not None
+    assert asked.api.text(delta) == "Hi"
+    assert asked.api.text({"delta": {"content": 7}}) == ""
+
+
+def test_a_run_that_failed_names_its_error() -> None:
+    error = {"code": "rate_limit_exceeded", "message": "secret words"}
+    reading = body_of(get(f"{RUNS}/run_1"), run(status="failed", last_error=error))
+    assert (reading.state, reading.error_type) == ("failed", "rate_limit_exceeded")
+    broken = stream_of(call(RUNS), {"error": {"code": "server_error", "message": "m"}})
+    assert (broken.state, broken.error_type) == ("failed", "server_error")
+
+
+def test_a_run_cut_short_is_billed_for_what_ran() -> None:
+    reading = body_of(get(f"{RUNS}/run_1"), run(status="expired", usage=tokens(50, 5)))
+    assert (reading.state, reading.usage.output_tokens) == ("success", 5)
+
+
+def video(status: str, **fields: Any) -> Reading:
+    body = {"id": "video_1", "object": "video", "model": "sora-2", "status": status}
+    return body_of(get("/v1/videos/video_1"), {**body, "created_at": 100, **fields})
+
+
+def test_a_video_is_a_job_with_the_size_that_was_asked_for() -> None:
+    created = call("/v1/videos", {"model": "sora-2", "size": "1280x720", "seconds": "8"})
+    assert created.dimensions == {"size": "1280x720"}
+    reading = body_of(created, {"id": "video_1", "status": "queued", "seconds": "8"})
+    assert (reading.state, dict(reading.usage)) == ("pending", {})
+    assert not call("/v1/videos/video_1/remix", {"prompt": "x"}).repeated
+
+
+def test_a_completed_video_is_counted_in_seconds() -> None:
+    reading = video("completed", seconds="8", size="1280x720", completed_at=200)
+    assert dict(reading.usage) == {"video_seconds": 8, "video_count": 1, "output_count": 1}
+    assert reading.dimensions == {"size": "1280x720"}
+    assert (reading.state, reading.created, reading.flags) == ("success", 200, COUNTED)
+    assert "video_seconds" not in video("completed", seconds="long").usage
+
+
+def test_a_video_that_failed_has_no_seconds() -> None:
+    reading = video("failed", seconds="8", error={"code": "moderation_blocked"})
+    assert (reading.state, reading.error_type) == ("failed", "moderation_blocked")
+    assert dict(reading.usage) == {}

@@ -34,7 +34,6 @@ from tokenmeter.config import default_backend_url, state_directory
 from tokenmeter.delivery.backends import BackendSpec
 from tokenmeter.delivery.facade import Delivery
 from tokenmeter.delivery.jobs import JOB_EVENT, JobStore
-from tokenmeter.delivery.protocol import Backend
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
 from tokenmeter.pricing.pricebook import PriceBook, price_event

@@ -187,6 +187,14 @@ def _google(client: genai.Client, exchange: Exchange) -> None:
         client.models.embed_content(model=model, contents=["hi"])
     elif exchange.api == "countTokens":
         client.models.count_tokens(model=model, contents="hi")
+    elif exchange.api == "interactions":
+        stream = bool(exchange.expected["streamed"])
+        answer: Any = client.interactions.create(
+            model="gemini-2.5-flash", input="hi", stream=stream
+        )
+        if stream:
+            for _ in answer:
+                pass
     else:
         _google_raw(client, exchange)
 
@@ -196,8 +204,4 @@ def _google_raw(client: genai.Client, exchange: Exchange) -> None:
     path = exchange.request["url"].partition("/v1beta/")[2]
     method = exchange.request["method"].lower()
     body = body_of(exchange)
-    if exchange.expected["streamed"]:
-        for _ in client._api_client.request_streamed(method, path, body):
-            pass
-    else:
-        client._api_client.request(method, path, body)
+    client._api_client.request(method, path, body)

@@ -207,13 +207,18 @@ def test_trap_10_images_made_by_a_tool_are_a_part_under_their_own_model() -> Non
     assert reading.flags == frozenset()
 
 
-def test_images_without_tool_usage_are_counted_and_flagged() -> None:
+def test_images_without_tool_usage_are_counted_with_the_answer_and_flagged() -> None:
     failed = {"type": "image_generation_call", "status": "failed", "result": None}
     reading = read(usage=response_tokens(1, 1), output=[IMAGE, failed], tools="junk")
-    (part,) = reading.parts
-    assert dict(part.usage) == {"image_count": 1, "output_count": 1}
-    assert part.model == IMAGE_TOOL_MODEL
+    assert reading.usage.image_count == 1
+    assert reading.parts == ()
     assert reading.flags == {"missing:tool_usage"}
+
+
+def test_an_image_tool_that_names_no_model_is_taken_for_the_default_one() -> None:
+    used = tools_used(input_tokens=5, output_tokens=40)
+    (part,) = read(usage=response_tokens(1, 1), tools="junk", tool_usage=used).parts
+    assert part.model == IMAGE_TOOL_MODEL
 
 
 def test_image_tokens_without_an_image_in_the_output_are_a_part_all_the_same() -> None:

@@ -58,7 +58,8 @@ def test_usage_is_priced_and_rounded_once() -> None:
 
 def test_nothing_used_is_charged_nothing() -> None:
     charge = rate(price(SLAB), used(0))
-    assert (charge.amount, charge.lines, charge.adjustments) == (0, (), ())
+    assert (charge.amount, charge.lines) == (d(0), ())
+    assert charge.adjustments == ()
     assert charge.unit_amount == 0
 
 
@@ -71,7 +72,7 @@ def test_a_price_unit_is_converted_before_everything_else() -> None:
 
 def test_included_usage_is_taken_off_before_pricing_and_tiers_start_again() -> None:
     charge = rate(price(VOLUME), used(1500), Terms(entitlement=Entitlement(d(600))))
-    assert (charge.usage, charge.quantity, charge.included) == (1500, 900, 600)
+    assert [charge.usage, charge.quantity, charge.included] == [d(1500), d(900), d(600)]
     assert charge.amount == 90
 
 
@@ -91,7 +92,7 @@ def test_buckets_are_priced_each_by_itself_but_as_one_after_an_allowance() -> No
 def test_a_fixed_item_is_charged_for_its_share_and_at_least_its_minimum() -> None:
     item = fixed(flat("31"), at_least=2)
     charge = rate(item, used(1), Terms(share=d("0.5")))
-    assert (charge.quantity, charge.amount, charge.included) == (2, 31, 0)
+    assert [charge.quantity, charge.amount, charge.included] == [d(2), d(31), d(0)]
     assert kinds(charge) == [("proration", "-31.0")]
 
 

@@ -18,6 +18,7 @@ from tokenmeter.rating.credits import (
     expires_at,
     in_order,
     real_time_balance,
+    to_amount,
     to_credits,
 )
 from tokenmeter.rating.errors import OperationError, RatingError
@@ -44,6 +45,7 @@ def test_credits_are_used_by_priority_then_expiry_then_size() -> None:
 def test_a_debit_takes_the_credits_in_their_order() -> None:
     held = [Credit("b", d(50)), Credit("a", d(30), 1)]
     assert draw(held, d(70), START) == (Draw("a", d(30)), Draw("b", d(40)))
+    assert draw(held, d(30), START) == (Draw("a", d(30)),)
 
 
 def test_a_debit_beyond_the_credits_is_refused_unless_it_may_overdraw() -> None:
@@ -72,7 +74,8 @@ def test_the_real_time_balance_takes_off_what_the_wallet_may_pay(
     assert real_time_balance(d(1000), owed, types, post_paid=True) == 1000
 
 
-def test_money_is_turned_into_credits() -> None:
+def test_credits_are_turned_into_money_and_back() -> None:
+    assert to_amount(d(100), d("0.5")) == 50
     assert to_credits(d(1), d(3)) == d("0.3333333333333333")
 
 

@@ -75,8 +75,13 @@ def test_a_filter_on_model_matches_the_served_the_asked_and_the_canonical_name(n
 
 @pytest.mark.parametrize(
     ("properties", "expected"),
-    [({}, True), ({"billable": "false"}, False), ({"billable": False}, False)]
-    + [({"billable": "true"}, True), ({"billable": None}, True)],
+    [
+        ({}, True),
+        ({"billable": "false"}, False),
+        ({"billable": False}, False),
+        ({"billable": "true"}, True),
+        ({"billable": None}, True),
+    ],
 )
 def test_only_billable_false_is_not_billable(
     properties: dict[str, object], *, expected: bool

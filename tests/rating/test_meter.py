@@ -59,7 +59,7 @@ def test_a_meter_skips_unbilled_events_unless_it_includes_them() -> None:
     failed = event("e", tokens=5, billable="false")
     billed = meter()
     every = Meter("m", "image_generated", billed.aggregation, include_unbilled=True)
-    assert list(billed.samples([failed, event("f", tokens=1)]))[0].event_id == "f"
+    assert [s.event_id for s in billed.samples([failed, event("f", tokens=1)])] == ["f"]
     assert [s.quantity for s in every.samples([failed])] == [d(5)]
 
 

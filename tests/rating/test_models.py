@@ -67,7 +67,8 @@ def test_an_empty_bucket_of_a_tiered_price_costs_the_first_flat_amount() -> None
 
 def test_a_package_line_tells_packages_and_the_price_of_a_unit() -> None:
     (line,) = Package(d(1), d(300)).lines(d(301))
-    assert (line.packages, line.unit_amount, line.amount) == (2, d("0.0033333333333333"), 2)
+    assert (line.packages, line.unit_amount) == (d(2), d("0.0033333333333333"))
+    assert line.amount == 2
 
 
 def test_a_price_unit_scales_every_amount() -> None:
@@ -131,5 +132,6 @@ def test_a_negative_quantity_has_no_price(model: Model) -> None:
 
 
 def test_the_same_tiers_in_another_mode_are_another_price() -> None:
-    assert Volume(CLIFF) != Slab(CLIFF)
+    other: object = Slab(CLIFF)
+    assert other != VOLUME
     assert Volume(CLIFF) == VOLUME

@@ -15,6 +15,7 @@ from tokenmeter.rating.periods import (
     billing_period_of,
     calendar_anchor,
     next_reset,
+    reset_period_of,
 )
 from tokenmeter.rating.windows import Period, zone_of
 
@@ -108,6 +109,54 @@ def test_calendar_boundaries_are_local(period: BillingPeriod, expected: str) -> 
 
 def test_an_allowance_that_never_resets_has_no_date() -> None:
     assert next_reset(START, ResetPeriod.NEVER, Cycle(START), (START, None)) is None
+
+
+@pytest.mark.parametrize(
+    ("reset", "expected"),
+    [("DAILY", "2026-03-20T18:30:00Z"), ("MONTHLY", "2026-04-04T18:30:00Z")],
+)
+def test_an_allowance_resets_at_local_midnight(reset: str, expected: str) -> None:
+    start = at("2026-01-05T04:00:00Z")
+    cycle = Cycle(start, B.ANNUAL, zone=zone_of("Asia/Kolkata"))
+    moment, kind = at("2026-03-20T12:00:00Z"), reset_period_of(reset)
+    assert next_reset(moment, kind, cycle, (start, None)) == at(expected)
+    assert next_reset(moment, kind, cycle, (start, moment)) == moment
+
+
+def test_only_days_and_months_have_a_reset_date() -> None:
+    for name in ("WEEKLY", "SOMETIMES"):
+        with pytest.raises(RatingError, match="unsupported entitlement usage reset period"):
+            next_reset(START, reset_period_of(name), Cycle(START), (START, None))
+
+
+@pytest.mark.parametrize(
+    ("start", "anchor", "period", "count", "expected"),
+    [
+        ("2026-03-04T10:00:00Z", "2026-01-01T14:30:00Z", B.DAILY, 2, "2026-03-06T14:30:00Z"),
+        ("2026-03-04T10:00:00Z", "2026-01-05T14:30:00Z", B.WEEKLY, 2, "2026-03-16T14:30:00Z"),
+        ("2026-03-02T10:00:00Z", "2026-01-05T14:30:00Z", B.WEEKLY, 1, "2026-03-09T14:30:00Z"),
+        ("2026-03-04T10:00:00Z", "2026-01-14T14:30:00Z", B.MONTHLY, 2, "2026-03-14T14:30:00Z"),
+        ("2026-03-14T10:00:00Z", "2026-01-14T14:30:00Z", B.MONTHLY, 2, "2026-05-14T14:30:00Z"),
+        ("2026-04-01T10:00:00Z", "2026-01-31T00:00:00Z", B.MONTHLY, 1, "2026-04-30T00:00:00Z"),
+        ("2026-03-04T10:00:00Z", "2026-04-01T00:00:00Z", B.QUARTERLY, 1, "2026-04-01T00:00:00Z"),
+        ("2026-04-01T00:00:00Z", "2026-04-01T00:00:00Z", B.QUARTERLY, 1, "2026-07-01T00:00:00Z"),
+        ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00Z", B.ANNUAL, 1, "2025-02-28T00:00:00Z"),
+    ],
+)
+def test_the_end_of_a_period_is_on_the_anchors_day_and_clock(
+    start: str, anchor: str, period: BillingPeriod, count: int, expected: str
+) -> None:
+    cycle = Cycle(at(anchor), period, count)
+    assert cycle.next(at(start)) == at(expected)
+    cut = at(start) + (at(expected) - at(start)) / 2
+    assert cycle.next(at(start), cut) == cut
+
+
+def test_a_date_is_found_by_walking_ahead() -> None:
+    cycle = Cycle(START)
+    known = Period(START, cycle.next(START))
+    assert cycle.containing(START, known) == known
+    assert cycle.containing(at("2026-06-30T23:59:59Z"), known).start == at("2026-06-01T00:00:00Z")
 
 
 def test_a_reset_before_the_subscription_starts_is_an_error() -> None:

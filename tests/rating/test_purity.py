@@ -10,8 +10,13 @@ import pytest
 import tokenmeter.rating as package
 
 FILES = sorted(Path(package.__file__).parent.glob("*.py"))
-STANDARD = {"calendar", "collections", "dataclasses", "datetime", "decimal", "enum", "functools"}
-STANDARD |= {"hashlib", "itertools", "json", "re", "typing", "zoneinfo", "__future__"}
+STANDARD = frozenset(
+    (
+        *("__future__", "calendar", "collections", "collections.abc", "dataclasses", "datetime"),
+        *("decimal", "enum", "functools", "hashlib", "itertools", "json", "re", "typing"),
+        "zoneinfo",
+    )
+)
 OURS = ("tokenmeter.errors", "tokenmeter.money", "tokenmeter.rating")
 CLOCKS = {"now", "utcnow", "today"}
 

@@ -14,6 +14,7 @@ from tokenmeter.rating.commitment import (
     Portion,
     UsageCharge,
     commit,
+    commit_windows,
     commitment_type_of,
     settle,
     settle_cumulative,
@@ -25,6 +26,7 @@ from tokenmeter.rating.entitlement import (
     combined,
     duration,
     grant_duration,
+    grant_overage,
 )
 from tokenmeter.rating.errors import RatingError
 from tokenmeter.rating.periods import ResetPeriod
@@ -70,6 +72,10 @@ def test_allowances_of_a_plan_and_its_add_ons_add_up() -> None:
         d(100)
     )
     assert combined([]) is None
+
+
+def test_what_was_used_beyond_a_grant_is_its_overage() -> None:
+    assert [grant_overage(d(100), d(n)) for n in (99, 100, 250)] == [0, 0, 150]
 
 
 def test_a_negative_limit_is_refused() -> None:
@@ -119,6 +125,12 @@ def test_a_promised_quantity_is_priced_like_usage() -> None:
     assert promise.amount(VOLUME) == d("50.05")
 
 
+def test_each_window_is_held_against_the_commitment_by_itself() -> None:
+    promise = Commitment(d(10), overage_factor=d(2), true_up=True)
+    found = commit_windows([d(2), d(12)], promise, ONE)
+    assert [c.charge for c in found] == [d(10), d(14)]
+
+
 @pytest.mark.parametrize(
     ("value", "factor", "match"), [("0", "1", "above 0"), ("1", "0.99", "at least 1")]
 )
@@ -142,7 +154,7 @@ def test_charges_use_the_commitment_up_in_their_order() -> None:
         Portion("b", d(8), d(2), is_overage=True),
         Portion("c", d(2), d(0), is_overage=True),
     )
-    assert (found.utilized, found.overage, found.true_up, found.total) == (10, 10, 0, 20)
+    assert [found.utilized, found.overage, found.total] == [d(10), d(10), d(20)]
 
 
 def test_units_of_one_price_are_split_by_whole_units() -> None:
@@ -174,7 +186,8 @@ def test_a_commitment_over_periods_shares_what_is_left_and_adds_one_overage() ->
         d(4),
     ]
     assert [p.is_overage for p in found.portions] == [False, False, True]
-    assert (found.utilized, found.overage, found.true_up, found.total) == (10, 4, 0, 14)
+    assert [found.utilized, found.overage, found.total] == [d(10), d(4), d(14)]
+    assert found.true_up == 0
 
 
 def test_the_last_period_of_a_commitment_is_trued_up() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -104,8 +105,8 @@ def test_windows_follow_each_other_without_gap_or_end(zone: str, day: str, windo
     period = Period(at(day) - timedelta(hours=30), at(day) + timedelta(hours=30))
     starts = list(windows(period, window, tz))
     assert starts[0] <= period.start
-    assert all(a < b for a, b in zip(starts, starts[1:], strict=False))
-    for start, after in zip(starts, starts[1:], strict=False):
+    assert all(a < b for a, b in pairwise(starts))
+    for start, after in pairwise(starts):
         assert window_start(start, window, tz) == start
         assert window_start(after - timedelta(seconds=1), window, tz) == start
 

@@ -24,13 +24,14 @@ from tokenmeter.rating.define import define_model
 from tokenmeter.rating.entitlement import Entitlement, grant_overage
 from tokenmeter.rating.errors import RatingError
 from tokenmeter.rating.models import FlatFee
-from tokenmeter.rating.periods import ResetPeriod
+from tokenmeter.rating.periods import reset_period_of
 from tokenmeter.rating.rounding import plus, rounded
 from tokenmeter.rating.windows import Period, zone_of
 
 
 def _billing(given: Input) -> dict[str, object]:
-    windows = tuple(decimal(v) for v in given["daily_usage"]) if "daily_usage" in given else None
+    resets = given.get("daily_usage", given.get("monthly_usage"))
+    windows = None if resets is None else tuple(decimal(v) for v in resets)
     usage = decimal(given["usage"]) if windows is None else plus(windows)
     terms = Terms(entitlement=_entitlement(given["entitlement"]), usage_windows=windows)
     charge = rate(usage_price(given["price"]), Measurement(usage), terms)
@@ -48,7 +49,7 @@ def _entitlement(fields: Input | None) -> Entitlement | None:
     return Entitlement(
         None if limit is None else decimal(limit),
         fields.get("is_enabled", True),
-        ResetPeriod(reset) if reset else None,
+        reset_period_of(reset) if reset else None,
         is_soft_limit=fields.get("is_soft_limit", False),
     )
 

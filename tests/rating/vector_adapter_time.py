@@ -10,10 +10,10 @@ from tokenmeter.rating.errors import RatingError
 from tokenmeter.rating.periods import (
     BillingPeriod,
     Cycle,
-    ResetPeriod,
     billing_period_of,
     calendar_anchor,
     next_reset,
+    reset_period_of,
 )
 from tokenmeter.rating.windows import (
     Period,
@@ -105,10 +105,7 @@ def _multiple(given: Input) -> dict[str, object]:
 def _reset(given: Input) -> dict[str, object]:
     cycle = Cycle(moment(given["billing_anchor"]), zone=_reset_zone(given))
     term = (moment(given["subscription_start"]), day(given["subscription_end"]))
-    try:
-        reset = ResetPeriod(given["reset_period"])
-    except ValueError as error:
-        raise RatingError("unsupported entitlement usage reset period") from error
+    reset = reset_period_of(given["reset_period"])
     return {"reset_at": next_reset(moment(given["current_time"]), reset, cycle, term)}
 
 

@@ -22,8 +22,11 @@ Adapter = Callable[[Input], Mapping[str, object]]
 
 
 def rows() -> list[dict[str, Any]]:
-    """All rows; none when the file is not there."""
-    return json.loads(PATH.read_text(encoding="utf-8")) if PATH.exists() else []
+    """All rows; none when the shared file is not there. A file that was named must be."""
+    if PATH == SHARED and not PATH.exists():
+        return []
+    held: list[dict[str, Any]] = json.loads(PATH.read_text(encoding="utf-8"))
+    return held
 
 
 def moment(text: str) -> datetime:

@@ -11,7 +11,10 @@ BYTES_PER_TOKEN = 4  # English text; OpenAI's own rule of thumb (help.openai.com
 DEPTH_MAX = 32  # of nesting that is looked at in a request
 ATTACHMENT_BYTES = 4_096  # a longer text without a space is an image or a file, not a prompt
 
-PROMPT_FIELDS = ("messages", "input", "prompt", "instructions", "system", "contents", "tools")
+PROMPT_FIELDS = (
+    *("messages", "input", "prompt", "instructions", "system", "contents", "tools"),
+    *("systemInstruction", "system_instruction"),
+)
 PLACEHOLDER = "output_placeholder"  # the adapter's flag: the output reported is not final
 
 

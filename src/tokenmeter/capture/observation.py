@@ -19,6 +19,7 @@ from tokenmeter.usage import Usage
 Outcome = Literal["success", "failed", "cancelled", "unknown"]
 UsageSource = Literal["reported", "partial", "estimated", "missing"]
 
+REPORTED_COST = "reported_cost_usd"  # what the provider says it charged
 CLOCK_SKEW_MAX = timedelta(hours=24)  # a provider's time further off counts only for jobs
 
 
@@ -124,6 +125,8 @@ def _properties(
     properties.update(part.usage)
     if not part.name:
         properties["request_count"] = 1
+        if observation.reading.cost is not None:
+            properties[REPORTED_COST] = observation.reading.cost
     properties.update(common)
     return properties
 
@@ -145,7 +148,6 @@ def _common(observation: Observation, shape: Shape) -> dict[str, Property]:
         "usage_source": observation.usage_source,
         "http_status": None if observation.http_status is None else str(observation.http_status),
         "error_type": observation.error_type,
-        "reported_cost_usd": observation.reading.cost,
     }
     flags = observation.flags | observation.reading.flags
     if flags:
@@ -173,6 +175,8 @@ def _directions(event: Event) -> Iterator[Event]:
             if metric != "total_tokens" and (side == "output") == _is_output(metric)
         }
         own: dict[str, Property] = {"prompt_type": side, "tokens": usage[f"{side}_tokens"]}
+        if side != sides[0]:
+            rest.pop(REPORTED_COST, None)  # what the provider charged, it charged once
         yield Event(
             "tokens_total",
             f"{event.event_id}-{side}",

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 DELIVERY_TIMEOUT_S = 30.0
+CLOSE_TIMEOUT_S = 1.0
 BY = ("customer", "model_type")
-OWN = 'tokenmeter.configure(backend="sqlite:///usage.db"); tokenmeter.instrument()'
+OWN_BACKEND = "sqlite:///usage.db"
+OWN = f'tokenmeter.configure(backend="{OWN_BACKEND}"); tokenmeter.instrument()'
 
 Backend = Annotated[
     str | None,
@@ -87,7 +89,7 @@ def print_demo(screen: Any, found: Shown) -> None:
 
 def next_steps(backend: str) -> tuple[str, str]:
     """Say in two lines how to look at the events, and how to meter one's own program."""
-    look = f"The events went to {backend}"
+    look = f"Keep the events: tokenmeter demo --backend {OWN_BACKEND}"
     if backend.startswith("sqlite:"):
         look = f"Look at them:    tokenmeter usage --backend {backend}"
     return look, f"Meter your own:  {OWN}"
@@ -140,7 +142,7 @@ def _events_of_calls(url: str, state: Path, announce: Callable[[str], None]) -> 
         delivered = meter.flush(DELIVERY_TIMEOUT_S)
         reason = meter.health()["last_error"]
     finally:
-        meter.shutdown(0)
+        meter.shutdown(CLOSE_TIMEOUT_S)
     if not delivered:
         raise TokenmeterError(f"{url} did not take the events ({reason}); name another backend")
     return copies.events
@@ -152,9 +154,10 @@ def _explained(call: str) -> Generator[None]:
     try:
         yield
     except Exception as error:
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
         raise TokenmeterError(
-            f"the demo's call {call!r} failed ({type(error).__name__}: {error}); its cassettes "
-            'may not fit the SDKs installed: run pip install -U "tokenmeter[demo]"'
+            f"the demo's call {call!r} failed ({what}); its cassettes may not fit the SDKs "
+            'installed: run pip install -U "tokenmeter[demo]"'
         ) from error
 
 

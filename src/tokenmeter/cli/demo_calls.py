@@ -12,6 +12,7 @@ from tokenmeter.cli.demo_replay import bit_by_bit
 NO_KEY = "no-key-needed"
 OPENAI = "https://api.openai.com/v1"
 ANTHROPIC = "https://api.anthropic.com"
+GOOGLE = "https://generativelanguage.googleapis.com"
 GPT = "gpt-5.4-mini"
 CLAUDE = "claude-sonnet-4-6"
 GEMINI = "gemini-3.5-flash"
@@ -144,7 +145,7 @@ def thinking() -> None:
     """Ask Gemini something that it has to think about."""
     from google import genai
 
-    client = genai.Client(api_key=NO_KEY, vertexai=False)
+    client = genai.Client(api_key=NO_KEY, vertexai=False, http_options={"base_url": GOOGLE})
     client.models.generate_content(
         model=GEMINI,
         contents="Three equal greenhouses lose 4.3 kW each when it freezes to minus five degrees. "

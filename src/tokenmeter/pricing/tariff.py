@@ -108,6 +108,5 @@ def _boundaries(model: ModelInfo) -> tuple[list[date], list[time]]:
 
 
 def _utc(moment: time) -> time:
-    if moment.tzinfo is None:
-        return moment
-    return datetime.combine(_ANY_DAY, moment).astimezone(UTC).time()
+    zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return datetime.combine(_ANY_DAY, zoned).astimezone(UTC).time()

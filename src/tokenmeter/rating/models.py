@@ -180,6 +180,11 @@ class Tiered:
                 field=f"tiers[{len(self.tiers) - 1}].up_to",
             )
 
+    def reached(self, quantity: Decimal) -> int:
+        """Find the tier in which the last unit lies; a bound belongs to the tier it ends."""
+        bounds = (tier.up_to for tier in self.tiers)
+        return next(i for i, up_to in enumerate(bounds) if up_to is None or quantity <= up_to)
+
 
 class Volume(Tiered):
     """
@@ -196,7 +201,7 @@ class Volume(Tiered):
 
     def bucket_lines(self, quantity: Decimal) -> tuple[Line, ...]:
         """Price all units in one tier; an empty bucket costs the first flat amount."""
-        index = next(i for i, t in enumerate(self.tiers) if t.up_to is None or quantity <= t.up_to)
+        index = self.reached(quantity)
         return (self.tiers[index].line(quantity, index),)
 
     def scaled(self, rate: Decimal) -> Volume:
@@ -221,12 +226,10 @@ class Slab(Tiered):
         """Price the units tier by tier; an empty bucket costs the first flat amount."""
         lines: list[Line] = []
         start = ZERO
-        for index, tier in enumerate(self.tiers):
+        for index, tier in enumerate(self.tiers[: self.reached(quantity) + 1]):
             end = quantity if tier.up_to is None else min(quantity, tier.up_to)
             lines.append(tier.line(minus(end, start), index))
             start = end
-            if end == quantity:
-                break
         return tuple(lines)
 
     def scaled(self, rate: Decimal) -> Slab:

@@ -60,10 +60,14 @@ _ANCHORED = {BillingPeriod.QUARTERLY, BillingPeriod.HALF_YEARLY}
 
 
 class ResetPeriod(StrEnum):
-    """When an allowance starts again."""
+    """When an allowance starts again, by Flexprice's names."""
 
     DAILY = "DAILY"
+    WEEKLY = "WEEKLY"
     MONTHLY = "MONTHLY"
+    QUARTERLY = "QUARTERLY"
+    HALF_YEARLY = "HALF_YEARLY"
+    ANNUAL = "ANNUAL"
     NEVER = "NEVER"
 
 
@@ -76,6 +80,20 @@ def billing_period_of(name: str) -> BillingPeriod:
             f"{name!r} is an invalid billing period type; use one of {', '.join(BillingPeriod)}.",
             field="billing_period",
         ) from None
+
+
+def reset_period_of(name: str) -> ResetPeriod:
+    """Read a usage reset period by Flexprice's name."""
+    try:
+        return ResetPeriod(name)
+    except ValueError:
+        raise _unsupported(name) from None
+
+
+def _unsupported(name: str) -> RatingError:
+    return RatingError(
+        f"{name!r} is an unsupported entitlement usage reset period.", field="usage_reset_period"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,17 +215,18 @@ def next_reset(
     Find when an allowance resets next; None for NEVER.
 
     DAILY is the next local midnight, MONTHLY the local midnight of the day on which the
-    monthly period from the subscription's start ends. `term` is the subscription's start and
-    end; nothing resets after the end.
+    monthly period from the subscription's start ends; Flexprice dates no other reset. `term`
+    is the subscription's start and end; nothing resets after the end.
     """
+    start, end = term
     if reset is ResetPeriod.NEVER:
         return None
-    start, end = term
-    day = moment.astimezone(cycle.zone)
     if reset is ResetPeriod.DAILY:
-        day += timedelta(days=1)
-    else:
+        day = moment.astimezone(cycle.zone) + timedelta(days=1)
+    elif reset is ResetPeriod.MONTHLY:
         day = _monthly_end(moment, start, cycle).astimezone(cycle.zone)
+    else:
+        raise _unsupported(reset)
     midnight = day.replace(hour=0, minute=0, second=0, microsecond=0, fold=0).astimezone(UTC)
     return midnight if end is None else min(midnight, end.astimezone(UTC))
 

@@ -27,9 +27,9 @@ QUANTITY_MAX = Decimal("1e25")  # inclusive
 NUMBER_CHARS_MAX = 400
 NUMBER_EXPONENT_MAX = 330  # beyond the range of a double on both sides
 
-# Sums and products of money: 200 digits, and an error rather than a rounded result.
+# Sums and products of money: 1,000 digits, and an error rather than a rounded result.
 EXACT = Context(
-    prec=200,
+    prec=1_000,
     rounding=ROUND_HALF_EVEN,
     traps=[InvalidOperation, DivisionByZero, Overflow, Inexact],
 )

@@ -21,4 +21,4 @@ with offline("openai_background"):
 
 tokenmeter.flush()
 (event,) = meter.backend.events
-print(event.external_customer_id, event.properties["feature"], event.usage)
+print(event.external_customer_id, event.properties["feature"], event.usage.total_tokens)

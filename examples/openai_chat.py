@@ -18,5 +18,6 @@ print(answer.choices[0].message.content)
 
 tokenmeter.flush()
 for event in meter.backend.events:
-    print(event.external_customer_id, event.properties["model"], event.usage)
+    print(event.external_customer_id, "used", event.properties["model"])
+    print("input:", event.usage.input_tokens, "output:", event.usage.output_tokens)
     print("cost:", event.properties["cost_usd"], "USD")

@@ -21,4 +21,5 @@ with offline("openai_chat"), tokenmeter.attribute(customer="acme"), httpx2.Clien
 
 tokenmeter.flush()
 (event,) = meter.backend.events
-print(event.properties["provider"], event.properties["operation"], event.usage)
+print(event.properties["provider"], event.properties["operation"], end=" ")
+print(event.usage.input_tokens, event.usage.output_tokens)

@@ -223,6 +223,8 @@ class TokenMeter:
         if observation.reading.state == "pending" and observation.outcome == "success":
             self._job_opened(observation)
             return
+        if _is_lost_sight(observation):
+            return
         event_id, observation = self._identified(observation)
         shape = self._shape
         if scope is not None and scope.event_name:
@@ -289,7 +291,7 @@ class TokenMeter:
 
     def _resolve(self, record: dict[str, Any]) -> Sequence[Event]:
         """Turn a journal record into priced events; may run again for the same record."""
-        job = record.pop("job", None)
+        job = record.get("job")
         if job is not None:
             provider = record["properties"]["provider"]
             if record["event_name"] == JOB_EVENT:
@@ -318,6 +320,12 @@ def _close_with_process(meter: TokenMeter) -> None:
 
 
 FAULT_KINDS_MAX = 100  # different faults that are logged; all are counted
+
+
+def _is_lost_sight(observation: Observation) -> bool:
+    """A poll that failed or was cancelled says nothing of its job, and nobody bills it."""
+    unread = observation.reading.state not in {"success", "failed"}
+    return observation.call.repeated and unread and observation.outcome != "success"
 
 
 def _is_a_thing(observation: Observation) -> bool:

@@ -157,7 +157,10 @@ def test_the_backend_has_the_events_afterwards(shown: Shown) -> None:
     )
 
 
-def test_the_demo_prints_tables_and_the_next_steps_into_a_new_file() -> None:
+def test_the_demo_prints_tables_and_the_next_steps_into_a_new_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     result = run()
     assert result.exit_code == 0, result.output
     assert "Usage and cost per customer and model" in result.output

@@ -75,7 +75,7 @@ def event(name: str, **properties: str | int | Decimal) -> Event:
 
 
 def charged(happened: Event) -> dict[str, str]:
-    """The amount by price, and None's place for what no price matches."""
+    """The amount by price, and the meter for which no price matches."""
     found: dict[str, str] = {}
     for one in METERS.values():
         prices = [p for p in PRICES if p.meter_id == one.name]
@@ -84,7 +84,8 @@ def charged(happened: Event) -> dict[str, str]:
             usage = measure(one.aggregation, held.by_price[p.price_id], MARCH)
             if usage.value:
                 found[p.price_id] = str(rate(p, usage).amount)
-        found |= {"unpriced": one.name for s in held.unpriced if s.quantity}
+        if any(sample.quantity for sample in held.unpriced):
+            found["unpriced"] = one.name
     return found
 
 

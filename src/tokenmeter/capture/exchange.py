@@ -247,7 +247,7 @@ class Exchange:
         raw = self._reader.reading if self._reader is not None else Reading()
         outcome = self._outcome(ending, raw)
         reading = self.call.api.settle(raw, self.call)
-        source = _source_of(raw, reading)
+        source = _source_of(reading, self.call)
         if (outcome == "cancelled" and not self._complete) or PLACEHOLDER in reading.flags:
             reading, source = self._aborted(reading, source)
         if outcome in {"failed", "cancelled"}:
@@ -305,11 +305,12 @@ class Exchange:
         return Repeats(fingerprint, scope.attribution, run_id, self._sink.key)
 
 
-def _source_of(raw: Reading, settled: Reading) -> UsageSource:
+def _source_of(reading: Reading, call: Call) -> UsageSource:
     """Reported by the provider, worked out by us from request and answer, or missing."""
-    if raw.usage and not COUNTED.issuperset(raw.usage):
+    counted = "counted" in reading.flags or not set(reading.usage) - COUNTED - set(call.usage)
+    if reading.usage and not counted:
         return "reported"
-    return "estimated" if settled.usage else "missing"
+    return "estimated" if reading.usage else "missing"
 
 
 # Metrics that adapters count in an answer; the provider does not report them as usage.

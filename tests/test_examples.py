@@ -1,0 +1,57 @@
+"""Every example runs as a user runs it, without keys and without a network."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parents[1] / "examples"
+LINES_MAX = 59
+SAYS = {
+    "agent_run": "request-42 made 3 calls\ninput: 695 output: 187\n",
+    "anthropic_cached": "the event says: 3974 input tokens",
+    "async_stream": "success 31 112",
+    "background_response": "queued\nin_progress\ncompleted\nacme reports",
+    "decorator": "world_generated acme",
+    "gemini_thoughts": "output tokens: 780\nof which thoughts: 724",
+    "openai_chat": "cost: 0.0010344 USD",
+    "raw_httpx": "openai chat.completions 1318 183",
+    "tokens_total": "input tokens of gpt-4: 29",
+}
+
+
+def test_every_example_is_listed_here() -> None:
+    assert {path.stem for path in HERE.glob("*.py")} == {*SAYS, "replay"}
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_an_example_runs_and_says_what_was_used(name: str, tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "TOKENMETER_HOME": str(tmp_path / "home"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OPENAI_BASE_URL": "http://127.0.0.1:9/nobody-listens",  # a call that is not replayed
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(HERE / f"{name}.py")],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert SAYS[name] in done.stdout
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_an_example_is_read_in_a_minute(name: str) -> None:
+    lines = (HERE / f"{name}.py").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= LINES_MAX
+    assert lines[0].startswith('"""')

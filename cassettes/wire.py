@@ -75,7 +75,12 @@ def chat(
     number: int, text: str, usage: Mapping[str, Any], *, model: str = GPT, served: str = GPT_SERVED
 ) -> dict[str, Any]:
     """Return a chat completion."""
-    message = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+    said: dict[str, Any] = {
+        "role": "assistant",
+        "content": text,
+        "refusal": None,
+        "annotations": [],
+    }
     return exchange(
         CHAT_URL,
         {"model": model},
@@ -84,7 +89,7 @@ def chat(
             "object": "chat.completion",
             "created": CREATED,
             "model": served,
-            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "choices": [{"index": 0, "message": said, "finish_reason": "stop"}],
             "usage": usage,
             "service_tier": "default",
         },
@@ -172,7 +177,7 @@ def claude_stream(
     else:
         error = {"type": "overloaded_error", "message": "Overloaded"}
         end = [{"type": "error", "error": error}]
-    events = [
+    events: list[dict[str, Any]] = [
         {"type": "message_start", "message": message(number, {**usage, "output_tokens": 1})},
         {**block, "content_block": {"type": "text", "text": ""}},
         *deltas[:broken_after],
@@ -222,7 +227,7 @@ def image(*, given: int, made: int) -> dict[str, Any]:
 
 def response(number: int, status: str, text: str | None, usage: object = None) -> dict[str, Any]:
     """Return a response of OpenAI's in some state of its life."""
-    content = [{"type": "output_text", "text": text, "annotations": []}]
+    content: list[dict[str, Any]] = [{"type": "output_text", "text": text, "annotations": []}]
     said = {"type": "message", "id": f"msg_tokenmeter-{number:04}", "role": "assistant"}
     return {
         "id": f"resp_tokenmeter-{number:04}",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import wire
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 HERE = Path(__file__).parent
 BROKEN_AFTER = 12  # pieces of an answer that the provider does not finish
@@ -61,6 +61,7 @@ GREENHOUSE = (
     "house, since heat does not move between them."
 )
 SLOGAN = "Acme Garden: plants that survive the post, and people like you."
+DONE = "The letter is on its way. Nothing else is open."
 LOOKED_UP = "Order 1042 is on its way. Shall I write to the customer?"
 POLITE = (
     "Good news: your lemon tree is on its way and will be with you on Tuesday before noon. "
@@ -139,12 +140,12 @@ CASSETTES = {
     "agent": [
         wire.chat(11, LOOKED_UP, wire.chat_usage(212, 78, reasoning=64)),
         wire.claude(12, POLITE, wire.claude_usage(187, 41)),
-        wire.chat(13, "Sent.", wire.chat_usage(296, 68, reasoning=64)),
+        wire.chat(13, DONE, wire.chat_usage(296, 75, reasoning=64)),
     ],
 }
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
     """Writes bodies as blocks that a person can read."""
 
 
@@ -156,11 +157,14 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 def written(exchanges: list[dict[str, Any]]) -> str:
     """Return one cassette as YAML."""
     content = {"interactions": exchanges, "version": 1}
-    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
+    text: str = yaml.dump(
+        content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000
+    )
+    return text
 
 
 _Dumper.add_representer(str, _text)
-_Dumper.ignore_aliases = lambda *_: True  # type: ignore[method-assign]
+_Dumper.ignore_aliases = lambda *_: True
 
 if __name__ == "__main__":
     for name, exchanges in CASSETTES.items():

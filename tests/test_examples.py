@@ -12,7 +12,7 @@ import pytest
 HERE = Path(__file__).parents[1] / "examples"
 LINES_MAX = 59
 SAYS = {
-    "agent_run": "request-42 made 3 calls\ninput: 695 output: 187\n",
+    "agent_run": "request-42 made 3 calls\ninput: 695 output: 194\n",
     "anthropic_cached": "the event says: 3974 input tokens",
     "async_stream": "success 31 112",
     "background_response": "queued\nin_progress\ncompleted\nacme reports",

@@ -278,8 +278,11 @@ def test_a_disk_that_fails_later_is_borne_in_silence_and_made_good(tmp_path: Pat
             for n in range(1, 4):
                 journal.append(line(f"evt_{n}"))
             in_new_segments = journal.waiting_bytes
+            limit(50)
+            for n in range(4, 6):
+                journal.append(line(f"evt_{n}"))
             limit(0)
-            for n in range(4, 7):
+            for n in range(6, 7):
                 journal.append(line(f"evt_{n}"))
             journal.recover()
             waiting = journal.waiting_bytes

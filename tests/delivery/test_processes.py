@@ -164,7 +164,7 @@ def test_a_process_that_lives_adopts_what_a_killed_one_leaves(
         process = run_python(APPEND_FOREVER, tmp_path, setup=NEVER)
         said = killed_after(process, 50)
         wait_until(lambda: set(said) <= set(sink.ids))
-        assert sink.ids[0] == "evt_mine"
+        assert "evt_mine" in sink.ids
 
 
 def test_a_disk_that_takes_nothing_does_not_keep_events_from_the_backend(tmp_path: Path) -> None:
@@ -363,6 +363,10 @@ def test_a_forked_memory_meter_keeps_a_journal_of_its_own() -> None:
             assert delivery.close(PATIENCE_S)
             os._exit(0 if home.exists() and not delivery._home.exists() else 1)
         assert os.waitpid(child, 0)[1] == 0
+        if not (unused := os.fork()):
+            sys.exit(0)
+        assert os.waitpid(unused, 0)[1] == 0
+        assert home.exists()
         assert [e.event_id for e in delivery.backend.events] == ["evt_parent"]
         assert delivery.close(PATIENCE_S)
         assert not home.exists()

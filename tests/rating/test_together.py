@@ -41,6 +41,19 @@ def test_what_is_missing_is_trued_up_when_the_commitment_ends() -> None:
     assert len(rate_together(demands, Promise(PROMISE, is_last=False))) == 1
 
 
+def test_usage_with_a_commitment_of_its_own_stays_outside() -> None:
+    own = Terms(commitment=Commitment(d(5), true_up=True))
+    charges = rate_together(
+        [Demand(price(flat("1"), "a"), used(12)), Demand(price(flat("1"), "b"), used(1), own)],
+        Promise(PROMISE),
+    )
+    assert told(charges) == [
+        ("b", "1", "5.00", False),
+        ("a", "10", "10.00", False),
+        ("a", "2", "4.00", True),
+    ]
+
+
 def test_nothing_to_rate_needs_no_line() -> None:
     assert rate_together([], Promise(PROMISE)) == ()
 

@@ -122,7 +122,7 @@ def _image_dimensions(parameters: Json, model: str) -> dict[str, str]:
     return {**defaults, **asked}
 
 
-EMBED = Api("embedContent", EMBEDDING, read_embedding, _as_read)
+EMBED = Api("embedContent", EMBEDDING, read_predicted_embedding, _as_read)
 PREDICTED_EMBEDDING = Api("predict", EMBEDDING, read_predicted_embedding, _as_read)
 IMAGES = Api("predict", IMAGE, read_images, _as_read)
 MUSIC = Api("predict", AUDIO, read_predictions, _as_read)

@@ -67,7 +67,11 @@ class Tally:
         return held.get(kind, self.total)
 
     def _weighted(self, period: Period) -> Decimal:
-        """Weigh each quantity by the part of the period that was left when it came."""
+        """
+        Weigh each quantity by the part of the period that was left when it came.
+
+        Flexprice's event queries do so; its billing adds the quantities up unweighted.
+        """
         seconds = _seconds(period.length)
         if not seconds:
             return ZERO

@@ -60,16 +60,22 @@ def rate_together(demands: Sequence[Demand], promise: Promise) -> tuple[Charge, 
     """
     Rate usage against the subscription's commitment, and everything else as `rate` does.
 
-    A charge beyond the commitment is followed by an overage charge; a true-up comes last.
+    Fixed items and usage with a commitment of its own stay outside. A charge beyond the
+    commitment is followed by an overage charge; a true-up comes last.
     """
-    drafts = [_draft(d) for d in demands if d.price.type is PriceType.USAGE]
+    drafts = [_draft(d) for d in demands if _is_inside(d)]
     settled = _settle(drafts, promise)
-    fixed = [d for d in demands if d.price.type is PriceType.FIXED]
+    outside = [d for d in demands if not _is_inside(d)]
     return (
-        *(rate(d.price, d.usage, d.terms) for d in fixed),
+        *(rate(d.price, d.usage, d.terms) for d in outside),
         *_charges(drafts, settled.portions),
         *_true_up(drafts, settled),
     )
+
+
+def _is_inside(demand: Demand) -> bool:
+    own = demand.terms is not None and demand.terms.commitment is not None
+    return demand.price.type is PriceType.USAGE and not own
 
 
 def _draft(demand: Demand) -> Draft:

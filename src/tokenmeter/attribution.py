@@ -103,7 +103,10 @@ class Scope:
     The object is made by `attribute`, `run` and `metered`; contexts copy the reference.
     """
 
-    __slots__ = ("attribution", "event_name", "meter", "notes", "observed", "outer", "run")
+    __slots__ = (
+        *("attribution", "event_name", "meter", "notes", "observed"),
+        *("outer", "previews", "run"),
+    )
 
     def __init__(
         self,
@@ -117,6 +120,7 @@ class Scope:
         self.run = run
         self.meter = meter
         self.event_name: str | None = None if outer is None else outer.event_name
+        self.previews = outer is not None and outer.previews  # calls stop at the tap
         self.observed = 0  # exchanges opened inside, for @metered
         self.notes: list[Note] = []
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import logging
 import os
 import time
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,29 +17,22 @@ from typing import Any, Literal, TypeVar
 from tokenmeter.attribution import Attribution, Run, Scope, current_scope, entered, inner_scope
 from tokenmeter.capture import taps
 from tokenmeter.capture.clients import wrap_client
+from tokenmeter.capture.eventids import EventIds
 from tokenmeter.capture.exchange import Exchange
-from tokenmeter.capture.observation import (
-    Observation,
-    Shape,
-    attempt_id,
-    events_of,
-    provider_id,
-)
+from tokenmeter.capture.faults import Faults
+from tokenmeter.capture.observation import Observation, Shape, events_of
 from tokenmeter.capture.policy import Policy
 from tokenmeter.capture.recorded import Recorded, recorded_event
 from tokenmeter.capture.retries import new_id
 from tokenmeter.config import default_backend_url, state_directory
 from tokenmeter.delivery.backends import BackendSpec
 from tokenmeter.delivery.facade import Delivery
-from tokenmeter.delivery.jobs import JOB_EVENT, JobStore
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
+from tokenmeter.jobs import Jobs, event_record, is_lost, is_under_way, submit_record
 from tokenmeter.pricing.pricebook import PriceBook, price_event
 from tokenmeter.usage import Number
 
-log = logging.getLogger("tokenmeter")
-
-SEEN_IDS_MAX = 65_536  # provider ids remembered, to keep two creates of one id apart
 FLUSH_TIMEOUT_S = 5.0
 EventShape = Literal["flexprice", "tokens_total"]
 Client = TypeVar("Client")
@@ -74,9 +65,8 @@ class TokenMeter:
             )
         self.policy = policy or Policy()
         self._shape = Shape(self.policy.billable, dict(names or {}), shape == "tokens_total")
-        self._seen: OrderedDict[str, None] = OrderedDict()
-        self._faults: set[str] = set()
-        self.faults = 0
+        self._ids = EventIds()
+        self._faults = Faults()
         self._instrumented = 0
         self.key = object()
         self.open_exchanges: set[Exchange] = set()
@@ -84,7 +74,7 @@ class TokenMeter:
         spec = default_backend_url() if backend is None else backend
         home = Path(state_dir) if state_dir else None if spec == "memory:" else state_directory()
         self._delivery = Delivery(spec, home, resolve=self._resolve, durability=durability)
-        self._jobs = JobStore(None if home is None else home / "jobs.db")
+        self._jobs = Jobs(home)
         _close_with_process(self)
 
     # -- turning capture on ----------------------------------------------------------------
@@ -204,6 +194,11 @@ class TokenMeter:
         for exchange in tuple(self.open_exchanges):
             exchange.cancelled()
 
+    @property
+    def faults(self) -> int:
+        """How often we were at fault in a call of the user's, which was unharmed."""
+        return self._faults.count
+
     def health(self) -> dict[str, Any]:
         """Say how delivery is doing, which jobs are pending, and how often we were at fault."""
         return {
@@ -220,19 +215,21 @@ class TokenMeter:
 
     def observed(self, observation: Observation, scope: Scope | None) -> None:
         """Take a closed exchange: make its events and put them in the journal."""
-        if observation.reading.state == "pending" and observation.outcome == "success":
-            self._job_opened(observation)
+        now = datetime.now(UTC)
+        if is_under_way(observation):
+            record = submit_record(observation, self._shape, now)
+            if record is not None:
+                self._delivery.append(record)
             return
-        if _is_lost_sight(observation):
+        if is_lost(observation):
             return
-        event_id, observation = self._identified(observation)
+        event_id, observation = self._ids.identify(observation)
         shape = self._shape
         if scope is not None and scope.event_name:
             name = observation.call.api.event_name
             shape = replace(shape, names={**shape.names, name: scope.event_name})
-        job = observation.reading.response_id if observation.call.repeated else None
-        for event in events_of(observation, event_id, shape, datetime.now(UTC)):
-            self._keep(event, scope, job)
+        for event in events_of(observation, event_id, shape, now):
+            self._keep(event, scope, observation)
 
     def soon(self, work: Callable[[], None]) -> None:
         """Run `work` now if it need not wait, else on another thread; safe in finalizers."""
@@ -244,61 +241,21 @@ class TokenMeter:
 
     def fault(self, error: BaseException) -> None:
         """Count a fault of ours, and log it the first time."""
-        self.faults += 1
-        kind = f"{type(error).__name__}: {error}"[:200]
-        if kind not in self._faults and len(self._faults) < FAULT_KINDS_MAX:
-            self._faults.add(kind)
-            log.error("tokenmeter could not meter a call; the call is unharmed", exc_info=error)
+        self._faults.add(error)
 
-    def _keep(self, event: Event, scope: Scope | None, job: str | None = None) -> None:
-        record = event.to_dict()
-        if job is not None:
-            record["job"] = job
-        self._delivery.append(record)
+    def _keep(
+        self, event: Event, scope: Scope | None, observation: Observation | None = None
+    ) -> None:
+        self._delivery.append(event_record(event, observation))
         if scope is not None and scope.run is not None:
             scope.run.add(event)
-
-    def _job_opened(self, observation: Observation) -> None:
-        if observation.call.repeated:
-            return  # a poll that found the job still going on
-        job_id = observation.reading.response_id or ""
-        event_id = provider_id(observation.provider, job_id)
-        for event in events_of(observation, event_id, self._shape, datetime.now(UTC)):
-            submitted = replace(event, event_name=JOB_EVENT)
-            self._delivery.append({**submitted.to_dict(), "job": job_id})
-            return
-
-    def _identified(self, observation: Observation) -> tuple[str, Observation]:
-        """Choose the event id: the provider's own where it has one for all time."""
-        own = attempt_id(observation.call_id, observation.attempt)
-        response_id = observation.reading.response_id
-        call = observation.call
-        if not response_id or not call.api.owns_ids or not _is_a_thing(observation):
-            return own, observation
-        event_id = provider_id(call.provider, response_id)
-        if call.repeated:
-            return event_id, observation
-        if event_id in self._seen:
-            dimensions = {**observation.reading.dimensions, "id_reused": "true"}
-            reading = replace(observation.reading, dimensions=dimensions)
-            return own, replace(observation, reading=reading)
-        self._seen[event_id] = None
-        if len(self._seen) > SEEN_IDS_MAX:
-            self._seen.popitem(last=False)
-        return event_id, observation
 
     # -- what the shipper calls ------------------------------------------------------------
 
     def _resolve(self, record: dict[str, Any]) -> Sequence[Event]:
         """Turn a journal record into priced events; may run again for the same record."""
-        job = record.get("job")
-        if job is not None:
-            provider = record["properties"]["provider"]
-            if record["event_name"] == JOB_EVENT:
-                self._jobs.opened(provider, job, record)
-                return ()
-            record = self._jobs.settled(provider, job, record)
-        return (price_event(Event.from_dict(record), self._prices),)
+        event = self._jobs.resolved(record)
+        return () if event is None else (price_event(Event.from_dict(event), self._prices),)
 
 
 def _close_with_process(meter: TokenMeter) -> None:
@@ -317,17 +274,3 @@ def _close_with_process(meter: TokenMeter) -> None:
 
     atexit.register(at_exit)
     os.register_at_fork(after_in_child=in_child)
-
-
-FAULT_KINDS_MAX = 100  # different faults that are logged; all are counted
-
-
-def _is_lost_sight(observation: Observation) -> bool:
-    """A poll that failed or was cancelled says nothing of its job, and nobody bills it."""
-    unread = observation.reading.state not in {"success", "failed"}
-    return observation.call.repeated and unread and observation.outcome != "success"
-
-
-def _is_a_thing(observation: Observation) -> bool:
-    """An attempt that failed has no id of its own, unless it is the end of a job."""
-    return observation.outcome != "failed" or observation.call.repeated

@@ -66,8 +66,8 @@ class Exchange:
     __slots__ = (
         "_attempt",
         "_call_id",
-        "_date",
         "_complete",
+        "_date",
         "_decoder",
         "_draining",
         "_error",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
+from tokenmeter.attribution import current_scope
 from tokenmeter.capture.exchange import Exchange, Sink
 from tokenmeter.capture.requests import Sent, parse_body
-from tokenmeter.providers import Call, Request, find
+from tokenmeter.capture.stopping import stop_if_previewed
+from tokenmeter.providers import Request, find
 from tokenmeter.providers.base import Json
 
 
@@ -31,14 +33,6 @@ class Outgoing(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a previewed request asked for."""
-
-    call: Call
-    body: Json
-
-
 def open_exchange(sink: Sink, outgoing: Outgoing) -> Exchange | None:
     """Open an exchange if a provider adapter knows this request; else None, cheaply."""
     adapter = find(outgoing.host, outgoing.path)
@@ -54,6 +48,7 @@ def open_exchange(sink: Sink, outgoing: Outgoing) -> Exchange | None:
     call = adapter.describe(request)
     if call is None:
         return None
+    stop_if_previewed(current_scope(), call, fields)
     if call.edited_body is not None and not sink.policy.include_usage:
         call = replace(call, edited_body=None)
     hashed = b"" if body is None or content_type.startswith("multipart/") else body
@@ -69,5 +64,3 @@ def retry_count(headers: Mapping[str, str]) -> int:
 
 
 RETRY_DIGITS_MAX = 4
-
-OpenExchange = Callable[[Sink, Outgoing], Exchange | None]

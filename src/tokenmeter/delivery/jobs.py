@@ -11,10 +11,12 @@ import json
 import sqlite3
 import threading
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from tokenmeter.attribution import UNATTRIBUTED
+from tokenmeter.usage import METRICS
 
 JOB_EVENT = "job_opened"  # the journal's name for a submit; never sent to a backend
 BUSY_TIMEOUT_S = 10.0
@@ -86,7 +88,12 @@ class JobStore:
 def _joined(submitted: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:
     """Lay the end over the submit: who pays comes from the submit, usage from the end."""
     before: dict[str, Any] = submitted["properties"]
-    properties = {**_facts_of(before), **ended["properties"]}
+    after: dict[str, Any] = ended["properties"]
+    facts = {name: value for name, value in before.items() if name not in _OF_THE_EXCHANGE}
+    asked = {name: facts.pop(name) for name in METRICS if name in facts}
+    properties = {**facts, **after}
+    if after.get("outcome") != "failed" and "part" not in after:
+        _add_asked(properties, asked)
     for name in _OF_THE_SUBMIT:
         if name in before:
             properties[name] = before[name]
@@ -96,7 +103,22 @@ def _joined(submitted: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str,
     return {**ended, "external_customer_id": customer, "properties": properties}
 
 
-def _facts_of(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a submit still holds at the end: not how its own exchange went."""
-    own = {"outcome", "usage_source", "billable", "flags", "http_status", "attempt", "streamed"}
-    return {name: value for name, value in properties.items() if name not in own}
+# How the submit's own exchange went says nothing of the end.
+_OF_THE_EXCHANGE = frozenset(
+    {"outcome", "usage_source", "billable", "flags", "http_status", "attempt", "streamed"}
+)
+
+
+def _add_asked(properties: dict[str, Any], asked: Mapping[str, Any]) -> None:
+    """Add what only the request knew; it is per output: two videos of 8 s are 16 s."""
+    outputs = Decimal(properties.get("output_count", 1))
+    added = {m: Decimal(n) * outputs for m, n in asked.items() if m not in properties}
+    for metric, number in added.items():
+        whole = number == number.to_integral_value()
+        properties[metric] = int(number) if whole else str(number)
+    known = {f"missing:{metric}" for metric in added}
+    flags = [flag for flag in properties.pop("flags", "").split(",") if flag and flag not in known]
+    if flags:
+        properties["flags"] = ",".join(flags)
+    if added and properties.get("usage_source") == "missing":
+        properties["usage_source"] = "estimated"

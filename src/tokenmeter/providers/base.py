@@ -151,6 +151,8 @@ class Adapter:
     describe: Callable[[Request], Call | None]
     hosts: tuple[str, ...] = ()  # exact host names
     host_suffixes: tuple[str, ...] = ()  # ".openai.azure.com"
+    # Recognise a webhook's body, or a poll's, without its request.
+    webhook: Callable[[Json], Call | None] | None = None
     # Paths recognised under any host: an OpenAI-compatible server, a gateway, a mock.
     paths: re.Pattern[str] | None = None
 

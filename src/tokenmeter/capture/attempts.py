@@ -1,0 +1,53 @@
+"""Which attempt of which call an exchange is, and the note that its retry will find."""
+
+from __future__ import annotations
+
+import time
+
+from tokenmeter.attribution import NO_ATTRIBUTION, Note, Repeats, Scope, innermost
+from tokenmeter.capture.observation import attempt_id
+from tokenmeter.capture.requests import Sent
+from tokenmeter.capture.retries import claim, new_id
+
+
+class Attempt:
+    """
+    One attempt of a call: the first, or the repetition of one that failed.
+
+    `meter` is an object that stands for the meter; attempts of two meters are never one call.
+    """
+
+    __slots__ = ("_meter", "_noted", "_scope", "_sent", "call_id", "number", "retry_of")
+
+    def __init__(self, scope: Scope | None, sent: Sent, *, meter: object, window_s: float) -> None:
+        self._scope = scope
+        self._sent = sent
+        self._meter = meter
+        self._noted = False
+        self.number = 1 + sent.retry_count
+        self.retry_of: str | None = None
+        note = claim(scope, self._repeats, time.monotonic() - window_s)
+        if note is None:
+            self.call_id = new_id("call_")
+        else:
+            self.call_id = note.call_id
+            self.number = note.attempt + 1
+            self.retry_of = note.event_id
+
+    def leave_note(self) -> None:
+        """Leave a note for the retry of this attempt, once."""
+        if self._noted:
+            return
+        self._noted = True
+        event_id = attempt_id(self.call_id, self.number)
+        note = Note(self._repeats(), self.call_id, self.number, event_id, time.monotonic())
+        (self._scope or innermost()).leave_note(note)
+
+    def _repeats(self) -> Repeats:
+        """What a retry of this attempt has in common with it."""
+        scope = self._scope
+        fingerprint = self._sent.fingerprint()
+        if scope is None:
+            return Repeats(fingerprint, NO_ATTRIBUTION, None, self._meter)
+        run_id = None if scope.run is None else scope.run.run_id
+        return Repeats(fingerprint, scope.attribution, run_id, self._meter)

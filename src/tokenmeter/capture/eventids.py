@@ -1,0 +1,46 @@
+"""Choose the id of an attempt's event: the provider's own where it has one for all time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+
+from tokenmeter.capture.observation import Observation, attempt_id, provider_id
+
+SEEN_IDS_MAX = 65_536  # provider ids remembered, to keep two creates of one id apart
+
+
+class EventIds:
+    """The ids that a meter has given out, so that two creates are never one event."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[str, None] = OrderedDict()
+
+    def identify(self, observation: Observation) -> tuple[str, Observation]:
+        """
+        Return the event id of an attempt, and the attempt.
+
+        Where the provider gives one id to two creates, the second has an id of ours and is
+        flagged ``id_reused``. Another sight of one thing (a poll) has the id of the first.
+        """
+        own = attempt_id(observation.call_id, observation.attempt)
+        response_id = observation.reading.response_id
+        call = observation.call
+        if not response_id or not call.api.owns_ids or not _is_a_thing(observation):
+            return own, observation
+        event_id = provider_id(call.provider, response_id)
+        if call.repeated:
+            return event_id, observation
+        if event_id in self._seen:
+            dimensions = {**observation.reading.dimensions, "id_reused": "true"}
+            reading = replace(observation.reading, dimensions=dimensions)
+            return own, replace(observation, reading=reading)
+        self._seen[event_id] = None
+        if len(self._seen) > SEEN_IDS_MAX:
+            self._seen.popitem(last=False)
+        return event_id, observation
+
+
+def _is_a_thing(observation: Observation) -> bool:
+    """An attempt that failed has no id of its own, unless it is the end of a job."""
+    return observation.outcome != "failed" or observation.call.repeated

@@ -1,0 +1,37 @@
+"""What capture needs of a meter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from tokenmeter.attribution import Scope
+from tokenmeter.capture.observation import Observation
+from tokenmeter.capture.policy import Policy
+
+if TYPE_CHECKING:
+    from tokenmeter.capture.exchange import Exchange
+
+
+class Sink(Protocol):
+    """Where closed exchanges go: the meter."""
+
+    policy: Policy
+    key: object  # stands for the meter where its attempts are compared
+    open_exchanges: set[Exchange]  # closed at shutdown, whoever still holds their streams
+
+    def observed(self, observation: Observation, scope: Scope | None) -> None:
+        """Take a closed exchange."""
+        ...
+
+    def soon(self, work: Callable[[], None]) -> None:
+        """Run `work` now if it need not wait, else on another thread; safe in finalizers."""
+        ...
+
+    def defer(self, work: Callable[[], None]) -> None:
+        """Run `work` on another thread; safe in finalizers."""
+        ...
+
+    def fault(self, error: BaseException) -> None:
+        """Log a fault of ours, once, and count it."""
+        ...

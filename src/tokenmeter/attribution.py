@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -120,7 +120,7 @@ class Scope:
         self.run = run
         self.meter = meter
         self.event_name: str | None = None if outer is None else outer.event_name
-        self.previews = outer is not None and outer.previews  # calls stop at the tap
+        self.previews: bool = outer is not None and outer.previews  # calls stop at the tap
         self.observed = 0  # exchanges opened inside, for @metered
         self.notes: list[Note] = []
 
@@ -165,7 +165,7 @@ def innermost() -> Scope:
 
 
 @contextlib.contextmanager
-def entered(scope: Scope) -> Iterator[Scope]:
+def entered(scope: Scope) -> Generator[Scope]:
     """Make `scope` the innermost one; restore the outer one on the way out."""
     token = _scope.set(scope)
     try:

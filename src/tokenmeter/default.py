@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, Unpack, overload
 
 from tokenmeter.attribution import Attribution, Run, entered, inner_scope
 from tokenmeter.capture import taps
+from tokenmeter.capture.metering import Metering
 from tokenmeter.capture.policy import Policy
 from tokenmeter.capture.retries import new_id
 from tokenmeter.delivery.backends import BackendSpec
@@ -91,14 +92,14 @@ def attribute(
     feature: str | None = None,
     environment: str | None = None,
     tags: Mapping[str, str] | None = None,
-) -> Iterator[None]:
+) -> Generator[None]:
     """Attribute the calls made inside, in child tasks and in copied contexts."""
     with entered(inner_scope(Attribution(customer, feature, environment, tags or {}))):
         yield
 
 
 @contextlib.contextmanager
-def run(run_id: str | None = None) -> Iterator[Run]:
+def run(run_id: str | None = None) -> Generator[Run]:
     """Group the calls made inside as one request of your product."""
     opened = Run(run_id or new_id("run_"), price=_cost_of)
     with entered(inner_scope(run=opened)):
@@ -112,23 +113,16 @@ def _cost_of(event: Event) -> Any:
 @overload
 def metered(function: Function, /) -> Function: ...
 @overload
-def metered(
-    *,
-    customer: str | Callable[..., str | None] | None = None,
-    feature: str | Callable[..., str | None] | None = None,
-    environment: str | None = None,
-    tags: Mapping[str, str] | None = None,
-    extract: Callable[[Any], Mapping[str, Any] | None] | None = None,
-    event_name: str | None = None,
-) -> Callable[[Function], Function]: ...
-def metered(function: Any = None, /, **options: Any) -> Any:
+def metered(**options: Unpack[Metering]) -> Callable[[Function], Function]: ...
+def metered(function: Any = None, /, **options: Unpack[Metering]) -> Any:
     """
     Meter the provider calls that a function makes, and attribute them.
 
     Works on functions, coroutines and generators of both kinds. `customer` and `feature` are
-    names, or functions of the same arguments. Where no call is seen, what the function returns
-    is read: an SDK's response, a dict in wire form, or what `extract=` makes of it (metrics by
-    name, the rest dimensions).
+    names, or functions of the same arguments; `environment` and `tags` are as in `attribute`.
+    Where no call is seen, what the function returns is read: an SDK's response, a dict in wire
+    form, or what `extract=` makes of it (metrics by name, the rest dimensions). `event_name`
+    renames the events.
     """
     from tokenmeter.capture.decorator import metered as decorate  # needs wrapt's proxies
 

@@ -45,7 +45,13 @@ class Event:
     @property
     def usage(self) -> Usage:
         """The metrics among the properties."""
-        return Usage({k: v for k, v in self.properties.items() if _is_metric(k, v)})
+        return Usage(
+            {
+                name: value
+                for name, value in self.properties.items()
+                if name in METRICS and not isinstance(value, str)
+            }
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the event as Flexprice takes it: JSON values, decimals as strings."""
@@ -97,10 +103,6 @@ def parse_timestamp(text: str) -> datetime:
 def to_line(fields: Mapping[str, Any]) -> bytes:
     """Write one journal record: compact JSON and a newline."""
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
-
-
-def _is_metric(name: str, value: object) -> bool:
-    return name in METRICS and not isinstance(value, str)
 
 
 def _plain(value: Property) -> str | int:

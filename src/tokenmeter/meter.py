@@ -7,12 +7,12 @@ import contextlib
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, Unpack, overload
 
 from tokenmeter.attribution import Attribution, Run, Scope, current_scope, entered, inner_scope
 from tokenmeter.capture import taps
@@ -20,6 +20,7 @@ from tokenmeter.capture.clients import wrap_client
 from tokenmeter.capture.eventids import EventIds
 from tokenmeter.capture.exchange import Exchange
 from tokenmeter.capture.faults import Faults
+from tokenmeter.capture.metering import Metering
 from tokenmeter.capture.observation import Observation, Shape, events_of
 from tokenmeter.capture.policy import Policy
 from tokenmeter.capture.recorded import Recorded, recorded_event
@@ -36,6 +37,7 @@ from tokenmeter.usage import Number
 FLUSH_TIMEOUT_S = 5.0
 EventShape = Literal["flexprice", "tokens_total"]
 Client = TypeVar("Client")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class TokenMeter:
@@ -95,7 +97,11 @@ class TokenMeter:
         wrap_client(client, lambda: self)
         return client
 
-    def metered(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    @overload
+    def metered(self, function: Function, /) -> Function: ...
+    @overload
+    def metered(self, **options: Unpack[Metering]) -> Callable[[Function], Function]: ...
+    def metered(self, function: Any = None, /, **options: Unpack[Metering]) -> Any:
         """Decorate a function: its provider calls are metered (see `tokenmeter.metered`)."""
         from tokenmeter.capture.decorator import metered  # the decorator needs wrapt's proxies
 
@@ -110,14 +116,14 @@ class TokenMeter:
         feature: str | None = None,
         environment: str | None = None,
         tags: Mapping[str, str] | None = None,
-    ) -> Iterator[None]:
+    ) -> Generator[None]:
         """Attribute the calls made inside, in child tasks and in copied contexts."""
         attribution = Attribution(customer, feature, environment, tags or {})
         with entered(inner_scope(attribution, meter=self)):
             yield
 
     @contextlib.contextmanager
-    def run(self, run_id: str | None = None) -> Iterator[Run]:
+    def run(self, run_id: str | None = None) -> Generator[Run]:
         """Group the calls made inside as one request of your product."""
         opened = Run(run_id or new_id("run_"), price=self.cost_of)
         with entered(inner_scope(run=opened, meter=self)):
@@ -147,7 +153,7 @@ class TokenMeter:
         return event
 
     @contextlib.contextmanager
-    def timer(self, event_name: str, **dimensions: str | None) -> Iterator[None]:
+    def timer(self, event_name: str, **dimensions: str | None) -> Generator[None]:
         """Record how long the block took, as `time_seconds`; also if it raises."""
         started = time.perf_counter()
         outcome = "failed"

@@ -13,9 +13,9 @@ import pytest
 
 from tokenmeter.delivery.backends import open_backend
 from tokenmeter.delivery.backends.fanout import FanOut
-from tokenmeter.delivery.backends.local import LocalBackend
 from tokenmeter.delivery.backends.memory import MemoryBackend
 from tokenmeter.delivery.protocol import Backend, Receipt
+from tokenmeter.engine.backend import LocalBackend
 from tokenmeter.event import Event, Property
 
 MOMENT = datetime(2026, 11, 21, 10, 0, 0, 123_000, tzinfo=UTC)

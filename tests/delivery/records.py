@@ -74,6 +74,10 @@ def delivering(spec: Any, state_dir: Path | None, **more: Any) -> Generator[Deli
         delivery.close(0.0)
 
 
+def leftovers(state_dir: Path) -> list[Path]:
+    return list((state_dir / "journal").iterdir())
+
+
 def run_python(script: str, *arguments: object, setup: str = "") -> subprocess.Popen[str]:
     """Start a process that can import this module; its standard output is a pipe."""
     return subprocess.Popen(

@@ -81,7 +81,6 @@ def test_a_fan_out_rejects_what_one_of_them_rejects() -> None:
         object(),
         Asynchronous(),
     ],
-    ids=repr,
 )
 def test_nonsense_is_answered_by_one_sentence_without_secrets(wrong: Any) -> None:
     with pytest.raises(ConfigurationError) as raised:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.engine.made import made, numbered, url
-from tokenmeter.delivery.backends.local import LocalBackend
 from tokenmeter.delivery.protocol import Backend, Receipt, Rejection, TransientError
+from tokenmeter.engine.backend import LocalBackend
 from tokenmeter.engine.store import sqlite as store_module
 from tokenmeter.errors import ConfigurationError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tokenmeter.attribution import NO_ATTRIBUTION, Note, Repeats, Scope, innermost
+from tokenmeter.attribution import NO_ATTRIBUTION, Attribution, Note, Repeats, Scope, innermost
 from tokenmeter.capture.observation import attempt_id
 from tokenmeter.capture.requests import Sent
 from tokenmeter.capture.retries import claim, new_id
@@ -43,11 +43,17 @@ class Attempt:
         note = Note(self._repeats(), self.call_id, self.number, event_id, time.monotonic())
         (self._scope or innermost()).leave_note(note)
 
+    @property
+    def attribution(self) -> Attribution:
+        """Whose attempt it is."""
+        return NO_ATTRIBUTION if self._scope is None else self._scope.attribution
+
+    @property
+    def run_id(self) -> str | None:
+        """The run it belongs to."""
+        run = None if self._scope is None else self._scope.run
+        return None if run is None else run.run_id
+
     def _repeats(self) -> Repeats:
         """What a retry of this attempt has in common with it."""
-        scope = self._scope
-        fingerprint = self._sent.fingerprint()
-        if scope is None:
-            return Repeats(fingerprint, NO_ATTRIBUTION, None, self._meter)
-        run_id = None if scope.run is None else scope.run.run_id
-        return Repeats(fingerprint, scope.attribution, run_id, self._meter)
+        return Repeats(self._sent.fingerprint(), self.attribution, self.run_id, self._meter)

@@ -8,20 +8,27 @@ not at what was called. The taps are on while the function runs, whoever else is
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterator,
+    Mapping,
+)
 from dataclasses import dataclass, field
 from types import AsyncGeneratorType, GeneratorType
-from typing import Any
+from typing import Any, Unpack
 
 import wrapt
 
 from tokenmeter.attribution import Attribution, Scope, entered, inner_scope
 from tokenmeter.capture import taps
 from tokenmeter.capture.exchange import CANCELLED
+from tokenmeter.capture.metering import Extract, Metering, Who
 from tokenmeter.capture.observation import Outcome
-from tokenmeter.capture.returned import Extract, Returned
-
-Who = str | Callable[..., str | None] | None
+from tokenmeter.capture.returned import Returned
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,7 @@ class Options:
     customer: Who = None
     feature: Who = None
     environment: str | None = None
-    tags: dict[str, str] = field(default_factory=dict[str, str])
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
     extract: Extract | None = None
     event_name: str | None = None
 
@@ -41,7 +48,7 @@ def metered(
     /,
     *,
     find_meter: Callable[[], Any],
-    **given: Any,
+    **given: Unpack[Metering],
 ) -> Any:
     """Build the decorator; `find_meter` returns the meter that the calls belong to."""
     options = Options(**given)

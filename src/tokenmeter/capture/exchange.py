@@ -9,26 +9,17 @@ into the user's call: a fault of ours is reported to the sink and the bytes pass
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Protocol
 
-from tokenmeter.attribution import (
-    NO_ATTRIBUTION,
-    Note,
-    Repeats,
-    Scope,
-    current_scope,
-    innermost,
-)
+from tokenmeter.attribution import current_scope
+from tokenmeter.capture.attempts import Attempt
 from tokenmeter.capture.decode import Decoder, open_decoder
 from tokenmeter.capture.estimate import PLACEHOLDER, estimated
-from tokenmeter.capture.observation import Observation, Outcome, UsageSource, attempt_id
-from tokenmeter.capture.policy import Policy
+from tokenmeter.capture.observation import Observation, Outcome, UsageSource
 from tokenmeter.capture.reader import BodyReader, Reader, SilentReader
 from tokenmeter.capture.requests import Sent
-from tokenmeter.capture.retries import claim, new_id
+from tokenmeter.capture.sink import Sink
 from tokenmeter.capture.sse import EventReader
 from tokenmeter.providers.base import Call, Reading
 
@@ -36,45 +27,18 @@ FAILED_FROM = 400  # HTTP status, inclusive
 CANCELLED = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 
 
-class Sink(Protocol):
-    """Where closed exchanges go: the meter."""
-
-    policy: Policy
-
-    open_exchanges: set[Exchange]  # closed at shutdown, whoever still holds their streams
-
-    def observed(self, observation: Observation, scope: Scope | None) -> None:
-        """Take a closed exchange."""
-        ...
-
-    def soon(self, work: Callable[[], None]) -> None:
-        """Run `work` now if it need not wait, else on another thread; safe in finalizers."""
-        ...
-
-    def defer(self, work: Callable[[], None]) -> None:
-        """Run `work` on another thread; safe in finalizers."""
-        ...
-
-    def fault(self, error: BaseException) -> None:
-        """Log a fault of ours, once, and count it."""
-        ...
-
-
 class Exchange:
     """One attempt: opened with a described request, closed once with an observation."""
 
     __slots__ = (
         "_attempt",
-        "_call_id",
         "_complete",
         "_date",
         "_decoder",
         "_draining",
         "_error",
-        "_noted",
         "_open",
         "_reader",
-        "_retry_of",
         "_scope",
         "_sent",
         "_sink",
@@ -95,21 +59,13 @@ class Exchange:
         self._status: int | None = None
         self._date: str | None = None
         self._error: str | None = None
-        self._noted = False
         self._draining = False  # the user is gone; we read on
         self._complete = False  # the answer was read to its end
-        self._attempt = 1 + sent.retry_count
-        self._retry_of: str | None = None
-        self._call_id = ""
+        window_s = sink.policy.retry_window_s
+        self._attempt = Attempt(scope, sent, meter=sink.key, window_s=window_s)
         if scope is not None:
-            note = claim(scope, self._repeats, time.monotonic() - sink.policy.retry_window_s)
-            if note is not None:
-                self._call_id = note.call_id
-                self._attempt = note.attempt + 1
-                self._retry_of = note.event_id
             for level in scope.chain():
                 level.observed += 1
-        self._call_id = self._call_id or new_id("call_")
         sink.open_exchanges.add(self)
 
     @property
@@ -129,7 +85,7 @@ class Exchange:
         if status >= FAILED_FROM:
             self._strip = False
             self._error = f"http_{status}"
-            self._leave_note()
+            self._attempt.leave_note()
         content_type = headers.get("content-type", "")
         encoding = headers.get("content-encoding", "identity") or "identity"
         if decoded or encoding == "identity":
@@ -250,18 +206,18 @@ class Exchange:
         source = _source_of(reading, self.call)
         if (outcome == "cancelled" and not self._complete) or PLACEHOLDER in reading.flags:
             reading, source = self._aborted(reading, source)
-        if outcome in {"failed", "cancelled"}:
-            self._leave_note(retryable=outcome == "failed" or self._status is None)
+        if outcome == "failed" or (outcome == "cancelled" and self._status is None):
+            self._attempt.leave_note()
         return Observation(
             self.call,
-            self._call_id,
+            self._attempt.call_id,
             replace(reading, raw={}),
             outcome,
             source,
-            NO_ATTRIBUTION if self._scope is None else self._scope.attribution,
-            None if self._scope is None or self._scope.run is None else self._scope.run.run_id,
-            self._attempt,
-            self._retry_of,
+            self._attempt.attribution,
+            self._attempt.run_id,
+            self._attempt.number,
+            self._attempt.retry_of,
             self._status,
             reading.error_type or self._error if outcome == "failed" else None,
             self._date,
@@ -285,24 +241,6 @@ class Exchange:
         body = self._sent.json()
         filled, changed = estimated(reading, body, reader.text_bytes())
         return filled, "estimated" if changed else source
-
-    def _leave_note(self, *, retryable: bool = True) -> None:
-        """Leave a note for the retry of this attempt, once."""
-        if self._noted or not retryable:
-            return
-        self._noted = True
-        event_id = attempt_id(self._call_id, self._attempt)
-        note = Note(self._repeats(), self._call_id, self._attempt, event_id, time.monotonic())
-        (self._scope or innermost()).leave_note(note)
-
-    def _repeats(self) -> Repeats:
-        """What a retry of this exchange has in common with it."""
-        scope = self._scope
-        fingerprint = self._sent.fingerprint()
-        if scope is None:
-            return Repeats(fingerprint, NO_ATTRIBUTION, None, self._sink.key)
-        run_id = None if scope.run is None else scope.run.run_id
-        return Repeats(fingerprint, scope.attribution, run_id, self._sink.key)
 
 
 def _source_of(reading: Reading, call: Call) -> UsageSource:

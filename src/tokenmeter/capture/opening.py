@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from tokenmeter.attribution import current_scope
-from tokenmeter.capture.exchange import Exchange, Sink
+from tokenmeter.capture.exchange import Exchange
 from tokenmeter.capture.requests import Sent, parse_body
+from tokenmeter.capture.sink import Sink
 from tokenmeter.capture.stopping import stop_if_previewed
 from tokenmeter.providers import Request, find
 from tokenmeter.providers.base import Json

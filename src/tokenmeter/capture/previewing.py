@@ -83,9 +83,9 @@ class _Preview:
 
 def _inside(group: BaseExceptionGroup[BaseException]) -> CallStopped:
     """Find the stop in a group that a task group made; raise the group if it is not there."""
-    found = group.subgroup(CallStopped)
-    while found is not None and isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]  # type: ignore[assignment]
+    found: BaseException | None = group.subgroup(CallStopped)
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
     if not isinstance(found, CallStopped):
         raise group
     return found

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from tokenmeter.attribution import Scope
-from tokenmeter.capture.exchange import Sink
+from tokenmeter.capture.metering import Extract
 from tokenmeter.capture.observation import Observation, Outcome
 from tokenmeter.capture.reader import fold_parsed
 from tokenmeter.capture.retries import new_id
+from tokenmeter.capture.sink import Sink
 from tokenmeter.providers.base import Api, Call, Json, Reading, settled_as_read
 from tokenmeter.providers.shapes import recognise
 from tokenmeter.usage import METRICS, Number, Usage
 
 log = logging.getLogger("tokenmeter")
-
-# What extract= may return: metrics, and dimensions beside them.
-Extract = Callable[[Any], Mapping[str, Any] | None]
 
 
 def _nothing(_payload: Json) -> Reading:

@@ -58,7 +58,7 @@ def demo(*, backend: Backend = None, as_json: AsJson = False) -> None:
 
     screen = console()
     with screen.status("Starting ...") as status:
-        found = run_demo(backend, lambda call: status.update(f"Calling: {call} ..."))
+        found = run_demo(backend, lambda what: status.update(f"{what} ..."))
     print_demo(screen, found)
 
 
@@ -68,7 +68,7 @@ def _silently(_what: str) -> None:
 
 def run_demo(backend: str | None, announce: Callable[[str], None] = _silently) -> Shown:
     """Make the calls of the demo, deliver their events and return what was metered."""
-    announce("loading the SDKs")
+    announce("Loading the SDKs")
     sdks = _installed()
     url = backend or _temporary()
     with tempfile.TemporaryDirectory(prefix="tokenmeter-demo-") as state:
@@ -131,14 +131,14 @@ def _events_of_calls(url: str, state: Path, announce: Callable[[str], None]) -> 
     meter.instrument()
     try:
         for scene in scenes(session):
-            announce(f"{scene.feature} for {scene.customer}")
+            announce(f"Calling for {scene.customer}: {scene.feature}")
             with (
                 _explained(scene.feature),
                 meter.attribute(scene.customer, scene.feature, "demo"),
                 played(scene.cassette, session=session),
             ):
                 scene.call()
-        announce("delivering the events")
+        announce("Delivering the events")
         delivered = meter.flush(DELIVERY_TIMEOUT_S)
         reason = meter.health()["last_error"]
     finally:

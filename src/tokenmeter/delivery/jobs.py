@@ -8,6 +8,7 @@ another process. Only the shipper's threads come here.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenmeter.attribution import UNATTRIBUTED
+from tokenmeter.delivery.protocol import TransientError
 from tokenmeter.usage import METRICS
 
 JOB_EVENT = "job_opened"  # the journal's name for a submit; never sent to a backend
@@ -45,44 +47,62 @@ _OF_THE_SUBMIT = ("feature", "environment", "run_id", "call_id")
 
 
 class JobStore:
-    """Remember submitted jobs by provider and job id; `path` None keeps them in memory."""
+    """
+    Remember submitted jobs by provider and job id; `path` None keeps them in memory.
+
+    Raises TransientError while another process has the file locked.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._lock = threading.Lock()
-        name = ":memory:" if path is None else str(path)
-        self._db = sqlite3.connect(name, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
-        self._db.isolation_level = None  # every statement is its own transaction
-        if path is not None:
-            self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute(_SCHEMA)
+        self._path = path
+        self._pid = os.getpid()
+        self._inherited: list[sqlite3.Connection] = []  # a parent's; closing them would unlock it
+        self._db = _connected(path)
 
     def opened(self, provider: str, job_id: str, submitted: Mapping[str, Any]) -> None:
         """Remember a submit; one that is seen again, or after its end, changes nothing."""
-        with self._lock:
-            self._db.execute(_OPEN, (provider, job_id, json.dumps(submitted)))
+        self._run(_OPEN, (provider, job_id, json.dumps(submitted)))
 
     def settled(self, provider: str, job_id: str, ended: Mapping[str, Any]) -> dict[str, Any]:
         """Return the event of a job's end with what its submit knew; safe to repeat."""
-        with self._lock:
-            row = self._db.execute(_FIND, (provider, job_id)).fetchone()
-            self._db.execute(_SETTLE, (provider, job_id))
-        if row is None or row[0] is None:
+        rows = self._run(_FIND, (provider, job_id))
+        self._run(_SETTLE, (provider, job_id))
+        if not rows or rows[0][0] is None:
             return dict(ended)
-        return _joined(json.loads(row[0]), ended)
+        return _joined(json.loads(rows[0][0]), ended)
 
     def pending(self) -> list[dict[str, Any]]:
         """List the jobs whose end has not been seen: provider, job_id, submitted."""
-        with self._lock:
-            rows = self._db.execute(_PENDING).fetchall()
         return [
             {"provider": provider, "job_id": job_id, "submitted": json.loads(submitted)}
-            for provider, job_id, submitted in rows
+            for provider, job_id, submitted in self._run(_PENDING)
         ]
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._db.close()
+
+    def _run(self, statement: str, values: tuple[str, ...] = ()) -> list[Any]:
+        with self._lock:
+            if self._pid != os.getpid():  # a connection must not be used across a fork
+                self._inherited.append(self._db)
+                self._db, self._pid = _connected(self._path), os.getpid()
+            try:
+                return self._db.execute(statement, values).fetchall()
+            except sqlite3.OperationalError as error:
+                raise TransientError(f"the job store cannot be used now: {error}") from error
+
+
+def _connected(path: Path | None) -> sqlite3.Connection:
+    name = ":memory:" if path is None else str(path)
+    db = sqlite3.connect(name, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+    db.isolation_level = None  # every statement is its own transaction
+    if path is not None:
+        db.execute("PRAGMA journal_mode=WAL")
+    db.execute(_SCHEMA)
+    return db
 
 
 def _joined(submitted: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:

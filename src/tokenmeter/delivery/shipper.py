@@ -237,9 +237,9 @@ class Shipper:
             self._events_pending -= len(item.events)
             settled.difference_update(map(id, item.events))
             done[item.log] = item.end
-        for log, end in done.items():
-            self._journal.advance(log, self.name, end)
-        with self._progress:
+        with self._progress:  # so that flush() returns when this is all done, not half
+            for log, end in done.items():
+                self._journal.advance(log, self.name, end)
             self._progress.notify_all()
         return bool(done)
 

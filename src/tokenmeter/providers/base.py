@@ -68,7 +68,9 @@ class Reading:
     parts: tuple[Part, ...] = ()
     flags: frozenset[str] = frozenset()
     cost: str | None = None  # what the provider says it charged, in USD, as it wrote it
-    raw: Mapping[str, Any] = field(default_factory=dict[str, Any])  # for settle() only; never leaves the adapter
+    raw: Mapping[str, Any] = field(
+        default_factory=dict[str, Any]
+    )  # for settle() only; never leaves the adapter
 
     def __or__(self, later: Reading) -> Reading:
         return Reading(
@@ -85,10 +87,11 @@ class Reading:
             raw={**self.raw, **later.raw},
         )
 
-
     def plus(self, other: Reading) -> Reading:
         """Add another thing's usage; its other facts win as with ``|``."""
-        return replace(self | other, usage=self.usage + other.usage, parts=self.parts + other.parts)
+        return replace(
+            self | other, usage=self.usage + other.usage, parts=self.parts + other.parts
+        )
 
 
 NO_READING = Reading()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tokenmeter.attribution import current_scope
-from tokenmeter.capture.exchange import Sink
 from tokenmeter.capture.patching import Patch, Patches
+from tokenmeter.capture.sink import Sink
 from tokenmeter.capture.taps import httpx
 
 _instrumented: list[Sink] = []  # the last one gets what no scope claims

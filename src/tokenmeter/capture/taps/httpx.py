@@ -8,9 +8,10 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
-from tokenmeter.capture.exchange import Exchange, Sink
+from tokenmeter.capture.exchange import Exchange
 from tokenmeter.capture.opening import open_exchange
 from tokenmeter.capture.requests import FIELD_BYTES_MAX
+from tokenmeter.capture.sink import Sink
 from tokenmeter.capture.taps import guard
 from tokenmeter.capture.taps.drain import drain, drain_async
 from tokenmeter.providers.base import Json

@@ -1,4 +1,8 @@
-"""Backends by URL: ``memory:``, ``console:``, ``sqlite:///path``, others by entry point."""
+"""
+Backends by URL: ``memory:``, ``console:``, and by entry point all others.
+
+The engine's own, ``sqlite:///path``, is one of these: delivery does not know the engine.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,10 @@ BackendSpec = str | Backend | Sequence[str | Backend]
 
 ENTRY_POINTS = "tokenmeter.backends"
 _KNOWN = "memory:, console: or sqlite:///usage.db"
+_REMEDY = f"use {_KNOWN}, or install the package that provides it"
+_REMEDIES = {  # a copied or frozen program may have lost the entry points that we install
+    "sqlite": "install tokenmeter again: what it installed beside its code is missing"
+}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
 
@@ -67,11 +75,11 @@ def _class_name(backend: Backend) -> str:
 
 def _open_url(url: str) -> Backend:
     match = _SCHEME.match(url)
-    opener = _opener(match[1].lower()) if match else None
+    scheme = match[1].lower() if match else ""
+    opener = _opener(scheme)
     if opener is None:
         raise ConfigurationError(
-            f"no backend is known for {masked(repr(url))}; use {_KNOWN}, or install the package "
-            "that provides it."
+            f"no backend is known for {masked(repr(url))}; {_REMEDIES.get(scheme, _REMEDY)}."
         )
     try:
         return _checked(opener(url))
@@ -123,14 +131,7 @@ def _console(_url: str) -> Backend:
     return ConsoleBackend()
 
 
-def _sqlite(url: str) -> Backend:
-    from tokenmeter.delivery.backends.local import LocalBackend
-
-    return LocalBackend(url)
-
-
 _BUILT_IN: dict[str, Callable[[str], Backend]] = {
     "console": _console,
     "memory": _memory,
-    "sqlite": _sqlite,
 }

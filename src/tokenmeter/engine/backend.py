@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from tokenmeter.config import make_state_directory, state_directory
 from tokenmeter.delivery.protocol import Receipt, TransientError
+from tokenmeter.engine.local import Engine
+from tokenmeter.engine.store.sqlite import database_path
 from tokenmeter.errors import StoreError
 from tokenmeter.event import Event
-
-if TYPE_CHECKING:
-    from tokenmeter.engine.local import Engine
 
 
 class LocalBackend:
@@ -22,10 +20,6 @@ class LocalBackend:
     """
 
     def __init__(self, url: str) -> None:
-        # SQLAlchemy takes a while to import: only for those who use this backend.
-        from tokenmeter.engine.local import Engine
-        from tokenmeter.engine.store.sqlite import database_path
-
         path = database_path(url)
         if path is not None and path.parent == state_directory():
             make_state_directory()

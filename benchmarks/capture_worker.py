@@ -83,12 +83,8 @@ def cases(loop: asyncio.AbstractEventLoop, *, unasked: bool) -> Iterator[Case]:
             pass
 
     chunks = STREAMS * CHUNKS
-    yield Case(
-        "call sync", each(lambda: client.chat.completions.create(**REQUEST)), CALLS, CALLS
-    )
-    yield Case(
-        "call async", awaited(lambda: aio.chat.completions.create(**REQUEST)), CALLS, CALLS
-    )
+    yield Case("call sync", each(lambda: client.chat.completions.create(**REQUEST)), CALLS, CALLS)
+    yield Case("call async", awaited(lambda: aio.chat.completions.create(**REQUEST)), CALLS, CALLS)
     yield Case("chunk sync", each(lambda: create(ASKED)), STREAMS, chunks)
     yield Case("chunk async", awaited(lambda: acreate(ASKED)), STREAMS, chunks)
     if unasked:  # the user asks for no usage: ours edits the request and strips the answer

@@ -67,7 +67,7 @@ def test_the_python_of_docs_events_runs(in_a_folder: Path) -> None:
     for code in blocks("docs/events.md", "python"):
         names: dict[str, Any] = {}
         exec(compile(code, "docs/events.md", "exec"), names)
-        names["meter"].shutdown()
+        assert names["meter"].shutdown()
 
 
 def test_the_event_in_the_docs_is_an_event_with_metrics_that_exist() -> None:

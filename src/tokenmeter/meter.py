@@ -11,8 +11,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from tokenmeter.attribution import Attribution, Run, Scope, current_scope, entered, inner_scope
 from tokenmeter.capture import taps
@@ -31,8 +32,10 @@ from tokenmeter.delivery.facade import Delivery
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
 from tokenmeter.jobs import Jobs, event_record, is_lost, is_under_way, submit_record
-from tokenmeter.pricing.pricebook import PriceBook, price_event
 from tokenmeter.usage import Number
+
+if TYPE_CHECKING:
+    from tokenmeter.pricing.pricebook import PriceBook
 
 FLUSH_TIMEOUT_S = 5.0
 EventShape = Literal["flexprice", "tokens_total"]
@@ -72,7 +75,6 @@ class TokenMeter:
         self._instrumented = 0
         self.key = object()
         self.open_exchanges: set[Exchange] = set()
-        self._prices = PriceBook()
         spec = default_backend_url() if backend is None else backend
         home = Path(state_dir) if state_dir else None if spec == "memory:" else state_directory()
         self._delivery = Delivery(spec, home, resolve=self._resolve, durability=durability)
@@ -100,7 +102,7 @@ class TokenMeter:
     @overload
     def metered(self, function: Function, /) -> Function: ...
     @overload
-    def metered(self, **options: Unpack[Metering]) -> Callable[[Function], Function]: ...
+    def metered(self, /, **options: Unpack[Metering]) -> Callable[[Function], Function]: ...
     def metered(self, function: Any = None, /, **options: Unpack[Metering]) -> Any:
         """Decorate a function: its provider calls are metered (see `tokenmeter.metered`)."""
         from tokenmeter.capture.decorator import metered  # the decorator needs wrapt's proxies
@@ -213,6 +215,12 @@ class TokenMeter:
             "faults": self.faults,
         }
 
+    @cached_property
+    def _prices(self) -> PriceBook:
+        from tokenmeter.pricing.pricebook import PriceBook  # here to keep our import light
+
+        return PriceBook()
+
     def cost_of(self, event: Event) -> Decimal | None:
         """Return what the provider bills for an event, in USD; None if no price is known."""
         return self._prices.price(event).cost
@@ -261,7 +269,11 @@ class TokenMeter:
     def _resolve(self, record: dict[str, Any]) -> Sequence[Event]:
         """Turn a journal record into priced events; may run again for the same record."""
         event = self._jobs.resolved(record)
-        return () if event is None else (price_event(Event.from_dict(event), self._prices),)
+        if event is None:
+            return ()
+        from tokenmeter.pricing.pricebook import price_event  # here to keep our import light
+
+        return (price_event(Event.from_dict(event), self._prices),)
 
 
 def _close_with_process(meter: TokenMeter) -> None:

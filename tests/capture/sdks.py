@@ -9,6 +9,7 @@ from typing import Any
 import anthropic
 import httpx2
 import openai
+from anthropic.lib.vertex import AnthropicVertex
 from google import genai
 from google.genai import types as genai_types
 
@@ -82,6 +83,10 @@ def _openai_method(client: openai.OpenAI, exchange: Exchange) -> Callable[[Any],
 
         return make
 
+    def retrieved(_body: dict[str, Any]) -> Any:
+        path = exchange.request["url"].rpartition("/")[2]
+        return client.responses.retrieve(path.partition("?")[0])
+
     return {
         "chat.completions": named(client.chat.completions.create, "model", "messages"),
         "completions": named(client.completions.create, "model", "prompt"),
@@ -89,14 +94,12 @@ def _openai_method(client: openai.OpenAI, exchange: Exchange) -> Callable[[Any],
         "embeddings": named(client.embeddings.create, "model", "input"),
         "images.generations": named(client.images.generate, "prompt"),
         "images.edits": filed(client.images.edit, "image", "prompt"),
-        "images.variations": filed(client.images.create_variation, "image"),
+        "images.variations": filed(client.images.create_variation, "image"),  # pyright: ignore[reportDeprecated]
         "moderations": named(client.moderations.create, "input"),
         "audio.speech": named(client.audio.speech.create, "model", "voice", "input"),
         "audio.transcriptions": filed(client.audio.transcriptions.create, "file", "model"),
-        "audio.translations": filed(client.audio.translations.create, "file", "model"),
-        "responses.retrieve": lambda _: client.responses.retrieve(
-            exchange.request["url"].rpartition("/")[2].partition("?")[0]
-        ),
+        "audio.translations": filed(client.audio.translations.create, "file", "model"),  # pyright: ignore[reportDeprecated]
+        "responses.retrieve": retrieved,
     }.get(exchange.api)
 
 
@@ -105,9 +108,7 @@ def _openai_raw(client: openai.OpenAI, exchange: Exchange, body: dict[str, Any])
     path = exchange.request["url"].partition("/v1")[2]
     if exchange.expected["streamed"]:
         stream_cls = openai.Stream[object]
-        _drain(
-            client.post(path, cast_to=object, body=body, stream=True, stream_cls=stream_cls)
-        )
+        _drain(client.post(path, cast_to=object, body=body, stream=True, stream_cls=stream_cls))
     else:
         client.post(path, cast_to=object, body=body)
 
@@ -121,14 +122,12 @@ def _anthropic(exchange: Exchange, http: httpx2.Client) -> None:
         own = {name: body.pop(name, None) for name in ("model", "messages", "max_tokens")}
         body.pop("stream", None)
         own["max_tokens"] = own["max_tokens"] or 8
-        _drain(client.messages.create(**own, stream=stream, extra_body=body, timeout=60.0))  # type: ignore[call-overload]
+        _drain(client.messages.create(**own, stream=stream, extra_body=body, timeout=60.0))
     elif exchange.request["method"] == "GET":
         client.get(path, cast_to=object)
     elif stream:
         stream_cls = anthropic.Stream[object]
-        _drain(
-            client.post(path, cast_to=object, body=body, stream=True, stream_cls=stream_cls)
-        )
+        _drain(client.post(path, cast_to=object, body=body, stream=True, stream_cls=stream_cls))
     else:
         client.post(path, cast_to=object, body=body)
 
@@ -147,7 +146,10 @@ def _vertex(exchange: Exchange, http: httpx2.Client) -> None:
         return
     options = genai_types.HttpOptions(httpx_client=http)
     client = genai.Client(
-        vertexai=True, project="p", location="us-central1", credentials=_credentials(),
+        vertexai=True,
+        project="p",
+        location="us-central1",
+        credentials=_credentials(),
         http_options=options,
     )
     _google(client, exchange)
@@ -160,7 +162,7 @@ def _credentials() -> Any:
 
 
 def _anthropic_on_vertex(exchange: Exchange, http: httpx2.Client) -> None:
-    client = anthropic.AnthropicVertex(
+    client = AnthropicVertex(
         region="us-east5", project_id="p", access_token="t", http_client=http, max_retries=0
     )
     model = _MODEL.search(exchange.request["url"])
@@ -181,8 +183,7 @@ def _google(client: genai.Client, exchange: Exchange) -> None:
     if exchange.api == "generateContent":
         client.models.generate_content(model=model, contents="hi", config=config)
     elif exchange.api == "streamGenerateContent":
-        for _ in client.models.generate_content_stream(model=model, contents="hi"):
-            pass
+        _drain(client.models.generate_content_stream(model=model, contents="hi"))
     elif exchange.api in {"batchEmbedContents", "predict"}:
         client.models.embed_content(model=model, contents=["hi"])
     elif exchange.api == "countTokens":
@@ -192,9 +193,7 @@ def _google(client: genai.Client, exchange: Exchange) -> None:
         answer: Any = client.interactions.create(
             model="gemini-2.5-flash", input="hi", stream=stream
         )
-        if stream:
-            for _ in answer:
-                pass
+        _drain(answer)
     else:
         _google_raw(client, exchange)
 

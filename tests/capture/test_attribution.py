@@ -80,24 +80,17 @@ async def test_every_kind_of_client_can_be_wrapped() -> None:
     meter = TokenMeter("memory:")
     ask: Any = {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "x"}]}
     player = Player([wire.chat()])
-    meter.wrap(
-        openai.AsyncOpenAI(api_key="k", http_client=player.async_client())
-    )
-    clients: list[Any] = []
-    for make, answer in (
-        (lambda p: openai.OpenAI(api_key="k", http_client=p.client()), wire.chat("a")),
-        (lambda p: anthropic.Anthropic(api_key="k", http_client=p.client()), wire.message("b")),
-    ):
-        clients.append(meter.wrap(make(Player([answer]))))
-    clients[0].chat.completions.create(**ASK)
-    clients[1].messages.create(**ask)
+    meter.wrap(openai.AsyncOpenAI(api_key="k", http_client=player.async_client()))
+    chat = meter.wrap(openai.OpenAI(api_key="k", http_client=Player([wire.chat("a")]).client()))
+    chat.chat.completions.create(**ASK)
+    http = Player([wire.message("b")]).client()
+    meter.wrap(anthropic.Anthropic(api_key="k", http_client=http)).messages.create(**ask)
     async_openai = meter.wrap(
         openai.AsyncOpenAI(api_key="k", http_client=Player([wire.chat("c")]).async_client())
     )
     await async_openai.chat.completions.create(**ASK)
-    async_claude = meter.wrap(
-        anthropic.AsyncAnthropic(api_key="k", http_client=Player([wire.message("d")]).async_client())
-    )
+    async_http = Player([wire.message("d")]).async_client()
+    async_claude = meter.wrap(anthropic.AsyncAnthropic(api_key="k", http_client=async_http))
     await async_claude.messages.create(**ask)
     player = Player([wire.gemini()])
     options = types.HttpOptions(
@@ -120,7 +113,9 @@ def test_an_unknown_client_is_refused_in_one_sentence(meter: TokenMeter) -> None
 
 
 def test_uninstrument_restores_what_was() -> None:
-    before = [vars(cls)["send"] for lib in (httpx, httpx2) for cls in (lib.Client, lib.AsyncClient)]
+    before = [
+        vars(cls)["send"] for lib in (httpx, httpx2) for cls in (lib.Client, lib.AsyncClient)
+    ]
     meter = TokenMeter("memory:")
     meter.instrument()
     assert vars(httpx2.Client)["send"] is not before[2]
@@ -173,10 +168,12 @@ async def test_child_tasks_inherit_and_siblings_do_not_mix(meter: TokenMeter) ->
 
     async def serve(customer: str) -> None:
         with meter.attribute(customer=customer):
-            await asyncio.create_task(client.chat.completions.create(**ASK))  # type: ignore[arg-type]
+            await asyncio.create_task(client.chat.completions.create(**ASK))
 
     await asyncio.gather(*(serve(f"c{n}") for n in range(5)))
-    assert {event.external_customer_id for event in events_of(meter)} == {f"c{n}" for n in range(5)}
+    assert {event.external_customer_id for event in events_of(meter)} == {
+        f"c{n}" for n in range(5)
+    }
 
 
 def test_inner_attribution_lies_over_the_outer(meter: TokenMeter) -> None:

@@ -53,7 +53,7 @@ def test_break_and_drop_makes_one_event(meter: TokenMeter) -> None:
 def test_garbage_collection_inside_a_lock_does_not_block(meter: TokenMeter) -> None:
     stream, _ = stream_of(wire.chat_stream())
     next(iter(stream))
-    lock = meter._delivery._journal._writer._lock  # type: ignore[attr-defined]
+    lock = meter._delivery._journal._writer._lock
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:

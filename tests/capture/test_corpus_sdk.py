@@ -24,7 +24,9 @@ def meter() -> Any:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("exchange", exchanges(*FOLDERS))
 def test_recorded_usage_is_metered_through_the_sdk(meter: TokenMeter, exchange: Exchange) -> None:
-    array_stream = exchange.api == "streamGenerateContent" and not exchange.body.startswith(b"data")
+    array_stream = exchange.api == "streamGenerateContent" and not exchange.body.startswith(
+        b"data"
+    )
     if array_stream and exchange.response["status"] == 200:
         pytest.skip("a JSON array: the SDK asks for server-sent events only")
     player = player_of(exchange)

@@ -28,7 +28,7 @@ def async_client_of(*answers: Answer) -> openai.AsyncOpenAI:
 
 def events_of(meter: TokenMeter) -> list[Event]:
     assert meter.flush()
-    events: list[Event] = meter.backend.events  # type: ignore[attr-defined]
+    events: list[Event] = meter.backend.events
     return events
 
 
@@ -94,7 +94,7 @@ def test_a_break_with_the_stream_alive_is_recorded_at_shutdown(meter: TokenMeter
 
 
 def only_kept(meter: TokenMeter) -> Event:
-    events: list[Event] = meter.backend.events  # type: ignore[attr-defined]
+    events: list[Event] = meter.backend.events
     assert len(events) == 1
     return events[0]
 
@@ -178,7 +178,8 @@ def test_429_429_200_are_three_attempts_of_one_call(meter: TokenMeter) -> None:
     assert [fact["billable"] for fact in facts] == ["false", "false", "true"]
     assert [fact.get("retry_of") for fact in facts] == [None, first.event_id, second.event_id]
     assert [fact.get("is_retry") for fact in facts] == [None, "true", "true"]
-    assert facts[0]["error_type"] and facts[0]["http_status"] == "429"
+    assert facts[0]["error_type"]
+    assert facts[0]["http_status"] == "429"
 
 
 def test_a_response_is_captured(meter: TokenMeter) -> None:

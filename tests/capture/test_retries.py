@@ -150,7 +150,7 @@ def test_a_different_request_is_a_call_of_its_own(meter: TokenMeter) -> None:
     with meter.attribute(customer="acme"):
         with pytest.raises(openai.RateLimitError):
             client.chat.completions.create(**ASK)
-        client.chat.completions.create(**{**ASK, "temperature": 0.5})
+        client.chat.completions.create(**ASK, temperature=0.5)
     first, second = events_of(meter)
     assert first.properties["call_id"] != second.properties["call_id"]
 

@@ -33,7 +33,7 @@ def test_a_background_response_is_one_event_whatever_is_seen_first(
     for identity in order:
         play(meter, identity)
     assert meter.flush()
-    events: list[Event] = meter.backend.events  # type: ignore[attr-defined]
+    events: list[Event] = meter.backend.events
     expected = recorded(PAIR[1]).expected
     assert len(events) == 1
     assert events[0].properties["input_tokens"] == expected["input_tokens"]

@@ -26,9 +26,9 @@ CLAUDE: dict[str, Any] = {
 
 def calls(player: Player) -> dict[str, Any]:
     options = types.HttpOptions(httpx_client=player.client())
-    chat = openai.OpenAI(api_key="k", http_client=player.client()).chat.completions
-    claude = anthropic.Anthropic(api_key="k", http_client=player.client()).messages
-    gemini = genai.Client(api_key="k", http_options=options).models
+    chat: Any = openai.OpenAI(api_key="k", http_client=player.client()).chat.completions
+    claude: Any = anthropic.Anthropic(api_key="k", http_client=player.client()).messages
+    gemini: Any = genai.Client(api_key="k", http_options=options).models
     ask: dict[str, Any] = {"model": "gemini-2.5-flash", "contents": "Hello"}
     return {
         "openai": lambda: chat.create(**ASK),
@@ -53,13 +53,15 @@ def test_a_sync_call_stops_at_the_tap(meter: TokenMeter, name: str) -> None:
     assert not events_of(meter)
 
 
-@pytest.mark.parametrize("name", ["openai", "openai stream", "anthropic", "gemini", "gemini stream"])
+@pytest.mark.parametrize(
+    "name", ["openai", "openai stream", "anthropic", "gemini", "gemini stream"]
+)
 async def test_an_async_call_stops_at_the_tap(meter: TokenMeter, name: str) -> None:
     player = Player([wire.chat()])
     options = types.HttpOptions(httpx_async_client=player.async_client())
-    chat = openai.AsyncOpenAI(api_key="k", http_client=player.async_client()).chat.completions
-    claude = anthropic.AsyncAnthropic(api_key="k", http_client=player.async_client()).messages
-    gemini = genai.Client(api_key="k", http_options=options).aio.models
+    chat: Any = openai.AsyncOpenAI(api_key="k", http_client=player.async_client()).chat.completions
+    claude: Any = anthropic.AsyncAnthropic(api_key="k", http_client=player.async_client()).messages
+    gemini: Any = genai.Client(api_key="k", http_options=options).aio.models
     ask: dict[str, Any] = {"model": "gemini-2.5-flash", "contents": "Hello"}
     made: dict[str, Any] = {
         "openai": lambda: chat.create(**ASK),
@@ -81,7 +83,7 @@ async def test_a_stop_comes_out_of_a_task_group(meter: TokenMeter) -> None:
     async def ask_twice() -> None:
         async with asyncio.TaskGroup() as group:
             for _ in range(2):
-                group.create_task(client.chat.completions.create(**ASK))  # type: ignore[arg-type]
+                group.create_task(client.chat.completions.create(**ASK))
 
     stopped = await stopped_call(ask_twice, meter)
     assert stopped.call.request_model == "gpt-4o-mini"

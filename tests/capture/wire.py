@@ -31,7 +31,11 @@ def chat(response_id: str = "chatcmpl-1", model: str = "gpt-4o-mini-2024-07-18")
         "created": 1,
         "model": model,
         "choices": [
-            {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hi"}}
+            {
+                "index": 0,
+                "finish_reason": "stop",
+                "message": {"role": "assistant", "content": "Hi"},
+            }
         ],
         "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
     }

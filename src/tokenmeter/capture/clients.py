@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import wrapt
-
 from tokenmeter.capture.taps import httpx as httpx_tap
 from tokenmeter.errors import UnknownClientError
 
@@ -27,6 +25,8 @@ def wrap_client(client: Any, find_sink: httpx_tap.FindSink) -> None:
 
 
 def _watch(client: Any, find_sink: httpx_tap.FindSink, *, is_async: bool) -> None:
+    import wrapt  # here to keep our import light: it brings asyncio and email
+
     make = httpx_tap.async_wrapper if is_async else httpx_tap.sync_wrapper
     before = client.__dict__.get(_SEND)
     if isinstance(before, wrapt.BoundFunctionWrapper | wrapt.FunctionWrapper):

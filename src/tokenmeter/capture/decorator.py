@@ -17,7 +17,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any, Unpack
 
@@ -25,7 +25,6 @@ import wrapt
 
 from tokenmeter.attribution import Attribution, Scope, entered, inner_scope
 from tokenmeter.capture import taps
-from tokenmeter.capture.exchange import CANCELLED
 from tokenmeter.capture.metering import Extract, Metering, Who
 from tokenmeter.capture.observation import Outcome
 from tokenmeter.capture.returned import Returned
@@ -38,7 +37,7 @@ class Options:
     customer: Who = None
     feature: Who = None
     environment: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    tags: Mapping[str, str] | None = None
     extract: Extract | None = None
     event_name: str | None = None
 
@@ -117,8 +116,8 @@ class _Step:
         self._entered.__exit__(None, None, None)
         taps.PATCHES.release()
         if error is not None and not isinstance(error, StopIteration | StopAsyncIteration):
-            cancelled = isinstance(error, CANCELLED)
-            self._session.ended("cancelled" if cancelled else "failed", error)
+            failed = isinstance(error, Exception)  # else cancelled: a task, Ctrl-C, GeneratorExit
+            self._session.ended("failed" if failed else "cancelled", error)
 
 
 def _scope_for(options: Options, meter: Any, args: Any, kwargs: Any) -> Scope:
@@ -126,7 +125,7 @@ def _scope_for(options: Options, meter: Any, args: Any, kwargs: Any) -> Scope:
         _who(options.customer, meter, args, kwargs),
         _who(options.feature, meter, args, kwargs),
         options.environment,
-        options.tags,
+        options.tags or {},
     )
     scope = inner_scope(attribution, meter=meter)
     scope.meter = meter

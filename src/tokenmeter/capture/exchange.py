@@ -8,7 +8,6 @@ into the user's call: a fault of ours is reported to the sink and the bytes pass
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -24,7 +23,6 @@ from tokenmeter.capture.sse import EventReader
 from tokenmeter.providers.base import Call, Reading
 
 FAILED_FROM = 400  # HTTP status, inclusive
-CANCELLED = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 
 
 class Exchange:
@@ -137,7 +135,7 @@ class Exchange:
 
     def fail(self, error: BaseException) -> None:
         """The exchange ended with an exception, which the user gets."""
-        if isinstance(error, CANCELLED):
+        if not isinstance(error, Exception):  # a cancelled task, Ctrl-C, GeneratorExit
             self._close("cancelled")
             return
         self._error = type(error).__name__

@@ -15,6 +15,6 @@ class Metering(TypedDict, total=False):
     customer: Who
     feature: Who
     environment: str | None
-    tags: Mapping[str, str]
+    tags: Mapping[str, str] | None
     extract: Extract | None
     event_name: str | None

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Literal
 
@@ -215,6 +214,8 @@ def _stated(created: int | float | str | None) -> datetime | None:
 
 @lru_cache(maxsize=64)
 def _parsed_date(header: str) -> datetime | None:
+    from email.utils import parsedate_to_datetime  # here to keep our import light
+
     try:
         return parsedate_to_datetime(header).astimezone(UTC)
     except (ValueError, TypeError):

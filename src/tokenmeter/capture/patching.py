@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-import wrapt
-
 
 @dataclass(slots=True)
 class Patch:
@@ -25,6 +23,8 @@ class Patch:
 
     def apply(self, module: ModuleType) -> None:
         """Wrap the method, unless it is wrapped already."""
+        import wrapt  # loaded by now
+
         cls = getattr(module, self.class_name)
         if self._wrapped is not None and vars(cls).get(self.method) is self._wrapped:
             return
@@ -51,6 +51,8 @@ class Patches:
 
     def acquire(self) -> None:
         """Apply the patches, now or when their module is imported."""
+        import wrapt  # here to keep our import light: it brings asyncio and email
+
         with self._lock:
             self._holders += 1
             if self._holders == 1:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from tokenmeter.capture.squeeze import KEEP_BYTES, Squeezed
@@ -10,6 +13,7 @@ from tokenmeter.providers.base import NO_READING, Api, Reading
 
 FEED_BYTES = 64 * 1024  # a body that is there as a whole is read in slices of this size
 BINARY_BYTES_MAX = 64 * 1024  # of an answer that is not JSON, at most this much is looked at
+FIRST_BYTES = 64  # in which the first character of a JSON text stands
 
 
 class Reader(Protocol):
@@ -27,28 +31,77 @@ class Reader(Protocol):
 
 
 NOT_JSON = Reading(flags=frozenset({"not_json"}))
+NOT_UTF8 = Reading(flags=frozenset({"not_utf8"}))
+TOO_LARGE = Reading(flags=frozenset({"body_too_large"}))
 _DECODER = json.JSONDecoder()
+_BETWEEN = re.compile(r"[\[,\s]*")  # elements of a list
 
 
 def fold_payload(api: Api, reading: Reading, payload: bytes | bytearray) -> Reading:
     """Read one JSON payload on top of `reading`; what is not JSON is flagged."""
+    parsed, doubts = parse(payload)
+    return reading | doubts if doubts is NOT_JSON else fold_parsed(api, reading | doubts, parsed)
+
+
+def parse(payload: bytes | bytearray) -> tuple[Any, Reading]:
+    """Return the JSON value, and a reading that flags what is wrong with it."""
     try:
-        parsed: Any = json.loads(payload)
+        return json.loads(payload), NO_READING
+    except UnicodeDecodeError:
+        try:  # a broken character in some text does not make the usage beside it wrong
+            return json.loads(payload.decode(errors="replace")), NOT_UTF8
+        except (ValueError, RecursionError):
+            return None, NOT_JSON
     except (ValueError, RecursionError):
-        return reading | NOT_JSON
-    return fold_parsed(api, reading, parsed)
+        return None, NOT_JSON
 
 
 def fold_parsed(api: Api, reading: Reading, parsed: object) -> Reading:
     """Fold one JSON object, or each object of a list; anything else is flagged."""
-    if isinstance(parsed, dict):
-        read = api.read(parsed)
-        return reading.plus(read) if api.adds else reading | read
-    if isinstance(parsed, list):
-        for element in parsed:
-            reading = fold_parsed(api, reading, element)
-        return reading
-    return reading | NOT_JSON
+    for element in parsed if isinstance(parsed, list) else (parsed,):
+        if not isinstance(element, dict):
+            reading = reading | NOT_JSON
+            continue
+        read = _clean(api.read(element))
+        reading = reading.plus(read) if api.adds else reading | read
+    return reading
+
+
+TEXT_CHARS_MAX = 256  # of a model's name, an id, a dimension
+
+
+def _clean(read: Reading) -> Reading:
+    """Cut texts that no database would take: control characters, half characters, pages."""
+    texts = (read.model, read.response_id, read.error_type, *read.dimensions.values())
+    texts += tuple(text for part in read.parts for text in (part.name, part.model))
+    if all(text is None or _is_clean(text) for text in texts):
+        return read
+    return replace(
+        read,
+        model=_cut(read.model),
+        response_id=_cut(read.response_id),
+        error_type=_cut(read.error_type),
+        dimensions=_cut_all(read.dimensions),
+        parts=tuple(
+            replace(part, name=_cut(part.name) or "", model=_cut(part.model))
+            for part in read.parts
+        ),
+        flags=read.flags | {"invalid:text"},
+    )
+
+
+def _is_clean(text: str) -> bool:
+    return len(text) <= TEXT_CHARS_MAX and text.isprintable()
+
+
+def _cut(text: str | None) -> str | None:
+    if text is None or _is_clean(text):
+        return text
+    return "".join(c if c.isprintable() else "?" for c in text[:TEXT_CHARS_MAX])
+
+
+def _cut_all(texts: Mapping[str, str]) -> dict[str, str]:
+    return {name: _cut(text) or "" for name, text in texts.items()}
 
 
 class BodyReader:
@@ -63,28 +116,39 @@ class BodyReader:
         self._api = api
         self._content_type = content_type
         self._body = Squeezed()
+        self._look_at = KEEP_BYTES  # doubles while nothing can be taken out: work stays linear
 
     def feed(self, data: bytes) -> bytes:
+        if self._is_binary(data):
+            self._body.kept += data[: BINARY_BYTES_MAX - len(self._body.kept)]
+            return data
         for start in range(0, len(data), FEED_BYTES):
             self._body.feed(data[start : start + FEED_BYTES])
-            if len(self._body.kept) > KEEP_BYTES:
+            if len(self._body.kept) > self._look_at:
                 self._consume(last=False)
+                self._look_at = max(KEEP_BYTES, 2 * len(self._body.kept))
         return data
 
     def end(self) -> bytes:
         if self._body.overflowed:
-            self.reading = self.reading | Reading(flags=frozenset({"body_too_large"}))
+            self.reading = self.reading | TOO_LARGE
             return b""
         self._consume(last=True)
         body = bytes(self._body.kept).strip()
         if not body or body == b"]":
             return b""
-        if self._api.read_bytes is not None and body[:1] not in (b"{", b"["):
-            read = self._api.read_bytes(body[:BINARY_BYTES_MAX], self._content_type)
-            self.reading = self.reading | read
+        if self._api.read_bytes is not None and self._is_binary(body):
+            self.reading = self.reading | self._api.read_bytes(body, self._content_type)
         else:
             self.reading = fold_payload(self._api, self.reading, body)
         return b""
+
+    def _is_binary(self, data: bytes) -> bool:
+        """Sound or plain text, where the endpoint answers so; `data` counts if it comes first."""
+        if self._api.read_bytes is None:
+            return False
+        first = bytes(self._body.kept[:FIRST_BYTES]) or data
+        return first.lstrip()[:1] not in (b"{", b"[", b"")
 
     def _consume(self, *, last: bool) -> None:
         """Fold the whole elements of a list, or the whole lines, that have arrived."""
@@ -106,7 +170,8 @@ class BodyReader:
         """Fold the objects at the front of a list; return what is left of it."""
         at = 0
         while True:
-            begin = at + len(body[at:]) - len(body[at:].lstrip("[, \t\r\n"))
+            between = _BETWEEN.match(body, at)
+            begin = at if between is None else between.end()
             try:
                 parsed, at = _DECODER.raw_decode(body, begin)
             except (ValueError, RecursionError):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 KEEP_BYTES = 64 * 1024  # a body up to this size is kept as it is
-SKELETON_BYTES_MAX = 1024 * 1024  # what is left after cutting; beyond it the body is given up
+# What is left after cutting; beyond it the body is given up. A chat of 1,000 tokens with
+# `top_logprobs=20` has 1 MiB of short strings before its usage.
+SKELETON_BYTES_MAX = 16 * 1024 * 1024
 VALUE_BYTES_MAX = 256  # a longer string or number list is cut
 
 # Every string in order, so that a match never starts at a closing quote; the last one may be

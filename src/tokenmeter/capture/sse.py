@@ -11,15 +11,17 @@ from __future__ import annotations
 import json
 import re
 
-from tokenmeter.capture.reader import NOT_JSON, fold_parsed
+from tokenmeter.capture.reader import NOT_JSON, TOO_LARGE, fold_parsed, parse
 from tokenmeter.capture.squeeze import Squeezed
 from tokenmeter.providers.base import NO_READING, Api, Reading
 
 HELD_BYTES_MAX = 64 * 1024  # an edited stream holds back at most this much of one event
 SAMPLE_BYTES_MAX = 4 * 1024  # kept of the beginning, to learn how much of an event is text
 FIRST_EVENTS = 3  # so many are parsed to find the id of the answer
+TAIL_BYTES = 3  # of a boundary may stand in the chunk before its last byte
 
 _BOUNDARY = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+CUT_SHORT = Reading(flags=frozenset({"cut_short"}))  # the stream ended without its end marker
 
 
 class EventReader:
@@ -33,6 +35,7 @@ class EventReader:
         "_pending",
         "_sample",
         "_strip",
+        "_tail",
         "bytes_seen",
         "events_seen",
         "reading",
@@ -50,6 +53,7 @@ class EventReader:
         self._named = 0  # how many events were parsed in search of an id
         self._pending = b""  # the unfinished event at the end
         self._large: Squeezed | None = None  # the same, once it has become large
+        self._tail = b""  # the end of the last chunk of a large event
         self._sample = b""
 
     def feed(self, data: bytes) -> bytes:
@@ -73,10 +77,12 @@ class EventReader:
         """Read the last event, which may lack its empty line; return what was held back."""
         held, self._pending = self._pending, b""
         if self._large is not None:
-            self._read(bytes(self._large.kept))
-            self._large = None
-            return b""
-        keep = self._read(held) if held.strip() else True
+            self._read_large(self._large)
+            keep = False  # it has passed
+        else:
+            keep = self._read(held) if held.strip() else True
+        if self._api.done is not None and self.events_seen and self.reading.state is None:
+            self.reading = self.reading | CUT_SHORT
         return held if self._strip and keep else b""
 
     def text_bytes(self) -> int:
@@ -101,7 +107,8 @@ class EventReader:
             parsed = json.loads(event_data(raw))
         except (ValueError, RecursionError):
             return 0
-        return len(self._api.text(parsed).encode()) if isinstance(parsed, dict) else 0
+        text = self._api.text(parsed) if isinstance(parsed, dict) else ""
+        return len(text.encode(errors="replace"))  # a half character is no UTF-8
 
     def _skip(self, whole: bytes, data: bytes) -> bytes:
         """Pass whole events that hold nothing for us; keep the unfinished one."""
@@ -126,25 +133,39 @@ class EventReader:
                 given.append(raw)
             start = boundary.end()
         self._pending = rest[start:]
+        if self._strip and self.reading.state == "success":
+            given.append(self._pending)  # our chunk has been taken out: nothing more to hold
+            self._pending = b""
         if len(self._pending) > HELD_BYTES_MAX:
             given.append(self._pending)
             self._large = Squeezed()
             self._large.feed(self._pending)
-            self._pending = b""
+            self._tail, self._pending = self._pending[-TAIL_BYTES:], b""
         return b"".join(given) if self._strip else data
 
     def _feed_large(self, data: bytes) -> bytes:
         """Go on with a large event: it passes at once, its skeleton is read at its end."""
         large = self._large
-        boundary = _BOUNDARY.search(data)
-        if large is None or boundary is None:
-            if large is not None:
-                large.feed(data)
+        if large is None:
             return data
-        large.feed(data[: boundary.end()])
+        around = self._tail + data  # a boundary may begin in the chunk before
+        boundary = _BOUNDARY.search(around)
+        if boundary is None:
+            large.feed(data)
+            self._tail = around[-TAIL_BYTES:]
+            return data
+        cut = boundary.end() - len(self._tail)
+        large.feed(data[:cut])
+        self._read_large(large)
+        return data[:cut] + self._feed_slowly(data[cut:])
+
+    def _read_large(self, large: Squeezed) -> None:
+        """Read what is left of a large event."""
         self._large = None
-        self._read(bytes(large.kept))
-        return data[: boundary.end()] + self._feed_slowly(data[boundary.end() :])
+        if large.overflowed:
+            self.reading = self.reading | TOO_LARGE
+        else:
+            self._read(bytes(large.kept))
 
     def _read(self, raw: bytes) -> bool:
         """Read one raw event; return False if it is the chunk that only we asked for."""
@@ -157,10 +178,9 @@ class EventReader:
             return True
         if not self._is_wanted(payload):
             return True
-        try:
-            parsed = json.loads(payload)
-        except (ValueError, RecursionError):
-            self.reading = self.reading | NOT_JSON
+        parsed, doubts = parse(payload)
+        self.reading = self.reading | doubts
+        if doubts is NOT_JSON:
             return True
         self.reading = fold_parsed(self._api, self.reading, parsed)
         return not (self._strip and _is_only_usage(parsed))

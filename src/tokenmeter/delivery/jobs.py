@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -56,9 +57,16 @@ class JobStore:
     def __init__(self, path: Path | None) -> None:
         self._lock = threading.Lock()
         self._path = path
-        self._pid = os.getpid()
+        self._forked = False
         self._inherited: list[sqlite3.Connection] = []  # a parent's; closing them would unlock it
         self._db = _connected(path)
+        known = weakref.WeakMethod(self._in_child)
+        os.register_at_fork(after_in_child=lambda: (known() or _nothing)())
+
+    def _in_child(self) -> None:
+        """A lock may have been held, and a connection must not be used, across a fork."""
+        self._lock = threading.Lock()
+        self._forked = True
 
     def opened(self, provider: str, job_id: str, submitted: Mapping[str, Any]) -> None:
         """Remember a submit; one that is seen again, or after its end, changes nothing."""
@@ -86,13 +94,17 @@ class JobStore:
 
     def _run(self, statement: str, values: tuple[str, ...] = ()) -> list[Any]:
         with self._lock:
-            if self._pid != os.getpid():  # a connection must not be used across a fork
+            if self._forked:
                 self._inherited.append(self._db)
-                self._db, self._pid = _connected(self._path), os.getpid()
+                self._db, self._forked = _connected(self._path), False
             try:
                 return self._db.execute(statement, values).fetchall()
             except sqlite3.OperationalError as error:
                 raise TransientError(f"the job store cannot be used now: {error}") from error
+
+
+def _nothing() -> None:
+    """The store is gone."""
 
 
 def _connected(path: Path | None) -> sqlite3.Connection:

@@ -122,6 +122,8 @@ class Api:
     owns_ids: bool = False
     # Reads a body that is not JSON: raw bytes (cut to a limit) and content type.
     read_bytes: Callable[[bytes, str], Reading] | None = None
+    # Reads what the answer's headers report; what the body says stands on top of it.
+    read_headers: Callable[[Mapping[str, str]], Reading] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ class Adapter:
     describe: Callable[[Request], Call | None]
     hosts: tuple[str, ...] = ()  # exact host names
     host_suffixes: tuple[str, ...] = ()  # ".openai.azure.com"
+    host_pattern: re.Pattern[str] | None = None  # the whole name; asked before all suffixes
     # Recognise a webhook's body, or a poll's, without its request.
     webhook: Callable[[Json], Call | None] | None = None
     # Paths recognised under any host: an OpenAI-compatible server, a gateway, a mock.

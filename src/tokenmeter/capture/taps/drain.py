@@ -7,13 +7,15 @@ reading on is cheaper than guessing.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenmeter.capture.exchange import Exchange
+
+if TYPE_CHECKING:
+    import asyncio
 
 DRAIN_S_MAX = 30.0  # one stream is read on for at most this long
 DRAIN_BYTES_MAX = 16 * 1024 * 1024
@@ -65,6 +67,8 @@ def _drain(exchange: Exchange, inner: Iterator[bytes], stream: Any) -> None:
 
 def drain_async(exchange: Exchange, inner: AsyncIterator[bytes], stream: Any) -> None:
     """Read `inner` on in a task of the running loop, then close `stream`."""
+    import asyncio  # here to keep our import light
+
     task = asyncio.get_running_loop().create_task(_drain_async(exchange, inner, stream))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)

@@ -1,0 +1,124 @@
+"""
+AWS event streams (`application/vnd.amazon.eventstream`), read as server-sent events.
+
+A frame is: total length, length of the headers, a checksum of both; headers; payload; a
+checksum of all. Only the lengths are trusted: whoever gets the bytes checks the sums.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import struct
+from collections.abc import Iterator
+
+CONTENT_TYPE = "application/vnd.amazon.eventstream"
+SSE_TYPE = "text/event-stream"
+FRAME_BYTES_MAX = 1024 * 1024  # a larger frame is passed over: no usage report is that large
+SLICE_BYTES = 64 * 1024  # of a chunk that is there as a whole, so much is looked at at a time
+
+_PRELUDE = struct.Struct(">III")
+_SUM_BYTES = 4
+_SMALLEST = _PRELUDE.size + _SUM_BYTES
+_LARGEST = 25 * 1024 * 1024  # of AWS: 24 MiB of payload, 128 KiB of headers
+_TEXT = 7  # the header type of a string; 6 is bytes, both have a length before them
+_FIXED = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}  # bytes by header type
+
+
+class Frames:
+    """
+    Turns an AWS event stream into server-sent events, in bounded memory.
+
+    Each frame becomes one event: its JSON payload with the frame's type under
+    ``":event-type"``; an exception also has its type under ``"__exception"``. The payload of
+    an InvokeModel frame, base64 in ``"bytes"``, is unpacked. `failed`: these are no frames.
+    """
+
+    __slots__ = ("_pending", "_skip", "failed")
+
+    def __init__(self) -> None:
+        self.failed = False
+        self._pending = bytearray()
+        self._skip = 0  # bytes still to come of a frame that is too large
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Yield an event for each frame that is complete with the next chunk."""
+        for start in range(0, len(data), SLICE_BYTES):
+            self._pending += data[start : start + SLICE_BYTES]
+            while not self.failed and (frame := self._next()):
+                yield as_event(*frame)
+
+    def _next(self) -> tuple[dict[str, str], bytes] | None:
+        pending = self._pending
+        while True:
+            skipped = min(self._skip, len(pending))
+            del pending[:skipped]
+            self._skip -= skipped
+            if self._skip or len(pending) < _PRELUDE.size:
+                return None
+            total, headers_length, _ = _PRELUDE.unpack_from(pending)
+            if not _SMALLEST + headers_length <= total <= _LARGEST:
+                self.failed = True
+                pending.clear()
+                return None
+            if total <= FRAME_BYTES_MAX:
+                break
+            self._skip = total
+        if len(pending) < total:
+            return None
+        body = _PRELUDE.size + headers_length
+        headers = frame_headers(bytes(pending[_PRELUDE.size : body]))
+        payload = bytes(pending[body : total - _SUM_BYTES])
+        del pending[:total]
+        return headers, payload
+
+
+def frame_headers(raw: bytes) -> dict[str, str]:
+    """Return the headers that are text; what cannot be read ends them."""
+    found: dict[str, str] = {}
+    at = 0
+    try:
+        while at < len(raw):
+            name_end = at + 1 + raw[at]
+            name = raw[at + 1 : name_end].decode(errors="replace")
+            kind, at = raw[name_end], name_end + 1
+            if kind in _FIXED:
+                at += _FIXED[kind]
+                continue
+            end = at + 2 + int.from_bytes(raw[at : at + 2])
+            if kind == _TEXT:
+                found[name] = raw[at + 2 : end].decode(errors="replace")
+            at = end
+    except IndexError:
+        return found
+    return found
+
+
+def as_event(headers: dict[str, str], payload: bytes) -> bytes:
+    """Return a frame as a server-sent event."""
+    kind = headers.get(":event-type", "")
+    front: dict[str, str] = {":event-type": kind}
+    if headers.get(":message-type", "event") != "event":
+        failure = headers.get(":exception-type") or headers.get(":error-code") or "error"
+        front = {":event-type": kind or failure, "__exception": failure}
+    elif kind == "chunk":
+        payload = _unpacked(payload)
+    start = json.dumps(front, separators=(",", ":")).encode()
+    rest = payload.strip()
+    if rest.startswith(b"{"):
+        inner = rest[1:].lstrip()
+        rest = start[:-1] + (b"" if inner.startswith(b"}") else b",") + inner
+    elif not rest:
+        rest = start
+    # A line break inside JSON is white space; in a server-sent event it would end the line.
+    return b"data: " + rest.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n\n"
+
+
+def _unpacked(payload: bytes) -> bytes:
+    """Return what an InvokeModel frame holds; the payload itself if it is anything else."""
+    try:
+        inner = json.loads(payload)["bytes"]
+        return base64.b64decode(inner)
+    except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
+        return payload

@@ -1,0 +1,132 @@
+"""The tap for requests: `requests.Session.send`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from tokenmeter.capture.exchange import Exchange
+from tokenmeter.capture.sink import Sink
+from tokenmeter.capture.taps import guard
+from tokenmeter.capture.taps.answer import Answer
+from tokenmeter.capture.taps.httpx import FindSink
+from tokenmeter.capture.taps.outgoing import (
+    TextHeaders,
+    body_bytes,
+    edited_body,
+    failed,
+    open_once,
+    plain_fields,
+    split_url,
+)
+from tokenmeter.capture.taps.raw import WatchedRaw
+from tokenmeter.providers.base import Json
+
+# The session whose exchange is being sent in this context: it follows redirects by itself.
+_sending: ContextVar[object] = ContextVar("tokenmeter_requests_session", default=None)
+
+
+class _Outgoing:
+    """A prepared request in the adapter's terms."""
+
+    __slots__ = ("_request", "headers", "host", "method", "path", "query", "url")
+
+    def __init__(self, request: Any, url: str) -> None:
+        self._request = request
+        self.method: str = request.method
+        self.url = url
+        self.host, self.path, self.query = split_url(url)
+        self.headers: Mapping[str, str] = TextHeaders(request.headers)
+
+    def body(self) -> bytes | None:
+        return body_bytes(self._request.body)
+
+    def fields(self) -> Json:
+        """The fields of a body that is made while it is sent: requests-toolbelt's encoder."""
+        return plain_fields(getattr(self._request.body, "fields", {}))
+
+
+def wrapper(find_sink: FindSink) -> Callable[..., Any]:
+    """Return the wrapt wrapper for `Session.send`."""
+
+    def send(wrapped: Any, session: Any, args: Any, kwargs: Any) -> Any:
+        sink = find_sink()
+        request = args[0] if args else kwargs.get("request")
+        if sink is None or _is_redirect(session, kwargs):
+            return wrapped(*args, **kwargs)
+        exchange = _open(sink, request)
+        if exchange is None:
+            return wrapped(*args, **kwargs)
+        options = {name: value for name, value in kwargs.items() if name != "request"}
+        return _send(wrapped, session, exchange, request, options)
+
+    return send
+
+
+def _is_redirect(session: object, kwargs: Mapping[str, Any]) -> bool:
+    """Whether the session sends this on its own, within an exchange that is open."""
+    return _sending.get() is session and kwargs.get("allow_redirects") is False
+
+
+def _open(sink: Sink, request: Any) -> Exchange | None:
+    url = str(getattr(request, "url", ""))
+    return open_once(sink, url, lambda: _Outgoing(request, url))
+
+
+def _send(wrapped: Any, session: Any, exchange: Exchange, request: Any, options: Any) -> Any:
+    edited = edited_body(exchange, TextHeaders(request.headers))
+    sent = request if edited is None else _edited(request, edited)
+    url, within = guard.enter(str(request.url)), _sending.set(session)
+    try:
+        response = wrapped(sent, **options)
+    except BaseException as error:
+        failed(exchange, error)
+        raise
+    finally:
+        _sending.reset(within)
+        guard.leave(url)
+    return _attach(exchange, request, sent, response)
+
+
+def _edited(request: Any, body: bytes) -> Any:
+    """Copy the request with our body; the user's own stays as it is."""
+    sent = request.copy()
+    sent.body = body
+    sent.headers.pop("Transfer-Encoding", None)
+    sent.headers["Content-Length"] = str(len(body))
+    sent.headers["Accept-Encoding"] = "identity"
+    return sent
+
+
+def _attach(exchange: Exchange, request: Any, sent: Any, response: Any) -> Any:
+    """Watch the answer: at once if it has been read, else as it is read."""
+    try:
+        if sent is not request:
+            for answered in (*response.history, response):
+                _give_back(answered, request, sent)
+        content = response._content  # noqa: SLF001 - False until it is read; `content` would read
+        read = content is not False or response.raw is None
+        answer = Answer(exchange, response.status_code, response.headers, decoded=read)
+        if not read:
+            response.raw = WatchedRaw(response.raw, answer)
+            return response
+        given = answer.take(content or b"") + answer.ended()
+        if answer.edits:
+            response._content = given  # noqa: SLF001 - no public way to replace a read body
+    except Exception as error:  # noqa: BLE001 - our fault; the user still gets the answer
+        exchange.broken(error)
+        exchange.end()
+    return response
+
+
+def _give_back(answered: Any, request: Any, sent: Any) -> None:
+    """Show the user their own request; one that followed a redirect gets their body back."""
+    if answered.request is sent:
+        answered.request = request
+    elif answered.request.body == sent.body:
+        answered.request.body = request.body
+        for name in ("Content-Length", "Transfer-Encoding", "Accept-Encoding"):
+            answered.request.headers.pop(name, None)
+            if name in request.headers:
+                answered.request.headers[name] = request.headers[name]

@@ -15,6 +15,7 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep every test out of the user's state directory."""
     monkeypatch.setenv("TOKENMETER_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("TOKENMETER_BACKEND", raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)  # xdist sets it, and tables would fold
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -48,32 +49,31 @@ def database(tmp_path: Path) -> str:
 
 def cells(output: str, first: str) -> list[str]:
     """The cells of the table row that starts with `first`."""
-    lines = [line for line in output.splitlines() if line.startswith(f"│ {first}")]
-    return [cell.strip() for cell in lines[0].strip("│").split("│")]
+    lines = [line for line in output.splitlines() if line.strip().startswith(first)]
+    return re.split(r"\s{2,}", lines[0].strip())
 
 
 def test_usage_is_a_table_with_a_total_and_unpriced_in_sight(database: str) -> None:
-    result = run("usage", "--backend", database)
+    result = run("usage", "--backend", database, "--by", "customer,model")
     assert result.exit_code == 0, result.output
-    titles = next(line for line in result.output.splitlines() if "Customer" in line)
-    assert [title.strip() for title in titles.strip("┃").split("┃")] == [
+    assert cells(result.output, "Customer") == [
         *("Customer", "Model", "Events", "Input", "Output", "Images"),
-        *("Retries", "Failed", "Unbilled", "Unpriced", "Cost USD"),
+        *("Retries", "Failed", "Unpriced", "Cost USD"),
     ]
     assert cells(result.output, "acme") == [
-        *("acme", "gpt-4o", "3", "1,234,570", "10", "-", "1", "1", "1", "0", "3.09"),
+        *("acme", "gpt-4o", "3", "1,234,570", "10", "-", "1", "1", "0", "3.09"),
     ]
     assert cells(result.output, "[red]zoo[/")[-2:] == ["1", "unpriced"]
     assert cells(result.output, "Total") == [
-        *("Total", "", "4", "1,234,570", "10", "1", "1", "1", "1", "1", "3.09"),
+        *("Total", "4", "1,234,570", "10", "1", "1", "1", "1", "3.09"),
     ]
     assert "1 unpriced: no cost is known" in result.output
 
 
 def test_numbers_are_aligned_to_the_right(database: str) -> None:
     lines = run("usage", "--backend", database, "--by", "customer").output.splitlines()
-    rows = [line for line in lines if line.startswith(("│ acme", "│ Total"))]
-    assert all("1,234,570 │" in line for line in rows)
+    rows = [line for line in lines if line.strip().startswith(("acme", "Total"))]
+    assert len(rows) == 2
     assert len({line.index("1,234,570") for line in rows}) == 1
 
 
@@ -124,13 +124,13 @@ def test_any_property_can_be_grouped_by(database: str) -> None:
 def test_events_come_newest_first_with_their_cost(database: str) -> None:
     result = run("events", "--backend", database, "--customer", "acme")
     assert result.exit_code == 0, result.output
-    rows = [line for line in result.output.splitlines() if line.startswith("│ 2026")]
-    assert "3 in │ 0.0000075 │" in rows[0]
-    assert "failed, unbilled" in rows[1]
+    rows = [line for line in result.output.splitlines() if line.strip().startswith("11-01")]
+    assert re.search(r"3 in +0\.0000075", rows[0])
+    assert "failed" in rows[1]
     assert "no usage" in rows[1]
-    assert "1,234,567 in · 10 out │ 3.0865000 │" in rows[2]
+    assert re.search(r"1,234,567 in · 10 out +3\.0865000", rows[2])
     unpriced = run("events", "--backend", database, "--customer", "[red]zoo[/").output
-    assert "1 images │ unpriced │" in unpriced
+    assert re.search("1 images +unpriced", unpriced)
 
 
 def test_events_as_json_are_the_events(database: str) -> None:

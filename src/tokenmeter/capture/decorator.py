@@ -11,15 +11,14 @@ import inspect
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
-    Awaitable,
     Callable,
     Generator,
     Iterator,
     Mapping,
 )
 from dataclasses import dataclass
-from types import AsyncGeneratorType, GeneratorType
-from typing import Any, Unpack
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any, NamedTuple, Unpack
 
 import wrapt
 
@@ -28,6 +27,14 @@ from tokenmeter.capture import taps
 from tokenmeter.capture.metering import Extract, Metering, Who
 from tokenmeter.capture.observation import Outcome
 from tokenmeter.capture.returned import Returned
+from tokenmeter.capture.watched import (
+    WatchedAsyncIterator,
+    WatchedIterator,
+    awaited,
+    follow,
+    watched_awaitable,
+)
+from tokenmeter.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +58,13 @@ def metered(
 ) -> Any:
     """Build the decorator; `find_meter` returns the meter that the calls belong to."""
     options = Options(**given)
+    _check(options, function)
 
-    def around(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
-        session = _Session(options, find_meter(), wrapped.__qualname__, args, kwargs)
+    def around(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        meter = find_meter()
+        scope = _scope_for(options, meter, Given(instance, args, kwargs))
+        name = getattr(wrapped, "__qualname__", None) or type(wrapped).__qualname__
+        session = _Session(scope, Returned(meter, scope, name, options.extract))
         with session.step():
             value = wrapped(*args, **kwargs)
         return session.returned(value)
@@ -62,30 +73,46 @@ def metered(
     return decorator if function is None else decorator(function)
 
 
+def _check(options: Options, function: object) -> None:
+    """Refuse what would go wrong at the first call."""
+    if function is not None and not callable(function):
+        raise ConfigurationError(
+            f"metered() got {function!r} as a function; name the option: metered(customer=...)"
+        )
+    for name in ("customer", "feature", "extract"):
+        if inspect.iscoroutinefunction(getattr(options, name)):
+            raise ConfigurationError(f"{name}= must be a plain function, not async")
+
+
 class _Session:
     """One call of a decorated function: its scope, and what came of it."""
 
-    def __init__(self, options: Options, meter: Any, name: str, args: Any, kwargs: Any) -> None:
-        self._meter = meter
-        self._scope = _scope_for(options, meter, args, kwargs)
-        self._returned = Returned(meter, self._scope, name, options.extract)
+    def __init__(self, scope: Scope, returned: Returned) -> None:
+        self.scope = scope
+        self._returned = returned
 
-    def step(self) -> _Step:
-        """Enter the scope for one step of the function."""
-        return _Step(self)
+    def step(self, end: type[Exception] | None = None) -> _Step:
+        """Enter the scope for one step of the function; `end` is no failure."""
+        return _Step(self, end)
 
     def returned(self, value: Any) -> Any:
         """Hand on what the function returned; watch what is still to run."""
+        if inspect.isawaitable(value):
+            if hasattr(type(value), "_asyncio_future_blocking"):  # what asyncio goes by
+                return follow(self, value)
+            plain = isinstance(value, CoroutineType | GeneratorType)
+            return awaited(self, value) if plain else watched_awaitable(self, value)
+        return self._iterated(value)
+
+    def _iterated(self, value: Any) -> Any:
         if isinstance(value, GeneratorType):
             return _steps(self, value)
         if isinstance(value, AsyncGeneratorType):
             return _async_steps(self, value)
-        if inspect.isawaitable(value):
-            return _awaited(self, value)
-        if not self._scope.observed and isinstance(value, Iterator):
-            return _WatchedIterator(value, self)
-        if not self._scope.observed and isinstance(value, AsyncIterator):
-            return _WatchedAsyncIterator(value, self)
+        if not self.scope.observed and isinstance(value, Iterator):
+            return WatchedIterator(value, self)
+        if not self.scope.observed and isinstance(value, AsyncIterator):
+            return WatchedAsyncIterator(value, self)
         self.item(value)
         self.ended("success")
         return value
@@ -96,17 +123,21 @@ class _Session:
 
     def ended(self, outcome: Outcome, error: BaseException | None = None) -> None:
         """Close the call: an event from the values, if no exchange was seen."""
-        self._returned.close(outcome, error)
+        if outcome == "success":
+            self._returned.close(outcome, error)
+        else:  # maybe in a finalizer, which must not wait for a lock
+            self._returned.close_soon(outcome, error)
 
 
 class _Step:
     """The scope and the taps, on for one step; a step that raises ends the call."""
 
-    __slots__ = ("_entered", "_session")
+    __slots__ = ("_end", "_entered", "_session")
 
-    def __init__(self, session: _Session) -> None:
+    def __init__(self, session: _Session, end: type[Exception] | None) -> None:
         self._session = session
-        self._entered = entered(session._scope)  # noqa: SLF001 - same file
+        self._end = end
+        self._entered = entered(session.scope)
 
     def __enter__(self) -> None:
         taps.PATCHES.acquire()
@@ -115,15 +146,23 @@ class _Step:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         self._entered.__exit__(None, None, None)
         taps.PATCHES.release()
-        if error is not None and not isinstance(error, StopIteration | StopAsyncIteration):
+        if error is not None and not (self._end and isinstance(error, self._end)):
             failed = isinstance(error, Exception)  # else cancelled: a task, Ctrl-C, GeneratorExit
             self._session.ended("failed" if failed else "cancelled", error)
 
 
-def _scope_for(options: Options, meter: Any, args: Any, kwargs: Any) -> Scope:
+class Given(NamedTuple):
+    """What the function was called with; `instance` is `self`, or `cls`, or None."""
+
+    instance: Any
+    args: Any
+    kwargs: Any
+
+
+def _scope_for(options: Options, meter: Any, given: Given) -> Scope:
     attribution = Attribution(
-        _who(options.customer, meter, args, kwargs),
-        _who(options.feature, meter, args, kwargs),
+        _who(options.customer, meter, given),
+        _who(options.feature, meter, given),
         options.environment,
         options.tags or {},
     )
@@ -133,23 +172,28 @@ def _scope_for(options: Options, meter: Any, args: Any, kwargs: Any) -> Scope:
     return scope
 
 
-def _who(who: Who, meter: Any, args: Any, kwargs: Any) -> str | None:
+def _who(who: Who, meter: Any, given: Given) -> str | None:
     """Ask the user's function for a name; if it raises, the call goes on unattributed."""
     if not callable(who):
         return who
     try:
-        return who(*args, **kwargs)
+        name: object = who(*_arguments(who, given), **given.kwargs)
     except Exception as error:  # noqa: BLE001 - a fault in metering must not stop the call
         meter.fault(error)
         return None
+    return None if name is None else str(name)
 
 
-async def _awaited(session: _Session, value: Awaitable[Any]) -> Any:
-    with session.step():
-        result = await value
-    session.item(result)
-    session.ended("success")
-    return result
+def _arguments(who: Callable[..., Any], given: Given) -> tuple[Any, ...]:
+    """Return the arguments of a method with its `self`, if `who` takes that many."""
+    if given.instance is None:
+        return tuple(given.args)
+    written = (given.instance, *given.args)
+    try:
+        inspect.signature(who).bind(*written, **given.kwargs)
+    except (TypeError, ValueError):
+        return tuple(given.args)
+    return written
 
 
 def _steps(session: _Session, inner: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
@@ -157,7 +201,7 @@ def _steps(session: _Session, inner: Generator[Any, Any, Any]) -> Generator[Any,
     resume: Callable[[], Any] = inner.__next__
     while True:
         try:
-            with session.step():
+            with session.step(StopIteration):
                 item = resume()
         except StopIteration as stop:
             session.ended("success")
@@ -183,7 +227,7 @@ async def _async_steps(
     resume: Callable[[], Any] = inner.__anext__
     while True:
         try:
-            with session.step():
+            with session.step(StopAsyncIteration):
                 item = await resume()
         except StopAsyncIteration:
             session.ended("success")
@@ -204,45 +248,3 @@ async def _async_steps(
 
 def _bind(function: Callable[..., Any], value: object) -> Callable[[], Any]:
     return lambda: function(value)
-
-
-class _WatchedIterator(wrapt.ObjectProxy[Any]):
-    """An iterator of a library without a tap: its items are read as they pass."""
-
-    def __init__(self, wrapped: Any, session: _Session) -> None:
-        super().__init__(wrapped)
-        self._self_session = session
-
-    def __iter__(self) -> Any:
-        return self
-
-    def __next__(self) -> Any:
-        try:
-            with self._self_session.step():
-                item = next(self.__wrapped__)
-        except StopIteration:
-            self._self_session.ended("success")
-            raise
-        self._self_session.item(item)
-        return item
-
-
-class _WatchedAsyncIterator(wrapt.ObjectProxy[Any]):
-    """The same for an async iterator."""
-
-    def __init__(self, wrapped: Any, session: _Session) -> None:
-        super().__init__(wrapped)
-        self._self_session = session
-
-    def __aiter__(self) -> Any:
-        return self
-
-    async def __anext__(self) -> Any:
-        try:
-            with self._self_session.step():
-                item = await anext(self.__wrapped__)
-        except StopAsyncIteration:
-            self._self_session.ended("success")
-            raise
-        self._self_session.item(item)
-        return item

@@ -15,6 +15,11 @@ from tokenmeter.providers.models import model_type
 from tokenmeter.usage import METRICS, Number
 
 
+NUMBER_LIMIT = 10**18  # exclusive; more of anything is a mistake
+DECIMALS_MAX = 30
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """What the user says was used."""
@@ -28,21 +33,14 @@ class Recorded:
 
 
 def recorded_event(recorded: Recorded, scope: Scope | None, now: datetime) -> Event:
-    """Build the event; raises ConfigurationError for what is no usage."""
-    if not recorded.event_name:
-        raise ConfigurationError("an event needs a name; use one such as 'text_generated'")
+    """
+    Build the event; raises ConfigurationError for what is no usage.
+
+    A decorated function that records something by hand is not taken for one without usage.
+    """
+    _check(recorded)
     attribution = NO_ATTRIBUTION if scope is None else scope.attribution
-    properties: dict[str, Property] = {
-        name: _dimension(value) for name, value in recorded.dimensions.items() if value is not None
-    }
-    model = properties.get("model")
-    if isinstance(model, str):
-        properties.setdefault("model_type", model_type(model))
-    properties.update({metric: _number(metric, n) for metric, n in recorded.usage.items()})
-    properties.setdefault("outcome", "success")
-    properties.setdefault("billable", "true")
-    properties.setdefault("usage_source", "reported")
-    properties["request_count"] = 1
+    properties = _properties(recorded)
     for name in ("feature", "environment"):
         value = getattr(attribution, name)
         if value:
@@ -51,6 +49,8 @@ def recorded_event(recorded: Recorded, scope: Scope | None, now: datetime) -> Ev
         properties.setdefault(f"tag_{tag}", value)
     if scope is not None and scope.run is not None:
         properties["run_id"] = scope.run.run_id
+    for level in () if scope is None else scope.chain():
+        level.observed += 1
     return Event(
         recorded.event_name,
         recorded.event_id or new_id("evt_"),
@@ -60,31 +60,80 @@ def recorded_event(recorded: Recorded, scope: Scope | None, now: datetime) -> Ev
     )
 
 
-def _dimension(value: object) -> str:
+def _properties(recorded: Recorded) -> dict[str, Property]:
+    properties: dict[str, Property] = {
+        name: dimension(value) for name, value in recorded.dimensions.items() if value is not None
+    }
+    model = properties.get("model")
+    if isinstance(model, str):
+        properties.setdefault("model_type", model_type(model))
+    properties.setdefault("outcome", "success")
+    properties.setdefault("billable", "true")
+    properties.setdefault("usage_source", "reported")
+    properties["request_count"] = 1
+    return {**properties, **{name: metric_number(name, n) for name, n in recorded.usage.items()}}
+
+
+def _check(recorded: Recorded) -> None:
+    """Refuse what no backend could keep, while the user can still correct it."""
+    if not recorded.event_name:
+        raise ConfigurationError("an event needs a name; use one such as 'text_generated'")
+    usage: object = recorded.usage
+    if not isinstance(usage, Mapping):
+        raise ConfigurationError("usage must map metrics to numbers, as {'image_count': 1}")
+    for name in ("event_name", "customer", "event_id"):
+        value: object = getattr(recorded, name)
+        if value is not None and not isinstance(value, str):
+            raise ConfigurationError(f"{name} must be text, not {type(value).__name__}")
+    for name in METRICS & recorded.dimensions.keys():
+        raise ConfigurationError(f"{name} is a metric; pass it as usage={{{name!r}: ...}}")
+    texts = (recorded.event_name, recorded.customer, recorded.event_id)
+    if any(_is_broken(str(text)) for text in (*texts, *recorded.dimensions.values())):
+        raise ConfigurationError("a text holds a NUL or half a character; clean it first")
+
+
+def _is_broken(text: str) -> bool:
+    return "\x00" in text or any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def dimension(value: object) -> str:
+    """Write a dimension as filters compare it: True is "true"."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _number(metric: str, number: object) -> Number:
-    """Check one metric: a known name, and a finite number that is not negative."""
+def metric_number(metric: str, number: object) -> Number:
+    """Check one metric: a known name, and a finite number that is neither negative nor huge."""
     if metric not in METRICS:
         raise ConfigurationError(
             f"{metric!r} is not a metric; use one of tokenmeter.METRICS such as 'image_count', "
             "or pass it as a dimension"
         )
     if isinstance(number, float):
-        number = Decimal(repr(number))
+        number = Decimal(float.__repr__(number))
     if isinstance(number, bool) or not isinstance(number, int | Decimal):
         raise ConfigurationError(f"{metric} must be a number, not {type(number).__name__}")
     if isinstance(number, Decimal) and not number.is_finite():
         raise ConfigurationError(f"{metric} must be finite")
     if number < 0:
-        raise ConfigurationError(f"{metric} must not be negative; got {number}")
+        raise ConfigurationError(f"{metric} must not be negative")
+    if number >= NUMBER_LIMIT or (isinstance(number, Decimal) and _digits_after(number)):
+        raise ConfigurationError(
+            f"{metric} must be less than {NUMBER_LIMIT} and have at most {DECIMALS_MAX} decimals"
+        )
     return number
 
 
+def _digits_after(number: Decimal) -> bool:
+    exponent = number.as_tuple().exponent
+    return isinstance(exponent, int) and exponent < -DECIMALS_MAX
+
+
 def _utc(timestamp: datetime | None, now: datetime) -> datetime:
-    if timestamp is None:
+    given: object = timestamp
+    if given is None:
         return now
-    if timestamp.tzinfo is None:
-        raise ConfigurationError("timestamp needs a time zone; use datetime.now(UTC)")
-    return timestamp.astimezone(UTC)
+    if not isinstance(given, datetime) or given.tzinfo is None:
+        raise ConfigurationError("timestamp needs a time and its zone; use datetime.now(UTC)")
+    if given < EPOCH:
+        raise ConfigurationError("timestamp lies before 1970; use the time of the usage")
+    return given.astimezone(UTC)

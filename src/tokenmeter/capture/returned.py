@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 from tokenmeter.attribution import Scope
 from tokenmeter.capture.metering import Extract
 from tokenmeter.capture.observation import Observation, Outcome
 from tokenmeter.capture.reader import fold_parsed
+from tokenmeter.capture.recorded import dimension, metric_number
 from tokenmeter.capture.retries import new_id
 from tokenmeter.capture.sink import Sink
+from tokenmeter.errors import ConfigurationError
 from tokenmeter.providers.base import Api, Call, Json, Reading, settled_as_read
 from tokenmeter.providers.shapes import recognise
 from tokenmeter.usage import METRICS, Number, Usage
@@ -49,6 +50,11 @@ class Returned:
         except Exception as error:  # noqa: BLE001 - a value of the user's may do anything
             self._sink.fault(error)
 
+    def close_soon(self, outcome: Outcome, error: BaseException | None) -> None:
+        """Close without waiting for anything: now if that is possible, else later."""
+        if self._open and not self._scope.observed:
+            self._sink.soon(lambda: self.close(outcome, error))
+
     def close(self, outcome: Outcome, error: BaseException | None) -> None:
         """Make the event of a call that no tap saw."""
         try:
@@ -57,6 +63,8 @@ class Returned:
             return
         if self._scope.observed:
             return
+        for level in self._scope.chain():
+            level.observed += 1  # a decorated function around this one records nothing more
         try:
             self._sink.observed(self._observation(outcome, error), self._scope)
         except Exception as fault:  # noqa: BLE001 - a fault of ours must not reach the user
@@ -85,6 +93,9 @@ class Returned:
                 "extract=, or use tokenmeter.record()",
                 self._name,
             )
+        failure = None if error is None else type(error).__name__
+        if outcome == "success" and reading.state == "failed":
+            outcome, failure = "failed", reading.error_type
         return Observation(
             call,
             new_id("call_"),
@@ -93,7 +104,7 @@ class Returned:
             "reported" if reading.usage else "missing",
             self._scope.attribution,
             None if self._scope.run is None else self._scope.run.run_id,
-            error_type=type(error).__name__ if outcome == "failed" else None,
+            error_type=failure if outcome == "failed" else None,
         )
 
 
@@ -103,7 +114,8 @@ def as_wire(value: object) -> Json | None:
         return value
     dump = getattr(value, "model_dump", None)
     if callable(dump) and not isinstance(value, type):
-        dumped = dump(mode="json", by_alias=True, exclude_none=True)
+        # SDKs build objects from whatever came; pydantic would warn of it.
+        dumped = dump(mode="json", by_alias=True, exclude_none=True, warnings=False)
         return dumped if isinstance(dumped, dict) else None
     return None
 
@@ -114,12 +126,16 @@ def extracted(found: Mapping[str, Any] | None) -> Reading:
         return Reading()
     usage: dict[str, Number] = {}
     dimensions: dict[str, str] = {}
+    flags: set[str] = set()
     for name, value in found.items():
-        if name in METRICS and isinstance(value, int | Decimal):
-            usage[name] = value
-        elif name in METRICS and isinstance(value, float):
-            usage[name] = Decimal(repr(value))
-        elif name != "model" and value is not None:
-            dimensions[name] = str(value)
-    model = found.get("model")
-    return Reading(Usage(usage), str(model) if model else None, dimensions=dimensions)
+        if value is None:
+            continue
+        if name not in METRICS:
+            dimensions[name] = dimension(value)
+            continue
+        try:
+            usage[name] = metric_number(name, value)
+        except ConfigurationError:
+            flags.add(f"invalid:{name}")
+    model = dimensions.pop("model", None)
+    return Reading(Usage(usage), model, dimensions=dimensions, flags=frozenset(flags))

@@ -31,8 +31,8 @@ UNITS = {
     "time_seconds": "s",
 }
 OUTCOME_STYLES = {"failed": "red", "cancelled": "yellow", "unknown": "yellow"}
-TITLES = ("Time (UTC)", "Customer", "Event", "Model", "Attempt", "Outcome", "Usage", "Cost USD")
-NUMBERS = ("Attempt", "Usage", "Cost USD")
+TITLES = ("Time (UTC)", "Customer", "Event", "Model", "Try", "Outcome", "Usage", "Cost USD")
+NUMBERS = ("Try", "Cost USD")
 
 
 def print_events(events: Sequence[Event]) -> None:
@@ -61,7 +61,7 @@ def event_table(events: Sequence[Event]) -> Table:
     made = table(TITLES, numbers=NUMBERS)
     for event, cost in zip(events, costs, strict=True):
         made.add_row(
-            shown(event.timestamp.strftime("%Y-%m-%d %H:%M:%S")),
+            shown(event.timestamp.strftime("%m-%d %H:%M:%S")),
             shown(event.external_customer_id),
             shown(event.event_name),
             shown(_text(event, "model") or _text(event, "request_model")),
@@ -76,7 +76,7 @@ def event_table(events: Sequence[Event]) -> Table:
 def summary(event: Event) -> str:
     """Write what an event used in one line: ``1,200 in · 4,160 out``."""
     usage = event.usage
-    parts = [f"{quantity(usage[name])} {unit}" for name, unit in UNITS.items() if name in usage]
+    parts = [f"{quantity(usage[name])} {unit}" for name, unit in UNITS.items() if usage.get(name)]
     return " · ".join(parts) or "no usage"
 
 
@@ -84,8 +84,9 @@ def _outcome(event: Event) -> Text:
     outcome = _text(event, "outcome")
     found = shown(outcome)
     found.stylize(OUTCOME_STYLES.get(outcome or "", ""))
-    if _text(event, "billable") == "false":
-        found.append(", unbilled", style="dim")
+    billed = _text(event, "billable") != "false"
+    if billed == (outcome in {"failed", "unknown"}):  # not what one expects
+        found.append(", billed" if billed else ", unbilled", style="dim")
     return found
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Context, Decimal
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,7 @@ COST_DECIMALS_MIN = 2
 COST_DECIMALS_MAX = 12
 COST_DIGITS = 3  # the smallest cost of a column shows at least these
 DASH = "-"  # where there is no value
+TEXT_WIDTH_MIN = 8  # a text column may fold, but not to nothing
 UNPRICED = "unpriced"
 _WIDE = Context(prec=120)  # a cost of any size can be written
 
@@ -31,13 +33,13 @@ def console() -> Console:
 
 def table(names: Iterable[str], *, numbers: Iterable[str]) -> Table:
     """Return an empty table with a column per name; those of `numbers` are right-aligned."""
-    made = Table(header_style="bold")
+    made = Table(header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     right = frozenset(numbers)
     for name in names:
         if name in right:
             made.add_column(name, justify="right", no_wrap=True)
         else:
-            made.add_column(name, overflow="fold")
+            made.add_column(name, overflow="fold", min_width=min(TEXT_WIDTH_MIN, len(name)))
     return made
 
 

@@ -57,7 +57,7 @@ Window = Annotated[WindowSize | None, typer.Option(help="Also group by this much
 def usage(
     *,
     backend: Backend = None,
-    by: By = "customer,model",
+    by: By = "customer,model_type",
     window: Window = None,
     since: Since = None,
     until: Until = None,

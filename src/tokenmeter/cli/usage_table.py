@@ -20,7 +20,6 @@ METRIC_TITLES = {
     "input_tokens": "Input",
     "cache_read_tokens": "Cached",
     "output_tokens": "Output",
-    "reasoning_tokens": "Reasoning",
     "tokens": "Tokens",
     "image_count": "Images",
     "video_seconds": "Video s",
@@ -120,17 +119,24 @@ def _times(text: str, time_format: str | None) -> list[str]:
 def _columns(rows: Sequence[UsageRow]) -> list[_Column]:
     """Choose the columns that have something to show."""
     decimals = cost_decimals([*(row.cost_usd for row in rows), total(rows).cost_usd])
-    counts = (_count(title, of) for title, of in COUNT_TITLES.items() if any(map(of, rows)))
+    counts = (_count(title, of) for title, of in COUNT_TITLES.items() if _says(title, of, rows))
     metrics = (
         _metric(title, name)
         for name, title in METRIC_TITLES.items()
-        if any(name in row.usage for row in rows)
+        if any(row.usage.get(name) for row in rows)
     )
     cost = _Column(
         COST_TITLE,
         lambda row: cost_cell(row.cost_usd, unpriced=row.unpriced, decimals=decimals),
     )
     return [_count("Events", lambda row: row.events), *metrics, *counts, cost]
+
+
+def _says(title: str, of: Callable[[UsageRow], int], rows: Sequence[UsageRow]) -> bool:
+    """Failed attempts are unbilled: that column says something only where it differs."""
+    if title == "Unbilled" and all(row.unbilled == row.failed for row in rows):
+        return False
+    return any(map(of, rows))
 
 
 def _count(title: str, of: Callable[[UsageRow], int]) -> _Column:
@@ -142,4 +148,6 @@ def _metric(title: str, name: str) -> _Column:
 
 
 def _title(dimension: str) -> str:
+    if dimension == "model_type":
+        return "Model"
     return dimension.replace("_", " ").capitalize() if dimension.isidentifier() else dimension

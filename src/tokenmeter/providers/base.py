@@ -156,11 +156,17 @@ class Adapter:
     describe: Callable[[Request], Call | None]
     hosts: tuple[str, ...] = ()  # exact host names
     host_suffixes: tuple[str, ...] = ()  # ".openai.azure.com"
-    host_pattern: re.Pattern[str] | None = None  # the whole name; asked before all suffixes
+    host_pattern: re.Pattern[str] | None = None  # matches the whole name
     # Recognise a webhook's body, or a poll's, without its request.
     webhook: Callable[[Json], Call | None] | None = None
     # Paths recognised under any host: an OpenAI-compatible server, a gateway, a mock.
     paths: re.Pattern[str] | None = None
+
+    def owns(self, host: str) -> bool:
+        """Say whether this host is the provider's own."""
+        if host in self.hosts or host.endswith(self.host_suffixes):
+            return True
+        return self.host_pattern is not None and self.host_pattern.fullmatch(host) is not None
 
 
 COUNT_MAX = 10**12  # a larger token count is a mistake of the wire, not usage

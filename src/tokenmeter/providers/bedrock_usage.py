@@ -1,8 +1,8 @@
 """
 Bedrock's token counts: in a body, in the stream's last frame, in the answer's headers.
 
-AWS counts every call itself (headers, ``amazon-bedrock-invocationMetrics``), and most models
-report in their own body as well. The body's report stands; AWS's count fills what it lacks.
+AWS counts every call itself (headers, ``amazon-bedrock-invocationMetrics``), and bills by that;
+most models report in their own body as well.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ from tokenmeter.usage import Number, Usage
 
 METRICS = "amazon-bedrock-invocationMetrics"
 AWS = "aws"  # in `raw`: what AWS itself counted, by the names below
-INTERVENED = "guardrail_intervened"  # flag: the text is the guardrail's, not the model's
+GROSS = "gross"  # in `raw`: the body counts as OpenAI does, cached tokens within its input
 
-# Input as it was sent: with or without the cached tokens, which `settle` decides by family.
-_INPUT = ("input_tokens", "cache_read_tokens", "cache_write_tokens")
+# `input_tokens` as it was sent: with or without the cached ones, which `settle` decides.
 _NAMES = {
     "inputTokenCount": "input_tokens",
     "inputTokens": "input_tokens",
@@ -141,8 +140,7 @@ def settle(reading: Reading, call: Call) -> Reading:
     are 12,401, unless that cannot be: 2 tokens do not hold 4,993.
     """
     numbers = dict(with_aws(reading))
-    model = reading.model or call.request_model
-    flags = reading.flags | _totals(numbers, reading.flags, model)
+    flags = reading.flags | _totals(numbers, reading, reading.model or call.request_model)
     usage = Usage(numbers)
     if reading.state == "success" and usage:
         usage = Usage(output_count=1) | usage
@@ -150,27 +148,21 @@ def settle(reading: Reading, call: Call) -> Reading:
 
 
 def with_aws(reading: Reading) -> Usage:
-    """Return the body's report, each side that it lacks filled with AWS's own count."""
+    """Lay AWS's own count, which it bills, over the model's; but OpenAI's form is clearer."""
     counted: Usage = reading.raw.get(AWS, Usage())
-    reported = reading.usage
-    if INTERVENED in reading.flags:
-        return counted
-    if not any(metric in reported for metric in (*_INPUT, "uncached_input_tokens")):
-        reported = reported | {m: counted[m] for m in _INPUT if m in counted}
-    if "output_tokens" in counted and "output_tokens" not in reported:
-        reported = reported | {"output_tokens": counted["output_tokens"]}
-    return reported
+    return counted | reading.usage if reading.raw.get(GROSS) else reading.usage | counted
 
 
-def _totals(numbers: dict[str, Number], flags: frozenset[str], model: str | None) -> set[str]:
+def _totals(numbers: dict[str, Number], reading: Reading, model: str | None) -> set[str]:
     """Make input and total of what was sent; return what is odd about it."""
     stated = numbers.pop("total_tokens", None)
     sent = numbers.pop("input_tokens", None)
-    if sent is None or _is_broken(numbers, flags):
+    if sent is None or _is_broken(numbers, reading.flags):
         return set()
     cached = numbers.get("cache_read_tokens", 0) + numbers.get("cache_write_tokens", 0)
-    odd = {"family_unknown"} if cached and not has_family(model) else set[str]()
-    gross = counts_gross(model) and sent >= cached
+    known = bool(reading.raw.get(GROSS)) or has_family(model)
+    odd = {"family_unknown"} if cached and not known else set[str]()
+    gross = sent >= cached and (bool(reading.raw.get(GROSS)) or counts_gross(model))
     numbers["input_tokens"] = sent if gross else sent + cached
     numbers["uncached_input_tokens"] = numbers["input_tokens"] - cached
     if "output_tokens" not in numbers:

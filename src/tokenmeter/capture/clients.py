@@ -5,59 +5,75 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tokenmeter.capture.taps import httpx as httpx_tap
+import wrapt
+
+from tokenmeter.capture.taps import aiohttp, botocore, httpx, requests
+from tokenmeter.capture.taps.httpx import FindSink
 from tokenmeter.errors import UnknownClientError
 
-_SEND = "send"
+# Library and class -> the method that every request goes through, and what goes around it.
+_METHODS: dict[tuple[str, str], tuple[str, Callable[[FindSink], Callable[..., Any]]]] = {
+    **{(library, "Client"): ("send", httpx.sync_wrapper) for library in httpx.LIBRARIES},
+    **{(library, "AsyncClient"): ("send", httpx.async_wrapper) for library in httpx.LIBRARIES},
+    ("requests", "Session"): ("send", requests.wrapper),
+    ("aiohttp", "ClientSession"): ("_request", aiohttp.wrapper),
+    ("botocore", "URLLib3Session"): ("send", botocore.wrapper),
+}
+
+# Where the clients of SDKs keep those that send.
+_INSIDE = (
+    ("_client",),  # openai, anthropic
+    ("_api_client", "_httpx_client"),  # google-genai, client and client.aio
+    ("_api_client", "_async_httpx_client"),
+    ("_endpoint", "http_session"),  # a client of boto3 or botocore
+    ("meta", "client", "_endpoint", "http_session"),  # a resource of boto3
+)
 
 
-def wrap_client(client: Any, find_sink: httpx_tap.FindSink) -> None:
+def wrap_client(client: Any, find_sink: FindSink) -> None:
     """Watch every HTTP client inside `client`; raises UnknownClientError if there is none."""
     found = list(_http_clients(client))
-    if not found:
+    for inner in found:
+        _watch(inner, find_sink)
+    lazy = _watch_when_made(getattr(client, "_api_client", None), find_sink)
+    if not found and not lazy:
         raise UnknownClientError(
-            f"cannot wrap a {type(client).__module__}.{type(client).__qualname__}; pass an "
-            "OpenAI, Anthropic, google.genai.Client, httpx.Client or httpx2.Client object, "
-            "or call tokenmeter.instrument() to meter every known call"
+            f"cannot wrap a {type(client).__module__}.{type(client).__qualname__}; pass a client "
+            "of openai, anthropic, google.genai or boto3, a Client of httpx or httpx2, a "
+            "requests.Session or an aiohttp.ClientSession, or call tokenmeter.instrument() to "
+            "meter every known call"
         )
-    for inner, is_async in found:
-        _watch(inner, find_sink, is_async=is_async)
 
 
-def _watch(client: Any, find_sink: httpx_tap.FindSink, *, is_async: bool) -> None:
-    import wrapt  # here to keep our import light: it brings asyncio and email
+def _watch(client: Any, find_sink: FindSink) -> None:
+    method, make = _method(client) or ("", httpx.sync_wrapper)
+    _put_around(client, method, make(find_sink))
 
-    make = httpx_tap.async_wrapper if is_async else httpx_tap.sync_wrapper
-    before = client.__dict__.get(_SEND)
+
+def _put_around(owner: Any, method: str, wrapper: Callable[..., Any]) -> None:
+    before = vars(owner).get(method)
     if isinstance(before, wrapt.BoundFunctionWrapper | wrapt.FunctionWrapper):
         before = before.__wrapped__  # wrapped before: the latest meter takes its place
-    original: Callable[..., Any] = before if before is not None else getattr(client, _SEND)
-    setattr(client, _SEND, wrapt.FunctionWrapper(original, make(find_sink)))
+    original: Callable[..., Any] = before if before is not None else getattr(owner, method)
+    # Not setattr: aiohttp warns of attributes that it does not know.
+    vars(owner)[method] = wrapt.FunctionWrapper(original, wrapper)
 
 
-def _http_clients(client: Any) -> Iterator[tuple[Any, bool]]:
-    """Yield (httpx client, is async) for each HTTP client that `client` is or holds."""
-    kind = _kind(client)
-    if kind is not None:
-        yield client, kind
-        return
-    inner = getattr(client, "_client", None)  # openai, anthropic
-    if _kind(inner) is not None:
-        yield inner, bool(_kind(inner))
-        return
-    api_client = getattr(client, "_api_client", None)  # google-genai, client and client.aio
-    for name in ("_httpx_client", "_async_httpx_client"):
-        inner = getattr(api_client, name, None)
-        if _kind(inner) is not None:
-            yield inner, bool(_kind(inner))
+def _watch_when_made(api_client: Any, find_sink: FindSink) -> bool:
+    """Watch the aiohttp sessions that google-genai makes when it first needs them."""
+    if not hasattr(api_client, "_get_aiohttp_session"):
+        return False
 
+    async def watched(making: Any) -> Any:
+        session = await making
+        request = getattr(session, "_auth_request", None)  # the session of google-auth
+        for inner in (session, getattr(request, "_session", None)):
+            if _method(inner) is not None and not _is_watched(inner):
+                _watch(inner, find_sink)
+        return session
 
-def _kind(client: object) -> bool | None:
-    """Return True for an async httpx(2) client, False for a sync one, None for anything else."""
-    for cls in type(client).__mro__:
-        if cls.__module__.partition(".")[0] in httpx_tap.LIBRARIES:
-            if cls.__name__ == "AsyncClient":
-                return True
-            if cls.__name__ == "Client":
-                return False
-    return None
+    def get(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
+        return watched(wrapped(*args, **kwargs))
+
+    _put_around(api_client, "_get_aiohttp_session", get)
+    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tokenmeter.attribution import current_scope
 from tokenmeter.capture.patching import Patch, Patches
 from tokenmeter.capture.sink import Sink
-from tokenmeter.capture.taps import httpx
+from tokenmeter.capture.taps import aiohttp, botocore, httpx, requests
 
 _instrumented: list[Sink] = []  # the last one gets what no scope claims
 
@@ -20,13 +20,18 @@ def active_sink() -> Sink | None:
 
 
 PATCHES = Patches(
-    tuple(
-        Patch(library, class_name, "send", make(active_sink))
-        for library in httpx.LIBRARIES
-        for class_name, make in (
-            ("Client", httpx.sync_wrapper),
-            ("AsyncClient", httpx.async_wrapper),
-        )
+    (
+        *(
+            Patch(library, class_name, "send", make(active_sink))
+            for library in httpx.LIBRARIES
+            for class_name, make in (
+                ("Client", httpx.sync_wrapper),
+                ("AsyncClient", httpx.async_wrapper),
+            )
+        ),
+        Patch("requests.sessions", "Session", "send", requests.wrapper(active_sink)),
+        Patch("aiohttp.client", "ClientSession", "_request", aiohttp.wrapper(active_sink)),
+        Patch("botocore.httpsession", "URLLib3Session", "send", botocore.wrapper(active_sink)),
     )
 )
 

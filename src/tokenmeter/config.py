@@ -10,6 +10,7 @@ from tokenmeter.errors import ConfigurationError
 
 HOME_VARIABLE = "TOKENMETER_HOME"
 BACKEND_VARIABLE = "TOKENMETER_BACKEND"
+PRICES_VARIABLE = "TOKENMETER_PRICES"
 DATABASE_NAME = "usage.db"
 
 
@@ -42,6 +43,12 @@ def default_backend_url() -> str:
     """Return TOKENMETER_BACKEND if set, else the SQLite file in the state directory."""
     named = os.environ.get(BACKEND_VARIABLE)
     return named or f"sqlite:///{(state_directory() / DATABASE_NAME).as_posix()}"
+
+
+def prices_file() -> Path | None:
+    """Return the user's own price list, TOKENMETER_PRICES, if there is one."""
+    named = os.environ.get(PRICES_VARIABLE)
+    return Path(named).expanduser() if named else None
 
 
 def _platform_state() -> Path:

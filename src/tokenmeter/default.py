@@ -35,6 +35,7 @@ def configure(
     names: Mapping[str, str] | None = None,
     state_dir: str | Path | None = None,
     durability: Literal["write", "fsync"] = "write",
+    hosts: Mapping[str, str] | None = None,
 ) -> TokenMeter:
     """
     Set the default meter; the arguments are TokenMeter's. Returns it.
@@ -48,6 +49,7 @@ def configure(
         names=names,
         state_dir=state_dir,
         durability=durability,
+        hosts=hosts,
     )
     with _lock:
         before, _default[:] = _default[:], [meter]
@@ -147,6 +149,13 @@ def record(
         event_id=event_id,
         **dimensions,
     )
+
+
+def read_event(
+    provider: str, payload: object, *, session: str | None = None, model: str | None = None
+) -> Event | None:
+    """Meter one event of a realtime session that you read (see TokenMeter.read_event)."""
+    return _meter().read_event(provider, payload, session=session, model=model)
 
 
 def timer(event_name: str, **dimensions: str | None) -> AbstractContextManager[None]:

@@ -23,6 +23,9 @@ EVENT_NAMES = (
     "api_calls",
 )
 SOURCE = "tokenmeter"
+# One encoder for all lines: making one per line costs more than a short line. Decimals become
+# strings, as Flexprice writes them.
+_ENCODE = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 Property = str | Number
 
@@ -55,13 +58,18 @@ class Event:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the event as Flexprice takes it: JSON values, decimals as strings."""
+        properties = {k: _plain(v) for k, v in self.properties.items()}
+        return {**self.to_record(), "properties": properties}
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the event for `to_line`: as `to_dict`, its properties not copied."""
         return {
             "event_name": self.event_name,
             "external_customer_id": self.external_customer_id,
             "event_id": self.event_id,
             "source": self.source,
             "timestamp": timestamp_text(self.timestamp),
-            "properties": {k: _plain(v) for k, v in self.properties.items()},
+            "properties": self.properties,
         }
 
     @classmethod
@@ -90,7 +98,9 @@ class Event:
 
 def timestamp_text(moment: datetime) -> str:
     """Write an aware datetime as RFC 3339 in UTC, milliseconds, ``Z``."""
-    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    text = (moment if moment.tzinfo is UTC else moment.astimezone(UTC)).isoformat(
+        timespec="milliseconds"
+    )
     return text[:-6] + "Z"
 
 
@@ -102,7 +112,7 @@ def parse_timestamp(text: str) -> datetime:
 
 def to_line(fields: Mapping[str, Any]) -> bytes:
     """Write one journal record: compact JSON and a newline."""
-    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+    return _ENCODE(fields).encode() + b"\n"
 
 
 def _plain(value: Property) -> str | int:

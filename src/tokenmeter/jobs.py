@@ -64,7 +64,7 @@ def submit_record(observation: Observation, shape: Shape, now: datetime) -> Reco
 
 def event_record(event: Event, observation: Observation | None = None) -> Mapping[str, Any]:
     """Write an event for the journal; the end of a job names the job."""
-    record = event.to_dict()
+    record = event.to_record()
     if observation is not None and observation.call.repeated:
         job_id = observation.reading.response_id
         return record if job_id is None else {**record, "job": job_id}

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import os
 import time
-import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,23 +12,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
+from tokenmeter import realtime
 from tokenmeter.attribution import Attribution, Run, Scope, current_scope, entered, inner_scope
 from tokenmeter.capture import taps
-from tokenmeter.capture.clients import wrap_client
 from tokenmeter.capture.eventids import EventIds
 from tokenmeter.capture.exchange import Exchange
 from tokenmeter.capture.faults import Faults
 from tokenmeter.capture.metering import Metering
 from tokenmeter.capture.observation import Observation, Shape, events_of
+from tokenmeter.capture.plugins import load_plugins
 from tokenmeter.capture.policy import Policy
 from tokenmeter.capture.recorded import Recorded, recorded_event
 from tokenmeter.capture.retries import new_id
-from tokenmeter.config import default_backend_url, state_directory
+from tokenmeter.config import default_backend_url, prices_file, state_directory
 from tokenmeter.delivery.backends import BackendSpec
 from tokenmeter.delivery.facade import Delivery
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
+from tokenmeter.exits import close_with_process
 from tokenmeter.jobs import Jobs, event_record, is_lost, is_under_way, submit_record
+from tokenmeter.providers.hosts import named_hosts
 from tokenmeter.usage import Number
 
 if TYPE_CHECKING:
@@ -50,8 +50,10 @@ class TokenMeter:
     `backend`: a URL (``sqlite:///usage.db``, ``memory:``, ``console:``), a Backend, or several.
     `shape`: ``flexprice`` gives one event per attempt, ``tokens_total`` one per direction.
     `names` renames events. `state_dir` holds the journal (default: TOKENMETER_HOME).
+    `hosts` names base URLs of your own: ``{"llm.internal:8000": "vllm"}``.
     `durability`: ``write`` survives a killed process, ``fsync`` also a power cut.
-    Raises ConfigurationError if the backend or the state directory cannot be used.
+    Raises ConfigurationError if the backend, the state directory or the price list named by
+    TOKENMETER_PRICES cannot be used.
     """
 
     def __init__(
@@ -63,25 +65,30 @@ class TokenMeter:
         names: Mapping[str, str] | None = None,
         state_dir: str | Path | None = None,
         durability: Literal["write", "fsync"] = "write",
+        hosts: Mapping[str, str] | None = None,
     ) -> None:
         if shape not in {"flexprice", "tokens_total"}:
             raise ConfigurationError(
                 f"shape={shape!r} is unknown; use 'flexprice' or 'tokens_total'"
             )
+        self._prices_file = prices_file()
+        if self._prices_file is not None:
+            _ = self._prices  # a mistake in it is raised now
         self.policy = policy or Policy()
         self._shape = Shape(self.policy.billable, dict(names or {}), shape == "tokens_total")
         self._ids = EventIds()
         self._faults = Faults()
         self._instrumented = 0
+        load_plugins()
+        self.hosts = named_hosts(hosts or {})
+        self.sessions = realtime.Sessions()
         self.key = object()
         self.open_exchanges: set[Exchange] = set()
         spec = default_backend_url() if backend is None else backend
         home = Path(state_dir) if state_dir else None if spec == "memory:" else state_directory()
         self._delivery = Delivery(spec, home, resolve=self._resolve, durability=durability)
         self._jobs = Jobs(home)
-        _close_with_process(self)
-
-    # -- turning capture on ----------------------------------------------------------------
+        close_with_process(self)
 
     def instrument(self) -> None:
         """Meter every known provider call of this process, whatever client makes it."""
@@ -96,6 +103,8 @@ class TokenMeter:
 
     def wrap(self, client: Client) -> Client:
         """Meter this client only; returns the same object. Raises UnknownClientError."""
+        from tokenmeter.capture.clients import wrap_client  # here to keep our import light
+
         wrap_client(client, lambda: self)
         return client
 
@@ -108,8 +117,6 @@ class TokenMeter:
         from tokenmeter.capture.decorator import metered  # the decorator needs wrapt's proxies
 
         return metered(function, find_meter=lambda: self, **options)
-
-    # -- saying whose calls they are -------------------------------------------------------
 
     @contextlib.contextmanager
     def attribute(
@@ -130,8 +137,6 @@ class TokenMeter:
         opened = Run(run_id or new_id("run_"), price=self.cost_of)
         with entered(inner_scope(run=opened, meter=self)):
             yield opened
-
-    # -- recording without a call ----------------------------------------------------------
 
     def record(
         self,
@@ -154,6 +159,21 @@ class TokenMeter:
         self._keep(event, current_scope())
         return event
 
+    def read_event(
+        self,
+        provider: str,
+        payload: object,
+        *,
+        session: str | None = None,
+        model: str | None = None,
+    ) -> Event | None:
+        """
+        Meter one event of a realtime session whose websocket is yours; None if it bills nothing.
+
+        Name the `session` if one task reads several, and the `model` if no event says it.
+        """
+        return realtime.read_event(self, provider, payload, session=session, model=model)
+
     @contextlib.contextmanager
     def timer(self, event_name: str, **dimensions: str | None) -> Generator[None]:
         """Record how long the block took, as `time_seconds`; also if it raises."""
@@ -166,8 +186,6 @@ class TokenMeter:
             seconds = Decimal(f"{time.perf_counter() - started:.6f}")
             named: dict[str, Any] = {"outcome": outcome, **dimensions}
             self.record(event_name, {"time_seconds": seconds}, **named)
-
-    # -- delivery --------------------------------------------------------------------------
 
     @property
     def backend(self) -> Any:
@@ -219,7 +237,7 @@ class TokenMeter:
     def _prices(self) -> PriceBook:
         from tokenmeter.pricing.pricebook import PriceBook  # here to keep our import light
 
-        return PriceBook()
+        return PriceBook(self._prices_file)
 
     def cost_of(self, event: Event) -> Decimal | None:
         """Return what the provider bills for an event, in USD; None if no price is known."""
@@ -274,21 +292,3 @@ class TokenMeter:
         from tokenmeter.pricing.pricebook import price_event  # here to keep our import light
 
         return (price_event(Event.from_dict(event), self._prices),)
-
-
-def _close_with_process(meter: TokenMeter) -> None:
-    """At exit, record what is still open; a forked child leaves the parent's to the parent."""
-    known = weakref.ref(meter)
-
-    def at_exit() -> None:
-        alive = known()
-        if alive is not None:
-            alive.close_exchanges()
-
-    def in_child() -> None:
-        alive = known()
-        if alive is not None:
-            alive.open_exchanges.clear()
-
-    atexit.register(at_exit)
-    os.register_at_fork(after_in_child=in_child)

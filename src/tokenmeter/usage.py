@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from decimal import Decimal
 
 Number = int | Decimal
@@ -70,10 +70,25 @@ class Usage(Mapping[str, Number]):
     __slots__ = ("_numbers",)
 
     def __init__(self, numbers: Mapping[str, Number] | None = None, /, **more: Number) -> None:
-        self._numbers: dict[str, Number] = {**(numbers or {}), **more}
+        found = numbers._numbers if isinstance(numbers, Usage) else numbers
+        self._numbers: dict[str, Number] = {**found, **more} if found else more
 
     def __getitem__(self, metric: str) -> Number:
         return self._numbers[metric]
+
+    # The views of Mapping would do; the dict's own are ten times as fast.
+
+    def keys(self) -> KeysView[str]:
+        return self._numbers.keys()
+
+    def items(self) -> ItemsView[str, Number]:
+        return self._numbers.items()
+
+    def values(self) -> ValuesView[Number]:
+        return self._numbers.values()
+
+    def __contains__(self, metric: object) -> bool:
+        return metric in self._numbers
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._numbers)
@@ -90,13 +105,19 @@ class Usage(Mapping[str, Number]):
         raise AttributeError(f"{metric!r} is not a metric")
 
     def __or__(self, later: Mapping[str, Number]) -> Usage:
-        return Usage({**self._numbers, **later}) if later else self
+        if not later:
+            return self
+        return Usage({**self._numbers, **dict(later.items())}) if self._numbers else Usage(later)
 
     def __add__(self, other: Mapping[str, Number]) -> Usage:
         added = dict(self._numbers)
         for metric, number in other.items():
             added[metric] = added.get(metric, 0) + number
         return Usage(added)
+
+    def to_dict(self) -> dict[str, Number]:
+        """Return the numbers in a dict of the caller's own."""
+        return self._numbers.copy()
 
     def __repr__(self) -> str:
         return f"Usage({', '.join(f'{metric}={n}' for metric, n in self._numbers.items())})"

@@ -44,6 +44,8 @@ def read(exchange: Exchange, *, chunk_bytes: int = 97) -> Read:
         reader = EventReader(call.api)
     else:
         reader = BodyReader(call.api, content_type)
+    if call.api.read_headers is not None:
+        reader.reading = call.api.read_headers(headers)
     body = exchange.body
     for start in range(0, len(body), chunk_bytes):
         reader.feed(body[start : start + chunk_bytes])

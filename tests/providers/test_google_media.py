@@ -115,7 +115,7 @@ def submit(host: str = GEMINI, **body: Any) -> Any:
 def test_a_video_job_is_pending_under_the_name_that_its_polls_use() -> None:
     reading = read_body(submit(), {"name": JOB})
     assert (reading.state, reading.response_id) == ("pending", JOB)
-    assert dict(reading.usage) == {}
+    assert dict(reading.usage) == {"video_seconds": 8}  # of one video, kept for the end
     assert reading.model == "veo-3.1-generate-preview"
     polled = call(f"/v1beta/{JOB}", method="GET")
     assert (polled.repeated, polled.job_id) == (True, JOB)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import wrapt
@@ -32,11 +32,10 @@ _INSIDE = (
 
 def wrap_client(client: Any, find_sink: FindSink) -> None:
     """Watch every HTTP client inside `client`; raises UnknownClientError if there is none."""
-    found = list(_http_clients(client))
-    for inner in found:
-        _watch(inner, find_sink)
-    lazy = _watch_when_made(getattr(client, "_api_client", None), find_sink)
-    if not found and not lazy:
+    inside = (_held(client, path) for path in ((), *_INSIDE))
+    found = [watch_one(inner, find_sink) for inner in inside]
+    found.append(_watch_when_made(getattr(client, "_api_client", None), find_sink))
+    if not any(found):
         raise UnknownClientError(
             f"cannot wrap a {type(client).__module__}.{type(client).__qualname__}; pass a client "
             "of openai, anthropic, google.genai or boto3, a Client of httpx or httpx2, a "
@@ -45,9 +44,21 @@ def wrap_client(client: Any, find_sink: FindSink) -> None:
         )
 
 
-def _watch(client: Any, find_sink: FindSink) -> None:
-    method, make = _method(client) or ("", httpx.sync_wrapper)
-    _put_around(client, method, make(find_sink))
+def watch_one(client: Any, find_sink: FindSink) -> bool:
+    """Watch an HTTP client; False if it is none."""
+    for cls in type(client).__mro__:
+        known = _METHODS.get((cls.__module__.partition(".")[0], cls.__name__))
+        if known is not None:
+            method, make = known
+            _put_around(client, method, make(find_sink))
+            return True
+    return False
+
+
+def _held(client: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        client = getattr(client, name, None)
+    return client
 
 
 def _put_around(owner: Any, method: str, wrapper: Callable[..., Any]) -> None:
@@ -60,16 +71,13 @@ def _put_around(owner: Any, method: str, wrapper: Callable[..., Any]) -> None:
 
 
 def _watch_when_made(api_client: Any, find_sink: FindSink) -> bool:
-    """Watch the aiohttp sessions that google-genai makes when it first needs them."""
+    """Watch the aiohttp sessions that google-genai makes, one per loop, when it needs them."""
     if not hasattr(api_client, "_get_aiohttp_session"):
         return False
 
     async def watched(making: Any) -> Any:
         session = await making
-        request = getattr(session, "_auth_request", None)  # the session of google-auth
-        for inner in (session, getattr(request, "_session", None)):
-            if _method(inner) is not None and not _is_watched(inner):
-                _watch(inner, find_sink)
+        watch_one(session, find_sink)
         return session
 
     def get(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:

@@ -23,17 +23,17 @@ class EventIds:
         Where the provider gives one id to two creates, the second has an id of ours and is
         flagged ``id_reused``. Another sight of one thing (a poll) has the id of the first.
         """
-        own = attempt_id(observation.call_id, observation.attempt)
         response_id = observation.reading.response_id
         call = observation.call
         if not response_id or not call.api.owns_ids or not _is_a_thing(observation):
-            return own, observation
+            return attempt_id(observation.call_id, observation.attempt), observation
         event_id = provider_id(call.provider, response_id)
         if call.repeated:
             return event_id, observation
         if event_id in self._seen:
             dimensions = {**observation.reading.dimensions, "id_reused": "true"}
             reading = replace(observation.reading, dimensions=dimensions)
+            own = attempt_id(observation.call_id, observation.attempt)
             return own, replace(observation, reading=reading)
         self._seen[event_id] = None
         if len(self._seen) > SEEN_IDS_MAX:

@@ -45,8 +45,10 @@ class Frames:
     def decode(self, data: bytes) -> Iterator[bytes]:
         """Yield an event for each frame that is complete with the next chunk."""
         for start in range(0, len(data), SLICE_BYTES):
+            if self.failed:
+                return
             self._pending += data[start : start + SLICE_BYTES]
-            while not self.failed and (frame := self._next()):
+            while frame := self._next():
                 yield as_event(*frame)
 
     def _next(self) -> tuple[dict[str, str], bytes] | None:
@@ -119,6 +121,6 @@ def _unpacked(payload: bytes) -> bytes:
     """Return what an InvokeModel frame holds; the payload itself if it is anything else."""
     try:
         inner = json.loads(payload)["bytes"]
-        return base64.b64decode(inner)
+        return base64.b64decode(inner, validate=True)
     except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
         return payload

@@ -8,7 +8,7 @@ into the user's call: a fault of ours is reported to the sink and the bytes pass
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from tokenmeter.attribution import current_scope
@@ -85,19 +85,32 @@ class Exchange:
             self._error = f"http_{status}"
             self._attempt.leave_note()
         content_type = headers.get("content-type", "")
-        encoding = headers.get("content-encoding", "identity") or "identity"
-        if decoded or encoding == "identity":
+        encoding = "" if decoded else headers.get("content-encoding", "")
+        if encoding in {"", "identity"}:
             self._reader = self._reader_for(content_type)
         else:
             self._decoder = open_decoder(encoding)
             known = self._decoder is not None
             self._reader = self._reader_for(content_type) if known else SilentReader(encoding)
+        if self.call.api.read_headers is not None:
+            self._reader.reading = self.call.api.read_headers(headers)
 
     def _reader_for(self, content_type: str) -> Reader:
         streamed = "event-stream" in content_type or (not content_type and self.call.streamed)
         if streamed and (self._status or 0) < FAILED_FROM:
             return EventReader(self.call.api, strip_usage=self._strip)
         return BodyReader(self.call.api, content_type)
+
+    def quiet(self) -> Callable[[bytes], bool]:
+        """
+        Return a cheap test for the next bytes: True if they need not go through `chunk`.
+
+        To be asked for once, before the first of them.
+        """
+        reader = self._reader
+        if isinstance(reader, EventReader) and self._decoder is None:
+            return reader.quiet
+        return _never
 
     def chunk(self, data: bytes) -> bytes:
         """Take the next bytes of the answer; return those that the user is to get."""
@@ -192,7 +205,8 @@ class Exchange:
             return  # closed before
         self._sink.open_exchanges.discard(self)
         try:
-            self._sink.observed(self._observation(ending), self._scope)
+            for observation in _each_job(self._observation(ending)):
+                self._sink.observed(observation, self._scope)
         except Exception as error:  # noqa: BLE001 - as in chunk()
             self._sink.fault(error)
         self._reader = self._decoder = None
@@ -209,7 +223,7 @@ class Exchange:
         return Observation(
             self.call,
             self._attempt.call_id,
-            replace(reading, raw={}),
+            replace(reading, raw={}) if reading.raw else reading,
             outcome,
             source,
             self._attempt.attribution,
@@ -236,9 +250,33 @@ class Exchange:
         reader = self._reader
         if self._sink.policy.on_abort == "partial" or not isinstance(reader, EventReader):
             return reading, source
+        if self.call.api.text is None:  # images, sounds: there is no text to count
+            return reading, source
         body = self._sent.json()
         filled, changed = estimated(reading, body, reader.text_bytes())
         return filled, "estimated" if changed else source
+
+
+def _each_job(observation: Observation) -> Iterator[Observation]:
+    """Yield one observation for each job of a list; any other answer is one."""
+    call, jobs = observation.call, observation.reading.jobs
+    if not jobs or observation.outcome != "success":
+        yield observation
+        return
+    for job in jobs:
+        reading = replace(call.api.settle(job, call), raw={})
+        failed = reading.state == "failed"
+        yield replace(
+            observation,
+            reading=reading,
+            outcome="failed" if failed else "success",
+            usage_source=_source_of(reading, call),
+            error_type=reading.error_type if failed else None,
+        )
+
+
+def _never(_data: bytes) -> bool:
+    return False
 
 
 def _source_of(reading: Reading, call: Call) -> UsageSource:

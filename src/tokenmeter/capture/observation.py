@@ -94,7 +94,7 @@ def events_of(
     moment = timestamp_of(observation, now)
     common = _common(observation, shape)
     call, reading = observation.call, observation.reading
-    own = Part("", reading.usage, observation.model, None, reading.dimensions)
+    own = Part("", reading.usage, observation.model, reading.event_name, reading.dimensions)
     for part in (own, *reading.parts):
         name = part.event_name or call.api.event_name
         properties = _properties(observation, part, common)
@@ -121,7 +121,7 @@ def _properties(
     else:
         properties.update(call.dimensions)
     properties.update(part.dimensions)
-    properties.update(part.usage)
+    properties.update(part.usage.to_dict())
     if not part.name:
         properties["request_count"] = 1
         if observation.reading.cost is not None:
@@ -132,26 +132,36 @@ def _properties(
 
 def _common(observation: Observation, shape: Shape) -> dict[str, Property]:
     """The properties that all events of an attempt share."""
-    attribution = observation.attribution
-    found: dict[str, Property | None] = {
-        **{f"tag_{name}": value for name, value in attribution.tags.items()},
-        "feature": attribution.feature,
-        "environment": attribution.environment,
-        "run_id": observation.run_id,
-        "call_id": observation.call_id,
-        "attempt": observation.attempt,
-        "is_retry": "true" if observation.attempt > 1 else None,
-        "retry_of": observation.retry_of,
-        "outcome": observation.outcome,
-        "billable": "true" if shape.billable(observation) else "false",
-        "usage_source": observation.usage_source,
-        "http_status": None if observation.http_status is None else str(observation.http_status),
-        "error_type": observation.error_type,
-    }
+    found = _whose(observation)
+    found["call_id"] = observation.call_id
+    found["attempt"] = observation.attempt
+    if observation.attempt > 1:
+        found["is_retry"] = "true"
+    if observation.retry_of is not None:
+        found["retry_of"] = observation.retry_of
+    found["outcome"] = observation.outcome
+    found["billable"] = "true" if shape.billable(observation) else "false"
+    found["usage_source"] = observation.usage_source
+    if observation.http_status is not None:
+        found["http_status"] = str(observation.http_status)
+    if observation.error_type is not None:
+        found["error_type"] = observation.error_type
     flags = observation.flags | observation.reading.flags
     if flags:
         found["flags"] = ",".join(sorted(flags))
-    return {name: value for name, value in found.items() if value is not None}
+    return found
+
+
+def _whose(observation: Observation) -> dict[str, Property]:
+    attribution = observation.attribution
+    found: dict[str, Property] = {f"tag_{name}": tag for name, tag in attribution.tags.items()}
+    if attribution.feature is not None:
+        found["feature"] = attribution.feature
+    if attribution.environment is not None:
+        found["environment"] = attribution.environment
+    if observation.run_id is not None:
+        found["run_id"] = observation.run_id
+    return found
 
 
 def _directions(event: Event) -> Iterator[Event]:

@@ -12,6 +12,7 @@ from tokenmeter.capture.requests import Sent, parse_body
 from tokenmeter.capture.sink import Sink
 from tokenmeter.capture.stopping import stop_if_previewed
 from tokenmeter.providers import Request, find
+from tokenmeter.providers.hosts import known_host
 from tokenmeter.providers.base import Json
 
 
@@ -36,15 +37,18 @@ class Outgoing(Protocol):
 
 def open_exchange(sink: Sink, outgoing: Outgoing) -> Exchange | None:
     """Open an exchange if a provider adapter knows this request; else None, cheaply."""
-    adapter = find(outgoing.host, outgoing.path)
+    host = known_host(outgoing.host, sink.hosts)
+    adapter = find(host, outgoing.path)
     if adapter is None:
         return None
     headers = outgoing.headers
     body = outgoing.body()
-    content_type = headers.get("content-type", "")
+    # Looking a header up is slow in httpx, and JSON is told by its first byte.
+    is_json = body is not None and body[:1] == b"{"
+    content_type = "" if is_json else headers.get("content-type", "")
     fields = outgoing.fields() if body is None else parse_body(body, content_type)
     request = Request(
-        outgoing.method, outgoing.host, outgoing.path, outgoing.query, headers, fields
+        outgoing.method, host, outgoing.path, outgoing.query, headers, fields
     )
     call = adapter.describe(request)
     if call is None:

@@ -41,10 +41,15 @@ class Patch:
 
 
 class Patches:
-    """A set of patches that several users hold on to; applied while at least one does."""
+    """
+    A set of patches that several users hold on to; applied while at least one does.
 
-    def __init__(self, patches: tuple[Patch, ...]) -> None:
-        self._patches = patches
+    `make` is called when the first of them comes.
+    """
+
+    def __init__(self, make: Callable[[], tuple[Patch, ...]]) -> None:
+        self._make = make
+        self._patches: tuple[Patch, ...] = ()
         self._holders = 0
         self._hooked = False
         self._lock = threading.Lock()
@@ -53,7 +58,9 @@ class Patches:
         """Apply the patches, now or when their module is imported."""
         import wrapt  # here to keep our import light: it brings asyncio and email
 
+        patches = self._patches or self._make()  # outside the lock: it imports
         with self._lock:
+            self._patches = self._patches or patches
             self._holders += 1
             if self._holders == 1:
                 for patch in self._patches:

@@ -119,6 +119,7 @@ class BodyReader:
         self._look_at = KEEP_BYTES  # doubles while nothing can be taken out: work stays linear
 
     def feed(self, data: bytes) -> bytes:
+        """Take the next bytes, and give them back as they are."""
         if self._is_binary(data):
             self._body.kept += data[: BINARY_BYTES_MAX - len(self._body.kept)]
             return data
@@ -130,6 +131,7 @@ class BodyReader:
         return data
 
     def end(self) -> bytes:
+        """Read what is left; nothing was held back."""
         if self._body.overflowed:
             self.reading = self.reading | TOO_LARGE
             return b""
@@ -182,7 +184,7 @@ class BodyReader:
 def _looks_like_lines(body: bytes) -> bool:
     """JSON lines: a whole object on the first line and another one after it."""
     first, _, rest = body.strip().partition(b"\n")
-    return first.endswith(b"}") and first.startswith(b"{") and rest.lstrip()[:1] == b"{"
+    return first.rstrip().endswith(b"}") and first.startswith(b"{") and rest.lstrip()[:1] == b"{"
 
 
 class SilentReader:
@@ -192,7 +194,9 @@ class SilentReader:
         self.reading = Reading(flags=frozenset({f"unreadable_encoding:{encoding[:20]}"}))
 
     def feed(self, data: bytes) -> bytes:
+        """Give the bytes back as they are."""
         return data
 
     def end(self) -> bytes:
+        """Nothing was held back."""
         return b""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import cast
 
 from tokenmeter.attribution import NO_ATTRIBUTION, UNATTRIBUTED, Scope
 from tokenmeter.capture.retries import new_id
@@ -13,7 +14,6 @@ from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event, Property
 from tokenmeter.providers.models import model_type
 from tokenmeter.usage import METRICS, Number
-
 
 NUMBER_LIMIT = 10**18  # exclusive; more of anything is a mistake
 DECIMALS_MAX = 30
@@ -33,11 +33,7 @@ class Recorded:
 
 
 def recorded_event(recorded: Recorded, scope: Scope | None, now: datetime) -> Event:
-    """
-    Build the event; raises ConfigurationError for what is no usage.
-
-    A decorated function that records something by hand is not taken for one without usage.
-    """
+    """Build the event; raises ConfigurationError for what is no usage."""
     _check(recorded)
     attribution = NO_ATTRIBUTION if scope is None else scope.attribution
     properties = _properties(recorded)
@@ -47,10 +43,8 @@ def recorded_event(recorded: Recorded, scope: Scope | None, now: datetime) -> Ev
             properties.setdefault(name, value)
     for tag, value in attribution.tags.items():
         properties.setdefault(f"tag_{tag}", value)
-    if scope is not None and scope.run is not None:
-        properties["run_id"] = scope.run.run_id
-    for level in () if scope is None else scope.chain():
-        level.observed += 1
+    if scope is not None:
+        _mark(scope, properties)
     return Event(
         recorded.event_name,
         recorded.event_id or new_id("evt_"),
@@ -58,6 +52,14 @@ def recorded_event(recorded: Recorded, scope: Scope | None, now: datetime) -> Ev
         _utc(recorded.timestamp, now),
         properties,
     )
+
+
+def _mark(scope: Scope, properties: dict[str, Property]) -> None:
+    """Name the run; and a decorated function that records by hand has been observed."""
+    if scope.run is not None:
+        properties["run_id"] = scope.run.run_id
+    for level in scope.chain():
+        level.observed += 1
 
 
 def _properties(recorded: Recorded) -> dict[str, Property]:
@@ -78,15 +80,18 @@ def _check(recorded: Recorded) -> None:
     """Refuse what no backend could keep, while the user can still correct it."""
     if not recorded.event_name:
         raise ConfigurationError("an event needs a name; use one such as 'text_generated'")
-    usage: object = recorded.usage
-    if not isinstance(usage, Mapping):
+    if not isinstance(cast(object, recorded.usage), Mapping):
         raise ConfigurationError("usage must map metrics to numbers, as {'image_count': 1}")
+    for name in METRICS & recorded.dimensions.keys():
+        raise ConfigurationError(f"{name} is a metric; pass it as usage={{{name!r}: ...}}")
+    _check_texts(recorded)
+
+
+def _check_texts(recorded: Recorded) -> None:
     for name in ("event_name", "customer", "event_id"):
         value: object = getattr(recorded, name)
         if value is not None and not isinstance(value, str):
             raise ConfigurationError(f"{name} must be text, not {type(value).__name__}")
-    for name in METRICS & recorded.dimensions.keys():
-        raise ConfigurationError(f"{name} is a metric; pass it as usage={{{name!r}: ...}}")
     texts = (recorded.event_name, recorded.customer, recorded.event_id)
     if any(_is_broken(str(text)) for text in (*texts, *recorded.dimensions.values())):
         raise ConfigurationError("a text holds a NUL or half a character; clean it first")
@@ -112,28 +117,27 @@ def metric_number(metric: str, number: object) -> Number:
         number = Decimal(float.__repr__(number))
     if isinstance(number, bool) or not isinstance(number, int | Decimal):
         raise ConfigurationError(f"{metric} must be a number, not {type(number).__name__}")
-    if isinstance(number, Decimal) and not number.is_finite():
-        raise ConfigurationError(f"{metric} must be finite")
-    if number < 0:
-        raise ConfigurationError(f"{metric} must not be negative")
-    if number >= NUMBER_LIMIT or (isinstance(number, Decimal) and _digits_after(number)):
-        raise ConfigurationError(
-            f"{metric} must be less than {NUMBER_LIMIT} and have at most {DECIMALS_MAX} decimals"
-        )
+    _check_range(metric, number)
     return number
 
 
-def _digits_after(number: Decimal) -> bool:
-    exponent = number.as_tuple().exponent
-    return isinstance(exponent, int) and exponent < -DECIMALS_MAX
+def _check_range(metric: str, number: Number) -> None:
+    exponent = number.as_tuple().exponent if isinstance(number, Decimal) else 0
+    if not isinstance(exponent, int):  # NaN and infinity have a letter there
+        raise ConfigurationError(f"{metric} must be finite")
+    if number < 0:
+        raise ConfigurationError(f"{metric} must not be negative")
+    if number >= NUMBER_LIMIT or exponent < -DECIMALS_MAX:
+        raise ConfigurationError(
+            f"{metric} must be less than {NUMBER_LIMIT} and have at most {DECIMALS_MAX} decimals"
+        )
 
 
 def _utc(timestamp: datetime | None, now: datetime) -> datetime:
-    given: object = timestamp
-    if given is None:
+    if timestamp is None:
         return now
-    if not isinstance(given, datetime) or given.tzinfo is None:
+    if getattr(timestamp, "tzinfo", None) is None:
         raise ConfigurationError("timestamp needs a time and its zone; use datetime.now(UTC)")
-    if given < EPOCH:
+    if timestamp < EPOCH:
         raise ConfigurationError("timestamp lies before 1970; use the time of the usage")
-    return given.astimezone(UTC)
+    return timestamp.astimezone(UTC)

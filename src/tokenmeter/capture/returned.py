@@ -22,6 +22,12 @@ from tokenmeter.usage import METRICS, Number, Usage
 log = logging.getLogger("tokenmeter")
 
 
+NO_USAGE = (
+    "tokenmeter found no usage in what %s returned; return the SDK's response, pass extract=, "
+    "or use tokenmeter.record()"
+)
+
+
 def _nothing(_payload: Json) -> Reading:
     return Reading()
 
@@ -84,22 +90,18 @@ class Returned:
 
     def _observation(self, outcome: Outcome, error: BaseException | None) -> Observation:
         call = self._call or Call("unknown", FUNCTION)
-        dimensions = {"function": self._name}
         reading = call.api.settle(self._reading, call)
-        if not reading.usage and outcome == "success":
-            reading = reading | Reading(flags=frozenset({"no_usage_found"}))
-            log.warning(
-                "tokenmeter found no usage in what %s returned; return the SDK's response, pass "
-                "extract=, or use tokenmeter.record()",
-                self._name,
-            )
         failure = None if error is None else type(error).__name__
         if outcome == "success" and reading.state == "failed":
             outcome, failure = "failed", reading.error_type
+        if outcome == "success" and not reading.usage and reading.state != "pending":
+            reading = reading | Reading(flags=frozenset({"no_usage_found"}))
+            log.warning(NO_USAGE, self._name)
+        dimensions = {**reading.dimensions, "function": self._name}
         return Observation(
             call,
             new_id("call_"),
-            replace(reading, raw={}, dimensions={**reading.dimensions, **dimensions}),
+            replace(reading, raw={}, dimensions=dimensions),
             outcome,
             "reported" if reading.usage else "missing",
             self._scope.attribution,

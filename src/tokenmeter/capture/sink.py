@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from tokenmeter.attribution import Scope
@@ -17,6 +17,7 @@ class Sink(Protocol):
     """Where closed exchanges go: the meter."""
 
     policy: Policy
+    hosts: Mapping[str, str]  # what the user calls hosts that we do not know
     key: object  # stands for the meter where its attempts are compared
     open_exchanges: set[Exchange]  # closed at shutdown, whoever still holds their streams
 

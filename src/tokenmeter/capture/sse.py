@@ -17,10 +17,13 @@ from tokenmeter.providers.base import NO_READING, Api, Reading
 
 HELD_BYTES_MAX = 64 * 1024  # an edited stream holds back at most this much of one event
 SAMPLE_BYTES_MAX = 4 * 1024  # kept of the beginning, to learn how much of an event is text
+COUNT_EVERY=15
 FIRST_EVENTS = 3  # so many are parsed to find the id of the answer
 TAIL_BYTES = 3  # of a boundary may stand in the chunk before its last byte
 
 _BOUNDARY = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_ENDS = (b"\n\n", b"\r\n\r\n")
+_NULLS = (b":null", b": null")
 CUT_SHORT = Reading(flags=frozenset({"cut_short"}))  # the stream ended without its end marker
 
 
@@ -32,8 +35,10 @@ class EventReader:
         "_large",
         "_named",
         "_needles",
+        "_passed",
         "_pending",
         "_sample",
+        "_slow",
         "_strip",
         "_tail",
         "bytes_seen",
@@ -46,9 +51,9 @@ class EventReader:
         self.bytes_seen = 0
         self.events_seen = 0
         self._api = api
-        # `"usage":null` stands in every chunk of a chat stream and is not worth a parse.
-        needles = (*api.needles, api.done) if api.done else api.needles
-        self._needles = tuple((needle, needle + b":null") for needle in needles)
+        self._needles = (*api.needles, api.done) if api.done else api.needles
+        self._passed = 0
+        self._slow = True  # at the beginning, and within a large event
         self._strip = strip_usage
         self._named = 0  # how many events were parsed in search of an id
         self._pending = b""  # the unfinished event at the end
@@ -56,21 +61,34 @@ class EventReader:
         self._tail = b""  # the end of the last chunk of a large event
         self._sample = b""
 
+    def quiet(self, data: bytes) -> bool:
+        """
+        Count `data` and return True if it is whole events that hold nothing for us.
+
+        The user is to get them as they came. Where it is False, `feed` them.
+        """
+        if self._slow or self._pending or not data.endswith(_ENDS):
+            return False
+        for needle in self._needles:  # as in _holds_needle, without the call
+            at = data.rfind(needle)
+            if at >= 0:
+                null = data.startswith(_NULLS, at + len(needle))
+                if not null or data.rfind(needle, 0, at) >= 0:
+                    return False
+        self.bytes_seen += len(data)
+        self._passed = passed = self._passed + 1
+        if passed & COUNT_EVERY == 0:
+            self.events_seen += data.count(b"data:")
+        return True
+
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; return those the user is to get."""
         self.bytes_seen += len(data)
         if len(self._sample) < SAMPLE_BYTES_MAX:
             self._sample += data[:SAMPLE_BYTES_MAX]
-        if self._named < FIRST_EVENTS or self._large is not None:
-            return self._feed_slowly(data)
         whole = self._pending + data if self._pending else data
-        for needle, null in self._needles:
-            if needle in whole and whole.count(needle) != whole.count(null):
-                return self._feed_slowly(data)
-        if whole.endswith(b"\n\n"):
-            self.events_seen += whole.count(b"data:")
-            self._pending = b""
-            return whole if self._strip else data
+        if self._slow or self._holds_needle(whole):
+            return self._feed_slowly(data)
         return self._skip(whole, data)
 
     def end(self) -> bytes:
@@ -110,6 +128,16 @@ class EventReader:
         text = self._api.text(parsed) if isinstance(parsed, dict) else ""
         return len(text.encode(errors="replace"))  # a half character is no UTF-8
 
+    def _holds_needle(self, data: bytes) -> bool:
+        """Tell whether a needle stands here that is not null: most chunks have a null usage."""
+        for needle in self._needles:
+            at = data.rfind(needle)  # much faster than `in`
+            while at >= 0:
+                if not data.startswith(_NULLS, at + len(needle)):
+                    return True
+                at = data.rfind(needle, 0, at)
+        return False
+
     def _skip(self, whole: bytes, data: bytes) -> bytes:
         """Pass whole events that hold nothing for us; keep the unfinished one."""
         cut = max(whole.rfind(b"\n\n") + 2, whole.rfind(b"\r\n\r\n") + 4, 4)
@@ -122,8 +150,12 @@ class EventReader:
 
     def _feed_slowly(self, data: bytes) -> bytes:
         """Go through the events one by one and read those that are wanted."""
-        if self._large is not None:
-            return self._feed_large(data)
+        given = self._feed_events(data) if self._large is None else self._feed_large(data)
+        unsampled = len(self._sample) < SAMPLE_BYTES_MAX
+        self._slow = unsampled or self._named < FIRST_EVENTS or self._large is not None
+        return given
+
+    def _feed_events(self, data: bytes) -> bytes:
         given: list[bytes] = []
         rest = self._pending + data
         start = 0
@@ -157,7 +189,7 @@ class EventReader:
         cut = boundary.end() - len(self._tail)
         large.feed(data[:cut])
         self._read_large(large)
-        return data[:cut] + self._feed_slowly(data[cut:])
+        return data[:cut] + self._feed_events(data[cut:])
 
     def _read_large(self, large: Squeezed) -> None:
         """Read what is left of a large event."""
@@ -191,10 +223,7 @@ class EventReader:
             if self.reading.response_id is None or self._named == 1:
                 return True
             self._named = FIRST_EVENTS
-        return any(
-            needle in payload and payload.count(needle) != payload.count(null)
-            for needle, null in self._needles
-        )
+        return self._holds_needle(payload)
 
 
 def _is_only_usage(parsed: object) -> bool:

@@ -6,7 +6,8 @@ Each object keeps its type: a proxy stands for it, and only the next step goes t
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator
+import weakref
+from collections.abc import Awaitable, Coroutine, Generator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -31,8 +32,17 @@ class Session(Protocol):
         ...
 
 
-async def awaited(session: Session, value: Awaitable[Any]) -> Any:
-    """Await a coroutine inside the scope and look at its result."""
+def awaited(session: Session, value: Any) -> Coroutine[Any, Any, Any]:
+    """Stand for a coroutine: it runs inside the scope, and its result is looked at."""
+    made: Any = _awaited(session, value)
+    made.__name__, made.__qualname__ = value.__name__, value.__qualname__
+    # Python warns of a coroutine that nobody awaits: once, by its own name, and not if closed.
+    weakref.finalize(made, value.close).atexit = False
+    waited_for: Coroutine[Any, Any, Any] = made
+    return waited_for
+
+
+async def _awaited(session: Session, value: Awaitable[Any]) -> Any:
     with session.step():
         result = await value
     session.item(result)
@@ -117,7 +127,7 @@ class WatchedAwaitable(wrapt.ObjectProxy[Any]):
         self._self_session = session
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return awaited(self._self_session, self.__wrapped__).__await__()
+        return _awaited(self._self_session, self.__wrapped__).__await__()
 
 
 class WatchedPages(WatchedAwaitable):

@@ -19,6 +19,7 @@ from tokenmeter.errors import TokenmeterError
 COMMANDS = (
     "demo",
     "events",
+    "prices",
     "usage",
 )
 EXIT_MISTAKE = 2  # the user's mistake: one sentence on stderr

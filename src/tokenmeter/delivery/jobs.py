@@ -125,6 +125,7 @@ def _joined(submitted: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str,
     asked = {name: facts.pop(name) for name in METRICS if name in facts}
     properties = {**facts, **after}
     if after.get("outcome") != "failed" and "part" not in after:
+        _drop_standing(properties, before)
         _add_asked(properties, asked)
     for name in _OF_THE_SUBMIT:
         if name in before:
@@ -139,6 +140,13 @@ def _joined(submitted: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str,
 _OF_THE_EXCHANGE = frozenset(
     {"outcome", "usage_source", "billable", "flags", "http_status", "attempt", "streamed"}
 )
+
+
+def _drop_standing(properties: dict[str, Any], submitted: Mapping[str, Any]) -> None:
+    """Drop what the end says of metrics that stand as they were asked for."""
+    for flag in submitted.get("flags", "").split(","):
+        if flag.startswith("asked:"):
+            properties.pop(flag.removeprefix("asked:"), None)
 
 
 def _add_asked(properties: dict[str, Any], asked: Mapping[str, Any]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 
 from tokenmeter.event import Event, Property
 from tokenmeter.pricing import names
+from tokenmeter.pricing.media import MediaPrices
 from tokenmeter.pricing.priced import DRIFT_MAX, Line, Priced, amount_text
-from tokenmeter.pricing.tokens import TokenPrices
+from tokenmeter.pricing.tokens import NO_LIST, TokenPrices
 
 __all__ = ["COST_PROPERTIES", "DRIFT_MAX", "Line", "PriceBook", "Priced", "price_event"]
 
@@ -34,39 +36,62 @@ class PriceBook:
     """
     Prices events. Construction is free; the first price loads the price data (0.3 s).
 
-    Load and price in the thread that ships, not in the one that makes the user's call.
+    `extra` is a price list of the user's own, whose rows go before ours; it is read at once, and
+    raises ConfigurationError if it makes no sense. Load and price in the thread that ships, not
+    in the one that makes the user's call.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, extra: str | Path | None = None) -> None:
         self._tokens = TokenPrices()
+        self._media = MediaPrices(extra)
 
     @property
     def version(self) -> str:
-        """The name of the price data, as events carry it; loads it."""
+        """The name of the token prices, as events carry it; loads them."""
         return self._tokens.version
+
+    @property
+    def media(self) -> MediaPrices:
+        """The price lists of media, and the user's own."""
+        return self._media
 
     def price(self, event: Event) -> Priced:
         """
         Return what the provider bills for this event, by the first rule that applies.
 
-        1. The provider says what it charged (`reported_cost_usd`): that is the cost; the
-           computed one stands beside it.
+        1. The provider says what it charged (`reported_cost_usd`, or its own units or credits):
+           that is the cost; the computed one stands beside it.
         2. Not billed: a free operation (token counts), or an attempt refused with an HTTP error
            (400 and up) for which the provider reports no usage. Cost 0, with the reason.
-        3. The price lists: the served model's rates at the event's own time.
+        3. The price lists, at the event's own time: those of media and the user's own, then
+           those of tokens. Where no tokens are reported, the usual price of such an image.
         4. Else unpriced, with the reason. Unknown usage, also of a timeout or an error inside
            HTTP 200, is never 0: the provider may have billed it.
         """
         computed = self._computed(event)
         reported = event.properties.get("reported_cost_usd")
+        if reported is None:
+            reported = self._media.charged(event)
         return computed if reported is None else _with_reported(computed, reported)
 
     def _computed(self, event: Event) -> Priced:
         free = _not_billed(event.properties)
         if free is not None:
             return Priced(_ZERO, self.version, free)
-        # Media price lists (images, seconds, jobs) are asked first, here, once they exist.
-        return self._tokens.price(event)
+        listed = self._media.price(event)
+        if listed is not None and listed.computed is not None:
+            return listed
+        tokens = self._tokens.price(event)
+        if tokens.computed is not None:
+            return tokens
+        return self._media.estimate(event) or listed or self._unknown(event, tokens)
+
+    def _unknown(self, event: Event, tokens: Priced) -> Priced:
+        """Return the best reason for no price: that of the list which knows most of the model."""
+        media_only = str(tokens.reason).startswith(NO_LIST)
+        return (
+            self._media.unreported(event) or (media_only and self._media.unknown(event)) or tokens
+        )
 
 
 _BOOK = PriceBook()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TARIFFS_MAX = 4096  # combinations of model and terms that are kept looked up
 METRICS_NAMED_MAX = 8  # in one reason
+NO_LIST = "no token price list for provider"  # the beginning of a reason
 
 
 class Ask(NamedTuple):
@@ -114,7 +115,7 @@ class Book:
         """Find the first model reference that this provider's price list knows."""
         provider = self._provider(name, refs)
         if provider is None:
-            return f"no token price list for provider {name!r}"
+            return f"{NO_LIST} {name!r}"
         if name in names.ROUTERS:
             refs = [ref.partition(":")[0] for ref in refs]
         for ref in refs:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
-from tokenmeter.providers import anthropic, bedrock, cohere, google, openai
 from tokenmeter.providers.base import Adapter, Api, Call, Part, Reading, Request
 
-__all__ = ["Adapter", "Api", "Call", "Part", "Reading", "Request", "find", "register"]
+__all__ = [
+    "Adapter",
+    "Api",
+    "Call",
+    "Part",
+    "Reading",
+    "Request",
+    "adapters",
+    "find",
+    "register",
+]
 
-# The first that owns a host reads it: OpenAI's adapter takes Cohere's and AWS's other hosts.
-ADAPTERS: tuple[Adapter, ...] = (
-    bedrock.ADAPTER,
-    cohere.ADAPTER,
-    openai.ADAPTER,
-    anthropic.ADAPTER,
-    google.ADAPTER,
-)
 _plugged: list[Adapter] = []  # of installed packages; asked after ours
 
 
@@ -26,10 +27,50 @@ def register(adapter: Adapter) -> None:
     by_host.cache_clear()
 
 
+def adapters() -> tuple[Adapter, ...]:
+    """Return all adapters in the order in which they are asked."""
+    return (*_ours(), *_plugged) if _plugged else _ours()
+
+
+@cache
+def _ours() -> tuple[Adapter, ...]:
+    """Load the adapters. The first that owns a host reads it."""
+    from tokenmeter.providers import (  # here to keep `import tokenmeter` light
+        alibaba,
+        anthropic,
+        bedrock,
+        bfl,
+        byteplus,
+        cohere,
+        google,
+        happyhorse,
+        kling,
+        marble,
+        muapi,
+        openai,
+    )
+
+    # OpenAI's adapter takes Cohere's and AWS's other hosts.
+    return (
+        bedrock.ADAPTER,
+        cohere.ADAPTER,
+        openai.ADAPTER,
+        anthropic.ADAPTER,
+        google.ADAPTER,
+        byteplus.ADAPTER,
+        kling.ADAPTER,
+        muapi.ADAPTER,
+        marble.ADAPTER,
+        happyhorse.ADAPTER,
+        bfl.ADAPTER,
+        alibaba.ADAPTER,
+    )
+
+
 @lru_cache(maxsize=1024)
 def by_host(host: str) -> Adapter | None:
     """Return the adapter that owns this host, if one does."""
-    return next((adapter for adapter in (*ADAPTERS, *_plugged) if adapter.owns(host)), None)
+    return next((adapter for adapter in adapters() if adapter.owns(host)), None)
 
 
 def find(host: str, path: str) -> Adapter | None:
@@ -37,7 +78,7 @@ def find(host: str, path: str) -> Adapter | None:
     known = by_host(host)
     if known is not None:
         return known
-    for adapter in (*ADAPTERS, *_plugged) if _plugged else ADAPTERS:
+    for adapter in adapters():
         if adapter.paths is not None and adapter.paths.search(path):
             return adapter
     return None

@@ -71,8 +71,14 @@ class Reading:
     raw: Mapping[str, Any] = field(
         default_factory=dict[str, Any]
     )  # for settle() only; never leaves the adapter
+    event_name: str | None = None  # what it turned out to be; default: the call's own
+    jobs: tuple[Reading, ...] = ()  # those of a list; each is settled by itself
 
     def __or__(self, later: Reading) -> Reading:
+        if self is NO_READING:  # the usual case: one body, one reading
+            return later
+        if later is NO_READING:
+            return self
         return Reading(
             usage=self.usage | later.usage,
             model=later.model or self.model,
@@ -85,6 +91,8 @@ class Reading:
             flags=self.flags | later.flags,
             cost=later.cost or self.cost,
             raw={**self.raw, **later.raw},
+            event_name=later.event_name or self.event_name,
+            jobs=later.jobs or self.jobs,
         )
 
     def plus(self, other: Reading) -> Reading:

@@ -141,6 +141,8 @@ def settle(reading: Reading, call: Call) -> Reading:
     """
     numbers = dict(with_aws(reading))
     flags = reading.flags | _totals(numbers, reading, reading.model or call.request_model)
+    if "input_tokens" in numbers and "output_tokens" in numbers:
+        numbers["total_tokens"] = numbers["input_tokens"] + numbers["output_tokens"]
     usage = Usage(numbers)
     if reading.state == "success" and usage:
         usage = Usage(output_count=1) | usage
@@ -160,19 +162,19 @@ def _totals(numbers: dict[str, Number], reading: Reading, model: str | None) -> 
     if sent is None or _is_broken(numbers, reading.flags):
         return set()
     cached = numbers.get("cache_read_tokens", 0) + numbers.get("cache_write_tokens", 0)
-    known = bool(reading.raw.get(GROSS)) or has_family(model)
-    odd = {"family_unknown"} if cached and not known else set[str]()
-    gross = sent >= cached and (bool(reading.raw.get(GROSS)) or counts_gross(model))
-    numbers["input_tokens"] = sent if gross else sent + cached
+    beside = 0 if sent >= cached and _is_gross(reading, model) else cached
+    numbers["input_tokens"] = sent + beside
     numbers["uncached_input_tokens"] = numbers["input_tokens"] - cached
-    if "output_tokens" not in numbers:
-        return odd
-    output = numbers["output_tokens"]
-    numbers["total_tokens"] = numbers["input_tokens"] + output
+    odd = {"family_unknown"} if beside and not has_family(model) else set[str]()
     # AWS adds the cached tokens to `totalTokens` whether they were in the input or not.
-    if stated not in (None, sent + output, sent + cached + output):
+    both = sent + numbers.get("output_tokens", 0)
+    if stated not in (None, both, both + cached):
         odd.add("suspect:total_tokens")
     return odd
+
+
+def _is_gross(reading: Reading, model: str | None) -> bool:
+    return reading.raw.get(GROSS) is True or counts_gross(model)
 
 
 def _is_broken(numbers: Mapping[str, Number], flags: frozenset[str]) -> bool:

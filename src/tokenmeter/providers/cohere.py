@@ -37,7 +37,7 @@ _PATH = re.compile(
     r"|audio/transcriptions)/?$"
 )
 # Under a host that nobody knows: only what no other service serves, and a model is named.
-PATHS = re.compile(r"/v2/(?:chat|embed|rerank)/?$")
+PATHS = re.compile(r"/v2/(?P<place>chat|embed|rerank)/?$")
 
 _BILLED = {
     "input_tokens": "input_tokens",
@@ -152,20 +152,22 @@ APIS: Mapping[str, Api] = {
 
 def describe(request: Request) -> Call | None:
     """Say what a request to Cohere, or to a host that speaks its second version, asks for."""
-    known = request.host in HOSTS
-    found = _PATH.search(request.path) if known else PATHS.search(request.path)
+    if request.host not in HOSTS:
+        found = PATHS.search(request.path)
+        named = label(request.body.get("model"))
+        return _describe(request, request.host, found["place"]) if found and named else None
+    found = _PATH.search(request.path)
     if found is None:
-        return describe_compatible(request, PROVIDER) if known else None
-    model = label(request.body.get("model"))
-    if request.method != "POST" or not (known or model):
+        return describe_compatible(request, PROVIDER)
+    return _describe(request, PROVIDER, found["place"])
+
+
+def _describe(request: Request, provider: str, place: str) -> Call | None:
+    if request.method != "POST":
         return None
-    place = found["place"] if known else found[0].strip("/").removeprefix("v2/")
-    return Call(
-        PROVIDER if known else request.host,
-        APIS[place],
-        request_model=model,
-        streamed=request.body.get("stream") is True,
-    )
+    body = request.body
+    streamed = body.get("stream") is True
+    return Call(provider, APIS[place], label(body.get("model")), streamed)
 
 
 ADAPTER = Adapter(PROVIDER, describe, hosts=HOSTS, paths=PATHS)

@@ -76,8 +76,8 @@ COMPATIBLE: dict[str, tuple[Dialect, tuple[str, ...]]] = {
     "google": (Dialect(asks_usage=True, hidden_reasoning=True), ()),
     "google-vertex": (Dialect(asks_usage=True, hidden_reasoning=True), ()),
     "bedrock": (ASKS, (".api.aws",)),
-    "ollama": (ASKS, ("localhost:11434", "127.0.0.1:11434")),
-    "vllm": (ASKS, ()),
+    "ollama": (ASKS, ("localhost:11434", "127.0.0.1:11434", "ollama")),
+    "vllm": (ASKS, ("vllm",)),
 }
 HOSTS = {
     host: name

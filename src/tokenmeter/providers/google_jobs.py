@@ -64,10 +64,15 @@ def _delivered(response: Json) -> tuple[int, int | None]:
 
 
 def settle_video(reading: Reading, call: Call) -> Reading:
-    """Multiply the delivered videos by the seconds that the job was asked for."""
+    """
+    Multiply the delivered videos by the seconds that the job was asked for.
+
+    Until its end is seen the job keeps the seconds of one video.
+    """
     reading = replace(reading, response_id=reading.response_id or call.job_id)
-    made = reading.usage.get("video_count")
-    if made is None:
+    if reading.state == "pending":
+        return replace(reading, usage=call.usage)
+    if "video_count" not in reading.usage:
         return reading
     usage, flags = with_seconds(reading.usage, call)
     return replace(reading, usage=usage, flags=reading.flags | flags)

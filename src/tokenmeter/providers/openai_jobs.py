@@ -6,7 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from tokenmeter.providers.base import NO_READING, Api, Json, Reading, State, count, mapping, text
+from tokenmeter.providers.base import (
+    NO_READING,
+    Api,
+    Call,
+    Json,
+    Reading,
+    State,
+    count,
+    mapping,
+    text,
+)
 from tokenmeter.providers.openai_chat import DONE
 from tokenmeter.providers.openai_images import COUNTED
 from tokenmeter.providers.openai_numbers import seconds
@@ -40,7 +50,8 @@ def run_api(dialect: Dialect, operation: str) -> Api:
 
 def video_api(dialect: Dialect, operation: str) -> Api:
     """Return the Api of videos."""
-    return _job_api(dialect, operation, "video_generated", read_video)
+    api = _job_api(dialect, operation, "video_generated", read_video)
+    return replace(api, settle=partial(settle_video, dialect))
 
 
 def _job_api(dialect: Dialect, operation: str, event_name: str, read: Read) -> Api:
@@ -96,6 +107,19 @@ def read_video(payload: Json) -> Reading:
     made = reading.usage | {"video_count": 1, "output_count": 1}
     made = made if length is None else made | {"video_seconds": length}
     return replace(reading, usage=made, flags=reading.flags | COUNTED)
+
+
+def settle_video(dialect: Dialect, reading: Reading, call: Call) -> Reading:
+    """
+    Settle a video; one that extends another is billed by the new seconds alone.
+
+    Its answers say the length of the whole, so the length that was asked for stands.
+    """
+    settled = settle_text(dialect, reading, call)
+    if not call.usage or reading.state not in ("pending", "success"):
+        return settled
+    stands = frozenset(f"asked:{metric}" for metric in call.usage)
+    return replace(settled, usage=settled.usage | call.usage, flags=settled.flags | stands)
 
 
 def _read_job(payload: Json) -> Reading:

@@ -16,6 +16,7 @@ from tokenmeter.providers import (
     openai_responses,
 )
 from tokenmeter.providers.base import Api, Call, Json, Request, mapping, text
+from tokenmeter.providers.openai_numbers import seconds
 from tokenmeter.providers.openai_wire import Dialect, is_true
 from tokenmeter.usage import NOTHING, Usage
 
@@ -136,6 +137,12 @@ def _video(ask: Ask, api: Api) -> Call:
     return _call(ask, api, **facts)
 
 
+def _extension(ask: Ask, api: Api) -> Call:
+    """Describe a video that goes on from another: the new seconds are billed."""
+    call, length = _video(ask, api), seconds(ask.request.body.get("seconds"))
+    return call if length is None else replace(call, usage=Usage(video_seconds=length))
+
+
 def _seen_again(ask: Ask, api: Api) -> Call:
     """Describe a retrieve, a poll, a cancel: a sight of what was created elsewhere."""
     streamed = "stream=true" in ask.request.query or is_true(ask.request.body.get("stream"))
@@ -182,7 +189,7 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "videos"): Route("videos", _VIDEO, _video),
     ("POST", "videos/generations"): Route("videos", _VIDEO, _video),
     ("POST", "videos/edits"): Route("videos", _VIDEO, _video),
-    ("POST", "videos/extensions"): Route("videos", _VIDEO, _video),
+    ("POST", "videos/extensions"): Route("videos", _VIDEO, _extension),
     ("POST", "videos/*/remix"): Route("videos", _VIDEO, _video),
     ("GET", "videos/*"): Route("videos", _VIDEO, _seen_again),
 }

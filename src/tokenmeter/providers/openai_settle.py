@@ -21,7 +21,7 @@ def settle_text(dialect: Dialect, reading: Reading, call: Call) -> Reading:
 
     The reported cost, the job's id, and what only the request knows are added.
     """
-    numbers = dict(reading.usage)
+    numbers = reading.usage.to_dict()
     flags = reading.flags
     if numbers:
         _include_outside(numbers, dialect)

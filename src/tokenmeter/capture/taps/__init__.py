@@ -5,7 +5,6 @@ from __future__ import annotations
 from tokenmeter.attribution import current_scope
 from tokenmeter.capture.patching import Patch, Patches
 from tokenmeter.capture.sink import Sink
-from tokenmeter.capture.taps import aiohttp, botocore, httpx, requests
 
 _instrumented: list[Sink] = []  # the last one gets what no scope claims
 
@@ -19,8 +18,18 @@ def active_sink() -> Sink | None:
     return _instrumented[-1] if _instrumented else None
 
 
-PATCHES = Patches(
-    (
+def _patches() -> tuple[Patch, ...]:
+    """Load the taps, and the adapters that they will ask, before a user's call needs them."""
+    from tokenmeter.capture.taps import (  # here to keep `import tokenmeter` light
+        aiohttp,
+        botocore,
+        httpx,
+        requests,
+    )
+    from tokenmeter.providers import adapters
+
+    adapters()
+    return (
         *(
             Patch(library, class_name, "send", make(active_sink))
             for library in httpx.LIBRARIES
@@ -33,7 +42,9 @@ PATCHES = Patches(
         Patch("aiohttp.client", "ClientSession", "_request", aiohttp.wrapper(active_sink)),
         Patch("botocore.httpsession", "URLLib3Session", "send", botocore.wrapper(active_sink)),
     )
-)
+
+
+PATCHES = Patches(_patches)
 
 
 def instrument(sink: Sink) -> None:

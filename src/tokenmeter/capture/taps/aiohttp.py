@@ -9,7 +9,6 @@ from typing import Any
 from tokenmeter.capture.exchange import Exchange
 from tokenmeter.capture.sink import Sink
 from tokenmeter.capture.taps import guard
-from tokenmeter.capture.taps.aiohttp_body import watched_reader
 from tokenmeter.capture.taps.answer import Answer
 from tokenmeter.capture.taps.httpx import FindSink
 from tokenmeter.capture.taps.outgoing import (
@@ -56,13 +55,9 @@ class _Outgoing:
             return dict(sent) if isinstance(sent, dict) else {}
         if hasattr(data, "append_payload"):
             return plain_fields(_parts(data))
-        if hasattr(data, "add_field"):
-            return plain_fields(
-                [
-                    (options["name"], None if "filename" in options else value)
-                    for options, _, value in data._fields  # noqa: SLF001 - FormData has no reader
-                ]
-            )
+        form = getattr(data, "_fields", None)  # FormData has no public way to read it
+        if form is not None:
+            return plain_fields([(o["name"], None if "filename" in o else v) for o, _, v in form])
         return plain_fields(data) if isinstance(data, Mapping | list) else {}
 
 
@@ -158,6 +153,9 @@ def _attach(exchange: Exchange, session: Any, response: Any, options: Any) -> An
         elif response.status == SWITCHING_PROTOCOLS or response.content.at_eof():
             answer.ended()
         else:
+            # Here to keep our import light: asyncio is there by now.
+            from tokenmeter.capture.taps.aiohttp_body import watched_reader
+
             response.content = watched_reader(response, answer)
     except Exception as error:  # noqa: BLE001 - our fault; the user still gets the answer
         exchange.broken(error)

@@ -15,7 +15,9 @@ from functools import lru_cache
 from typing import Any
 
 from tokenmeter.capture.taps.answer import Answer
-from tokenmeter.capture.taps.drain import drain_async
+from tokenmeter.capture.taps.drain import DRAIN_S_MAX, drain_async
+
+DRAIN_LOOK_S = 0.5  # while an answer is read on, so often its connection is looked at
 
 
 def watched_reader(response: Any, answer: Answer) -> Any:
@@ -61,8 +63,9 @@ class _Watch:
             base.begin_http_chunk_receiving()
 
     def __del__(self) -> None:
-        if self._answer is not None and self._answer.exchange.is_open:
-            self._answer.exchange.close()
+        exchange = None if self._answer is None else self._answer.exchange
+        if exchange is not None and exchange.is_open and not exchange.is_draining:
+            exchange.close()
 
     async def _wait(self, func_name: str) -> None:  # noqa: ARG002 - aiohttp's signature
         """Fetch more bytes. A read that is cancelled may be tried again: it ends nothing."""
@@ -129,13 +132,15 @@ class _Watch:
     def _gone(self) -> bool:
         """The user reads no further; say whether we do."""
         exchange = self._answer.exchange
+        if exchange.is_draining:
+            return True
         if exchange.is_open and not exchange.call.streamed:
             self._look_at_arrived()
         connection = self._detached()
         if connection is None:
             exchange.close()
-            return bool(exchange.is_draining)
-        drain_async(exchange, self._rest(), _Line(connection))
+            return False
+        drain_async(exchange, self._rest(connection), _Line(connection))
         return True
 
     def _look_at_arrived(self) -> None:
@@ -150,16 +155,27 @@ class _Watch:
 
     def _detached(self) -> Any:
         """Take the connection from the response if we read on, so that it stays open."""
-        response = self._response()
+        response: Any = self._response()
         connection = getattr(response, "_connection", None)
         if connection is None or not _in_loop() or not self._answer.exchange.drains():
             return None
-        response._connection = None
+        response._connection = None  # noqa: SLF001 - else aiohttp closes it now
         return connection
 
-    async def _rest(self) -> AsyncIterator[bytes]:
-        async for data in self._source.iter_any():
-            for piece in self._answer.pieces(data):
+    async def _rest(self, connection: Any) -> AsyncIterator[bytes]:
+        """Yield what is still to come. A session that is closed does not wake its readers."""
+        clock = asyncio.get_running_loop().time
+        until_s = clock() + DRAIN_S_MAX
+        while not self._source.at_eof():
+            try:
+                data = await asyncio.wait_for(self._source.readany(), DRAIN_LOOK_S)
+            except Exception as error:
+                if connection.closed or clock() > until_s:
+                    raise asyncio.CancelledError from error  # given up, and no fault of ours
+                if not isinstance(error, TimeoutError):
+                    raise
+                continue
+            for piece in self._answer.all_pieces((data,)):
                 yield piece
 
 

@@ -8,6 +8,8 @@ from tokenmeter.capture.eventstream import CONTENT_TYPE, SSE_TYPE, Frames
 from tokenmeter.capture.exchange import Exchange
 
 FAILED_FROM = 400  # HTTP status, inclusive
+SMALL_BYTES = 64  # shorter pieces are gathered up to a line: requests reads byte by byte
+GATHERED_BYTES_MAX = 1024
 
 
 class Answer:
@@ -18,7 +20,7 @@ class Answer:
     when it passes is never edited.
     """
 
-    __slots__ = ("_frames", "_headers", "_status", "edits", "encoded", "exchange")
+    __slots__ = ("_frames", "_headers", "_small", "_status", "edits", "encoded", "exchange")
 
     def __init__(
         self, exchange: Exchange, status: int, headers: Mapping[str, str], *, decoded: bool
@@ -27,31 +29,46 @@ class Answer:
         self._status = status
         self._headers = headers
         self._frames: Frames | None = None
+        self._small = b""
         self.encoded = headers.get("content-encoding", "identity") not in {"", "identity"}
         self.begin(decoded=decoded)
 
     def begin(self, *, decoded: bool) -> None:
-        """Say how the bytes will come; may be said again before the first of them."""
+        """Say how the bytes will come; "not decoded" may be said later, before the first."""
         headers = self._headers
         if headers.get("content-type", "").startswith(CONTENT_TYPE) and self._status < FAILED_FROM:
             self._frames = Frames()
-            headers = {"content-type": SSE_TYPE, "date": headers.get("date", "")}
+            plain = {name.lower(): value for name, value in headers.items()}
+            headers = {**plain, "content-type": SSE_TYPE}
         self.exchange.response(self._status, headers, decoded=decoded)
         self.edits = self.exchange.rewrites and (decoded or not self.encoded)
 
     def take(self, data: bytes) -> bytes:
         """Take the next bytes; return those that the user is to get."""
-        if self._frames is None:
-            given = self.exchange.chunk(data)
-            return given if self.edits else data
-        for piece in self.pieces(data):
-            self.exchange.chunk(piece)
-        return data
+        if len(data) < SMALL_BYTES and self._gathered(data):
+            return b"" if self.edits else data
+        whole, self._small = self._small + data, b""
+        given = self._seen(whole)
+        return given if self.edits else data
 
     def ended(self) -> bytes:
         """The answer is complete; return the bytes that were held back."""
-        held = self.exchange.end()
+        whole, self._small = self._small, b""
+        held = (self._seen(whole) if whole else b"") + self.exchange.end()
         return held if self.edits else b""
+
+    def _gathered(self, data: bytes) -> bool:
+        """Keep a small piece until its line is complete: an event ends with a line."""
+        whole = len(self._small) + len(data)
+        if self._frames is not None or whole > GATHERED_BYTES_MAX or b"\n" in data:
+            return False
+        self._small += data
+        return True
+
+    def _seen(self, whole: bytes) -> bytes:
+        if self._frames is None:
+            return self.exchange.chunk(whole)
+        return b"".join([self.exchange.chunk(piece) for piece in self.pieces(whole)])
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
         """Yield what the exchange is to be given of `data`."""
@@ -66,5 +83,7 @@ class Answer:
 
     def all_pieces(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """The same for all chunks that are still to come."""
+        whole, self._small = self._small, b""
+        yield from self.pieces(whole)
         for data in chunks:
             yield from self.pieces(data)

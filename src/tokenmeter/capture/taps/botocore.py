@@ -50,7 +50,9 @@ def wrapper(find_sink: FindSink) -> Callable[..., Any]:
         sink = find_sink()
         request = args[0] if args else kwargs.get("request")
         url = str(getattr(request, "url", ""))
-        exchange = sink and open_once(sink, url, lambda: _Outgoing(request, url))
+        exchange = None
+        if sink is not None:
+            exchange = open_once(sink, url, lambda: _Outgoing(request, url))
         if exchange is None:
             return wrapped(*args, **kwargs)
         token = guard.enter(url)
@@ -70,8 +72,8 @@ def _attach(exchange: Exchange, response: Any) -> Any:
     """Watch the answer: at once if botocore has read it, else as it is read."""
     try:
         headers = TextHeaders(response.headers)
-        answer = Answer(exchange, response.status_code, headers, decoded=False)
         content = response._content  # noqa: SLF001 - None until it is read; `content` would read
+        answer = Answer(exchange, response.status_code, headers, decoded=content is None)
         if content is None:
             response.raw = WatchedRaw(response.raw, answer)
         else:

@@ -29,7 +29,7 @@ class _Outgoing:
         self.method: str = request.method
         self.url = url
         self.host, self.path, self.query = _split(url)
-        self.headers: Mapping[str, str] = request.headers
+        self.headers: Mapping[str, str] = plain_headers(request.headers.raw)
 
     def body(self) -> bytes | None:
         try:
@@ -50,13 +50,17 @@ class _Outgoing:
         return found
 
 
+def plain_headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Decode headers once: asking httpx for one of them searches the whole list."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+
+
 @lru_cache(maxsize=1024)
 def _split(url: str) -> tuple[str, str, str]:
     """Split a URL into host, path and query."""
     _, _, rest = url.partition("://")
     authority, slash, tail = rest.partition("/")
     host = authority.rpartition("@")[2]
-    host = host.partition(":")[0] if not host.startswith("[") else host.partition("]")[0][1:]
     path, _, query = tail.partition("?")
     return host.lower(), slash + path, query.partition("#")[0]
 
@@ -153,7 +157,8 @@ def _attach(exchange: Exchange, request: Any, response: Any) -> Any:
     """Watch the answer: at once if it has been read, else as it passes."""
     try:
         content = getattr(response, "_content", None)
-        exchange.response(response.status_code, response.headers, decoded=content is not None)
+        headers = plain_headers(response.headers.raw)
+        exchange.response(response.status_code, headers, decoded=content is not None)
         if exchange.call.edited_body is not None:
             response.request = request
         if content is not None:
@@ -218,10 +223,13 @@ class _Watch:
 class _SyncWatch(_Watch):
     def __iter__(self) -> Iterator[bytes]:
         exchange = self._exchange
-        take = exchange.chunk
+        quiet, take = exchange.quiet(), exchange.chunk
         self._inner = inner = iter(self._stream)
         try:
             for chunk in inner:
+                if quiet(chunk):
+                    yield chunk
+                    continue
                 given = take(chunk)
                 if given:
                     yield given
@@ -253,10 +261,13 @@ class _SyncWatch(_Watch):
 class _AsyncWatch(_Watch):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         exchange = self._exchange
-        take = exchange.chunk
+        quiet, take = exchange.quiet(), exchange.chunk
         self._inner = inner = aiter(self._stream)
         try:
             async for chunk in inner:
+                if quiet(chunk):
+                    yield chunk
+                    continue
                 given = take(chunk)
                 if given:
                     yield given

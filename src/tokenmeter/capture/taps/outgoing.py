@@ -22,9 +22,10 @@ def split_url(url: str) -> tuple[str, str, str]:
     """Split a URL into host, path and query; an invalid one has none of them."""
     try:
         parts = urlsplit(url)
-        return parts.hostname or "", parts.path, parts.query
+        host = parts.netloc.rpartition("@")[2].lower()  # with its port, if it has one
     except ValueError:
         return "", "", ""
+    return host, parts.path, parts.query
 
 
 class TextHeaders(Mapping[str, str]):
@@ -63,10 +64,9 @@ def plain_fields(pairs: Mapping[str, object] | list[tuple[str, object]]) -> Json
     """Return the form fields that are parameters; files are named, their bytes left out."""
     found: Json = {}
     for name, value in pairs.items() if isinstance(pairs, Mapping) else pairs:
-        if isinstance(value, bytes) and len(value) <= FIELD_BYTES_MAX:
-            value = value.decode(errors="replace")
-        plain = isinstance(value, str | int | float) and len(str(value)) <= FIELD_BYTES_MAX
-        found[str(name)] = str(value) if plain else ""
+        plain = value.decode(errors="replace") if isinstance(value, bytes) else value
+        short = isinstance(plain, str | int | float) and len(str(plain)) <= FIELD_BYTES_MAX
+        found[str(name)] = str(plain) if short else ""
     return found
 
 

@@ -36,11 +36,11 @@ class WatchedRaw(wrapt.ObjectProxy[Any]):
         return found if watch is None else partial(watch, self._self_body, found)
 
     def __iter__(self) -> Iterator[bytes]:
-        lines = iter(self.__wrapped__)
-        self._self_body.begin(decodes=True if hasattr(self.__wrapped__, "stream") else None)
-        return self._self_body.stream(lines)
+        self._self_body.begin(decodes=self._self_body.lines_decode)
+        return self._self_body.stream(iter(self.__wrapped__), ahead=True)
 
     def __next__(self) -> bytes:
+        self._self_body.begin(decodes=None)
         line = self._self_body.line(partial(next, self.__wrapped__, b""))
         if not line:
             raise StopIteration
@@ -68,26 +68,30 @@ class Body:
         self._ended = False
         self._decodes: bool | None = None  # whether the library undoes the content-encoding
         self._chunks: Any = None  # the library's iterator, once it was asked for
+        self._ahead = False
         self._all: bytes | None = None
 
     def __del__(self) -> None:
-        if self._answer.exchange.is_open:
-            self._answer.exchange.close()
+        exchange = self._answer.exchange
+        if exchange.is_open and not exchange.is_draining:
+            exchange.close()
 
     def begin(self, *, decodes: bool | None) -> None:
         """Note, with the first read, whether the bytes come decoded; None: as by default."""
         if self._decodes is None:
             default = getattr(self._raw, "decode_content", False)
             self._decodes = bool(default if decodes is None else decodes)
-            if self._decodes and self._answer.encoded:
-                self._answer.begin(decoded=True)
+            if self._answer.encoded and not self._decodes:
+                self._answer.begin(decoded=False)
 
     def read(self, pull: Pull, amount: int | None) -> bytes:
         """Read `amount` bytes, or all."""
         if not self._answer.edits:
             return self._pull(pull, at_once=amount is None, maybe_empty=amount == 0)
-        wanted = amount or 0
-        self._fill(pull, lambda held: amount is not None and len(held) >= wanted)
+        if amount is None:
+            self._held += b"" if self._ended else self._pull(pull, at_once=True)
+        else:
+            self._fill(pull, lambda held: len(held) >= amount)
         return self._cut(amount)
 
     def some(self, pull: Pull, amount: int | None) -> bytes:
@@ -111,9 +115,9 @@ class Body:
             self._all = self.read(lambda: self._raw.data, None)
         return self._all
 
-    def stream(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Hand on the chunks of the library's iterator."""
-        self._chunks = chunks
+    def stream(self, chunks: Iterator[bytes], *, ahead: bool = False) -> Iterator[bytes]:
+        """Hand on the chunks of the library's iterator; `ahead`: it reads more than it gives."""
+        self._chunks, self._ahead = chunks, ahead
         take = self._answer.take
         try:
             for data in chunks:
@@ -136,14 +140,21 @@ class Body:
     def gone(self) -> bool:
         """The user reads no further; say whether we do."""
         answer, raw, exchange = self._answer, self._raw, self._answer.exchange
+        if exchange.is_draining:
+            return True
         if exchange.is_open and self._is_read():
             answer.ended()
         if not exchange.drains():
             exchange.close()
-            return exchange.is_draining
+            return False
         pieces = answer.all_pieces(self._chunks or _chunks(raw, decodes=self._decodes))
         exchange.later(lambda: drain(exchange, pieces, raw))
         return True
+
+    @property
+    def lines_decode(self) -> bool | None:
+        """Whether iterating over the lines undoes the content-encoding: urllib3's does."""
+        return True if hasattr(self._raw, "read_chunked") else None
 
     @property
     def is_draining(self) -> bool:
@@ -183,8 +194,10 @@ class Body:
         return taken
 
     def _is_read(self) -> bool:
-        """Whether all has been read, as the length says; a decoder may still hold some."""
-        return not self._answer.encoded and getattr(self._raw, "length_remaining", None) == 0
+        """Whether all has been seen, as the length says; a decoder may still hold some."""
+        if self._ahead or self._answer.encoded:
+            return False
+        return getattr(self._raw, "length_remaining", None) == 0
 
 
 def _chunks(raw: Any, *, decodes: bool | None) -> Iterator[bytes]:
@@ -229,7 +242,7 @@ def _readline(body: Body, method: Any, *args: Any) -> bytes:
 
 
 def _readlines(body: Body, method: Any) -> list[bytes]:
-    body.begin(decodes=None)
+    body.begin(decodes=body.lines_decode)
     return body.read(lambda: b"".join(method()), None).splitlines(keepends=True)
 
 

@@ -106,9 +106,8 @@ def _attach(exchange: Exchange, request: Any, sent: Any, response: Any) -> Any:
             for answered in (*response.history, response):
                 _give_back(answered, request, sent)
         content = response._content  # noqa: SLF001 - False until it is read; `content` would read
-        read = content is not False or response.raw is None
-        answer = Answer(exchange, response.status_code, response.headers, decoded=read)
-        if not read:
+        answer = Answer(exchange, response.status_code, response.headers, decoded=True)
+        if content is False and response.raw is not None:
             response.raw = WatchedRaw(response.raw, answer)
             return response
         given = answer.take(content or b"") + answer.ended()

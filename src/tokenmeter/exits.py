@@ -1,0 +1,29 @@
+"""What a meter does when its process ends, or forks."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokenmeter.meter import TokenMeter
+
+
+def close_with_process(meter: TokenMeter) -> None:
+    """At exit, record what is still open; a forked child leaves the parent's to the parent."""
+    known = weakref.ref(meter)
+
+    def at_exit() -> None:
+        alive = known()
+        if alive is not None:
+            alive.close_exchanges()
+
+    def in_child() -> None:
+        alive = known()
+        if alive is not None:
+            alive.open_exchanges.clear()
+
+    atexit.register(at_exit)
+    os.register_at_fork(after_in_child=in_child)

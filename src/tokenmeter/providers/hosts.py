@@ -1,0 +1,78 @@
+"""
+Hosts that the user names: which provider stands behind a base URL that does not tell.
+
+A name that we know brings the provider's own way of counting with it; any other name becomes
+the provider's name, as an unknown host would have become.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tokenmeter.errors import ConfigurationError
+from tokenmeter.providers import adapters, by_host
+from tokenmeter.providers.compatible import HOSTS
+
+_NAME_CHARS_MAX = 100
+# Providers whose every host is somebody's own.
+_STANDS_FOR = {
+    "azure": "named.openai.azure.com",
+    "bedrock": "bedrock-runtime.named.amazonaws.com",
+    "google-vertex": "aiplatform.googleapis.com",
+}
+
+
+def named_hosts(hosts: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return for each host that the user names the host by which our adapters know its provider.
+
+    ``{"llm.internal:8000": "vllm"}``: a host without a port stands for all of its ports.
+    Raises ConfigurationError for what is no host or no name.
+    """
+    return {_checked(host): _host_of(_named(host, name)) for host, name in hosts.items()}
+
+
+def known_host(authority: str, named: Mapping[str, str]) -> str:
+    """
+    Return the host that adapters are asked about: the named one, else what was sent.
+
+    `authority` is lower case, with the port if one was sent; it counts only where it is named,
+    and for Ollama, which is known by it.
+    """
+    found = named.get(authority)
+    if found is not None:
+        return found
+    host = _without_port(authority)
+    if host == authority or by_host(authority) is not None:
+        return authority
+    return named.get(host, host)
+
+
+def _without_port(authority: str) -> str:
+    if authority.startswith("["):
+        return authority[1:].partition("]")[0]  # an IPv6 address
+    return authority.partition(":")[0]
+
+
+def _checked(host: object) -> str:
+    if not isinstance(host, str) or not host.strip() or "/" in host:
+        raise ConfigurationError(
+            f"hosts names {host!r}, which is no host; use one such as 'llm.internal:8000', "
+            "without 'https://' and path"
+        )
+    return host.strip().lower()
+
+
+def _named(host: str, name: object) -> str:
+    if not isinstance(name, str) or not 0 < len(name.strip()) <= _NAME_CHARS_MAX:
+        raise ConfigurationError(
+            f"hosts gives {host!r} the name {name!r}; use a provider's name such as 'vllm'"
+        )
+    return name.strip()
+
+
+def _host_of(name: str) -> str:
+    """Return the first host of the provider of this name; the name itself if it has none."""
+    owned = (adapter.hosts[0] for adapter in adapters() if adapter.name == name and adapter.hosts)
+    listed = (host for host, provider in HOSTS.items() if provider == name)
+    return next(owned, None) or next(listed, None) or _STANDS_FOR.get(name, name)

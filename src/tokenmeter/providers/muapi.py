@@ -1,0 +1,227 @@
+"""
+MuAPI: one gateway to many vendors' models; the model is the path.
+
+The charge is taken at the submit and stands in every answer, in the body and in headers; a
+job that failed may get it back. An answer says how many outputs there are and nothing else:
+length, resolution and sound are known from the request alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from tokenmeter.providers.base import (
+    NO_READING,
+    Adapter,
+    Api,
+    Call,
+    Json,
+    Reading,
+    Request,
+    State,
+    mapping,
+    text,
+)
+from tokenmeter.providers.google_usage import label
+from tokenmeter.providers.media import (
+    IMAGE,
+    VIDEO,
+    amount,
+    resolution,
+    said,
+    seconds,
+    settle_job,
+    truth,
+    whole,
+)
+from tokenmeter.usage import NOTHING, Number, Usage
+
+__all__ = ["ADAPTER", "describe", "webhook"]
+
+NAME = "muapi"
+AUDIO, TEXT = "audio_generated", "text_generated"
+STATES: dict[str, State] = {
+    "queued": "pending",
+    "pending": "pending",
+    "processing": "pending",
+    "completed": "success",
+    "succeeded": "success",
+    "failed": "failed",
+    "error": "failed",
+    "timeout": "failed",
+    "cancelled": "failed",
+    "canceled": "failed",
+}
+_PATH = re.compile(
+    r"/api/v1/(?:predictions/(?P<id>[^/]+)(?:/result)?"
+    r"|(?:endpoint/)?(?P<model>[\w.-]+(?:/[\w.-]+)?))/?$"
+)
+# Places that make nothing.
+_FREE = re.compile(
+    r"(?:account|keys|auth|users?|models|payments|webhooks?|workflows?|predictions|agents?)(?:/|$)"
+    r"|(?:upload_file|get_upload_url|estimate|calculate)"
+)
+# A model's kind by its name, the first that is found; the rest are images.
+_KINDS = (
+    (AUDIO, re.compile(r"audio|music|suno|speech|tts|voice|lyria|song|sound")),
+    (TEXT, re.compile(r"llm|prompt-enhanc|caption|transcri")),
+    (IMAGE, re.compile(r"(?:to|text2|image2)-?image|image-edit|-t2i|-i2i")),
+    (
+        VIDEO,
+        re.compile(
+            r"video|[ti]2v|r2v|lip-?sync|veo|sora|kling|wan[\d-]|hailuo|minimax|runway|pixverse"
+            r"|vidu|luma|seedance|hunyuan|ltx|happyhorse|effects|dance|motion|clipping|animate"
+        ),
+    ),
+)
+_EXTENSION = re.compile(r"\.(\w{2,5})(?:$|[?#])", re.ASCII)
+_FILES = {
+    **dict.fromkeys(("mp4", "mov", "webm", "mkv", "gif"), VIDEO),
+    **dict.fromkeys(("png", "jpg", "jpeg", "webp", "avif"), IMAGE),
+    **dict.fromkeys(("mp3", "wav", "ogg", "m4a", "flac"), AUDIO),
+}
+_LENGTHS = ("duration", "duration_seconds", "seconds", "video_length")
+_SOUND = ("generate_audio", "enable_audio", "sound", "with_audio")
+_VIDEOS = ("video_url", "video_urls", "videos_list", "video_files", "video")
+_IMAGES = ("images_list", "image_url", "image_urls", "image", "first_frame", "image_files")
+_SPEND, _REFUNDED = "x-muapi-cost-usd", "x-muapi-cost-refunded"
+
+
+def describe(request: Request) -> Call | None:
+    """Say what a request to MuAPI asks for; None for what makes nothing."""
+    found = _PATH.search(request.path)
+    if found is None:
+        return None
+    if found["id"]:
+        poll = Call(NAME, _api(VIDEO), repeated=True, job_id=label(found["id"]))
+        return poll if request.method == "GET" else None
+    model = found["model"]
+    if request.method != "POST" or _FREE.match(model):
+        return None
+    kind = event_name(model)
+    usage, dimensions = _asked(kind, model, request.body)
+    return Call(NAME, _api(kind), request_model=model, dimensions=dimensions, usage=usage)
+
+
+@lru_cache(maxsize=1024)
+def event_name(model: str) -> str:
+    """Return what a model makes, by its name: ``seedance-2-image-to-video`` makes videos."""
+    name = model.lower()
+    return next((kind for kind, words in _KINDS if words.search(name)), IMAGE)
+
+
+def _asked(kind: str, model: str, body: Json) -> tuple[Usage, dict[str, str]]:
+    """Return what one output will be, and the facts that a price needs."""
+    sound = next((body[name] for name in _SOUND if isinstance(body.get(name), bool)), None)
+    count = whole(body.get("num_images") or body.get("n"))
+    asked = said(
+        input_type=_input_type(model, body),
+        mode=label(body.get("mode")),
+        quality=label(body.get("quality")),
+        size=label(body.get("size")),
+        resolution=resolution(body.get("resolution")) or ("720p" if kind == VIDEO else None),
+        aspect_ratio=label(body.get("aspect_ratio")),
+        generate_audio=truth(sound),
+        fps=amount(body.get("fps")),
+        n=str(count) if count else None,
+    )
+    if kind != VIDEO:
+        return (Usage(image_count=1) if kind == IMAGE else NOTHING), asked
+    length = next((body[name] for name in _LENGTHS if body.get(name) is not None), None)
+    number = seconds(length)
+    return (NOTHING if number is None else Usage(video_seconds=number)), asked
+
+
+def _input_type(model: str, body: Json) -> str:
+    if any(body.get(name) for name in _VIDEOS):
+        return "video"
+    return "image" if "image-to" in model or any(body.get(name) for name in _IMAGES) else "text"
+
+
+def read_prediction(payload: Json) -> Reading:
+    """Read the answer to a submit or a poll, or a webhook's body."""
+    job_id = label(payload.get("request_id")) or label(payload.get("id"))
+    stage = text(payload.get("status"))
+    reading = _charge(mapping(payload.get("cost")))
+    if job_id is None and stage is None:
+        refused = payload.get("error") or payload.get("detail")
+        return replace(reading, state="failed", error_type="error") if refused else NO_READING
+    state = STATES.get((stage or "").lower(), "pending")
+    reading = replace(
+        reading, response_id=job_id, state=state, created=text(payload.get("created_at"))
+    )
+    if state == "failed":
+        return replace(reading, error_type=(stage or "").lower())
+    return _with_outputs(reading, payload.get("outputs")) if state == "success" else reading
+
+
+def _charge(cost: Json) -> Reading:
+    """Read what was charged; what was given back costs nothing."""
+    refunded = cost.get("refunded") is True
+    return Reading(
+        cost="0" if refunded else amount(cost.get("amount_usd")),
+        dimensions=said(provider_credits=amount(cost.get("amount_credits"))),
+    )
+
+
+def read_headers(headers: Mapping[str, str]) -> Reading:
+    """Read the charge that the headers name."""
+    refunded = headers.get(_REFUNDED, "").lower() == "true"
+    return _charge({"amount_usd": headers.get(_SPEND), "refunded": refunded})
+
+
+def _with_outputs(reading: Reading, outputs: object) -> Reading:
+    """Count what was delivered, by the kind of its files."""
+    found: list[Any] = outputs if isinstance(outputs, list) else [outputs]
+    places = [text(item) or text(mapping(item).get("url")) for item in found]
+    kinds = [_file_kind(place) for place in places if place is not None]
+    if not kinds:
+        return replace(reading, state="failed", error_type="no_output")
+    numbers: dict[str, Number] = {"output_count": len(kinds)}
+    videos, images = kinds.count(VIDEO), kinds.count(IMAGE)
+    if images:
+        numbers["image_count"] = images
+    if videos:
+        numbers |= {"video_count": videos, "video_jobs": 1}
+    return replace(
+        reading,
+        usage=Usage(numbers),
+        event_name=next(filter(None, kinds), None),
+        # The length comes from the submit; until it does, it is missing.
+        flags=frozenset({"counted", *(("missing:video_seconds",) if videos else ())}),
+    )
+
+
+def _file_kind(place: str) -> str:
+    found = _EXTENSION.findall(place)
+    return _FILES.get(found[-1].lower(), "") if found else ""
+
+
+def settle(reading: Reading, call: Call) -> Reading:
+    """Name the job; one that was done at once (a sandbox) used what it asked for."""
+    settled = settle_job(reading, call)
+    known = {f"missing:{metric}" for metric in settled.usage}
+    return replace(settled, flags=settled.flags - known)
+
+
+@lru_cache(maxsize=8)
+def _api(kind: str) -> Api:
+    return Api(
+        "predictions", kind, read_prediction, settle, owns_ids=True, read_headers=read_headers
+    )
+
+
+def webhook(payload: Json) -> Call | None:
+    """Recognise a webhook of MuAPI's: the result as a poll has it."""
+    job_id = label(payload.get("id")) or label(payload.get("request_id"))
+    stage = text(payload.get("status"))
+    if job_id is None or (stage or "").lower() not in STATES:
+        return None
+    return Call(NAME, _api(VIDEO), repeated=True, job_id=job_id)
+
+
+ADAPTER = Adapter(NAME, describe, hosts=("api.muapi.ai", "muapi.ai"), webhook=webhook)

@@ -1,0 +1,77 @@
+"""Every priced row of the shared price research: an event of that row costs that row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.pricing.events import BOOK, event
+from tests.pricing.price_rows import Row, cost, made, params, price_rows, usage
+from tokenmeter.pricing.media_quote import quote_rows
+from tokenmeter.pricing.pricebook import PriceBook
+
+# Rows that contradict a better source. Our price is that of the list; the row is a price that
+# somebody sells at, or an obsolete one. A file of the user's own can say each of them.
+CONTRADICTED = {
+    3: "seed: one rate for all input; the list splits text and image",
+    7: "seed: 0.05 is Kling's 0.35 units (0.049), rounded",
+    8: "seed: 0.12; Kling's list says 0.8 units (0.112), and pro is never 720p",
+    17: "an obsolete list: veo-3.1-fast is 0.10",
+    18: "an obsolete list: veo-3.1-fast in 4k is 0.30",
+    19: "a sell price: Kling's own list is in units",
+    20: "a sell price: Kling's own list is in units",
+    24: "credits at 1,000 for a dollar; World Labs sells 1,250",
+    25: "credits at 1,000 for a dollar; World Labs sells 1,250",
+    26: "credits at 1,000 for a dollar; World Labs sells 1,250",
+    27: "credits at 1,000 for a dollar; World Labs sells 1,250",
+    28: "a placeholder in somebody's code",
+    29: "a placeholder in somebody's code: zero",
+    190: "genai-prices has one rate for text and audio of this model",
+    191: "genai-prices has no cache rate of this model",
+}
+
+
+@pytest.mark.skipif(not price_rows(), reason="no price research")
+@pytest.mark.parametrize("row", params())
+def test_an_event_of_a_row_costs_that_row(row: Row) -> None:
+    priced = BOOK.price(made(row))
+    if row["number"] in CONTRADICTED:
+        assert priced.computed != cost(row)
+    else:
+        assert priced.computed == cost(row)
+
+
+@pytest.mark.skipif(not price_rows(), reason="no price research")
+@pytest.mark.parametrize("row", params())
+def test_a_quote_is_exact_where_an_event_of_a_row_is_priced_by_list(row: Row) -> None:
+    facts = dict(made(row).properties)
+    provider, model = str(facts.pop("provider")), str(facts.pop("model"))
+    quote = quote_rows(provider, model, facts, at=event().timestamp, prices=BOOK.media)
+    priced = BOOK.price(made(row))
+    if priced.version != BOOK.media.version or priced.computed is None:
+        return  # tokens, or no price
+    assert quote is not None
+    assert (quote.low, quote.high) == (priced.computed, priced.computed)
+    assert quote.exact or quote.estimate
+    assert all(source.origin.source for source in quote.rows)
+
+
+@pytest.mark.skipif(not price_rows(), reason="no price research")
+@pytest.mark.parametrize("row", [row for row in params() if row.values[0]["number"] in CONTRADICTED])
+def test_a_file_of_the_users_own_can_say_what_we_do_not(row: Row, tmp_path: Path) -> None:
+    facts = row["filters"].items()
+    when = "".join(f"{k}: {v}, " for k, v in facts if k != "modality")
+    metric = list(usage(row))[-1]  # the innermost: the cached tokens of the cached input
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        f"""
+lists:
+  - provider: {row["provider"]}
+    source: mine
+    as_of: 2026-11-21
+    prices:
+      - {{model: "{row["model"]}", metric: {metric}, when: {{{when}}}, price: {row["amount_usd"]}}}
+"""
+    )
+    assert PriceBook(path).price(made(row)).computed == cost(row)

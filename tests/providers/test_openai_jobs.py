@@ -135,6 +135,21 @@ def test_a_completed_video_is_counted_in_seconds() -> None:
     assert "video_seconds" not in video("completed", seconds="long").usage
 
 
+def test_trap_21_an_extension_is_billed_by_the_new_seconds_not_by_the_whole() -> None:
+    extended = {"id": "video_2", "object": "video", "model": "sora-2", "seconds": "12"}
+    asked = {"prompt": "go on", "seconds": "4", "video": {"id": "video_1"}}
+    event = played(
+        Step("POST", f"{OPENAI}/videos/extensions", {**extended, "status": "queued"}, asked),
+        Step("GET", f"{OPENAI}/videos/video_2", {**extended, "status": "completed"}),
+    ).event
+    assert (event.usage.video_seconds, event.usage.video_count) == (4, 1)
+    assert "asked:" not in str(event.properties.get("flags"))
+    place = "/v1/videos/extensions"
+    assert dict(call(place, {"prompt": "x", "seconds": "long"}).usage) == {}
+    refused = body_of(call(place, asked), {"error": {"code": "moderation_blocked"}})
+    assert (refused.state, dict(refused.usage)) == ("failed", {})
+
+
 def test_a_video_that_failed_has_no_seconds() -> None:
     reading = video("failed", seconds="8", error={"code": "moderation_blocked"})
     assert (reading.state, reading.error_type) == ("failed", "moderation_blocked")

@@ -17,7 +17,7 @@ from tokenmeter.providers.base import NO_READING, Api, Reading
 
 HELD_BYTES_MAX = 64 * 1024  # an edited stream holds back at most this much of one event
 SAMPLE_BYTES_MAX = 4 * 1024  # kept of the beginning, to learn how much of an event is text
-COUNT_EVERY=15
+COUNT_EVERY = 16  # of so many quiet chunks one has its events counted, for all of them
 FIRST_EVENTS = 3  # so many are parsed to find the id of the answer
 TAIL_BYTES = 3  # of a boundary may stand in the chunk before its last byte
 
@@ -32,11 +32,12 @@ class EventReader:
 
     __slots__ = (
         "_api",
+        "_counted",
         "_large",
         "_named",
         "_needles",
-        "_passed",
         "_pending",
+        "_quiet",
         "_sample",
         "_slow",
         "_strip",
@@ -52,7 +53,8 @@ class EventReader:
         self.events_seen = 0
         self._api = api
         self._needles = (*api.needles, api.done) if api.done else api.needles
-        self._passed = 0
+        self._quiet = 0  # chunks
+        self._counted = 0  # their events, in one of COUNT_EVERY
         self._slow = True  # at the beginning, and within a large event
         self._strip = strip_usage
         self._named = 0  # how many events were parsed in search of an id
@@ -76,9 +78,9 @@ class EventReader:
                 if not null or data.rfind(needle, 0, at) >= 0:
                     return False
         self.bytes_seen += len(data)
-        self._passed = passed = self._passed + 1
-        if passed & COUNT_EVERY == 0:
-            self.events_seen += data.count(b"data:")
+        if self._quiet % COUNT_EVERY == 0:
+            self._counted += data.count(b"data:")
+        self._quiet += 1
         return True
 
     def feed(self, data: bytes) -> bytes:
@@ -114,8 +116,10 @@ class EventReader:
                 without, without_bytes = without + 1, without_bytes + len(raw)
         if not with_text:
             return 0
-        later = max(0, self.events_seen - without)
-        framing = without_bytes + 2 * self.events_seen + around * later // with_text
+        counted = -(-self._quiet // COUNT_EVERY) or 1  # chunks
+        events = self.events_seen + self._counted * self._quiet // counted
+        later = max(0, events - without)
+        framing = without_bytes + 2 * events + around * later // with_text
         return max(text, self.bytes_seen - framing)
 
     def _text_of(self, raw: bytes) -> int:

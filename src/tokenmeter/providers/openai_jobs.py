@@ -127,7 +127,7 @@ def _read_job(payload: Json) -> Reading:
     status = text(payload.get("status")) or ""
     state = _STATES.get(status, "pending")
     reading = answer(payload, payload.get("usage"), state)
-    ended = next(filter(None, (moment(payload.get(name)) for name in _ENDS)), None)
+    ended = next((at for name in _ENDS if (at := moment(payload.get(name))) is not None), None)
     if ended is not None:
         reading = replace(reading, created=ended)
     if reading.state == "failed" and reading.error_type is None:

@@ -14,7 +14,7 @@ INPUT_TOKENS = 1217  # odd numbers, to be found again in what each subject expor
 OUTPUT_TOKENS = 389
 MODEL = "gpt-4o-mini-2024-07-18"
 _ID_BYTES = 12
-_WORDS = "the meter counts what was used and who is to pay for it in tokens of text".split()
+_WORDS = ("meter", "count", "use", "pay", "token", "text", "call", "model", "price", "line")
 _USAGE = {
     "prompt_tokens": INPUT_TOKENS,
     "completion_tokens": OUTPUT_TOKENS,
@@ -93,7 +93,7 @@ def _cut(text: str) -> tuple[bytes, bytes]:
 
 
 def _answer() -> tuple[bytes, bytes]:
-    message = {"role": "assistant", "content": " ".join(_WORDS * 8), "refusal": None}
+    message = {"role": "assistant", "content": " ".join(_WORDS * 12), "refusal": None}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
     body = {**_head("chat.completion"), "choices": [choice], "usage": _USAGE}
     return _cut(json.dumps(body, separators=(",", ":")))
@@ -101,7 +101,7 @@ def _answer() -> tuple[bytes, bytes]:
 
 def _delta(number: int) -> tuple[bytes, bytes]:
     """One chunk of text: one event of CHUNK_BYTES, filled up as OpenAI does it."""
-    choice = random.Random(number)  # noqa: S311 - text, not secrets
+    choice = random.Random(number)
     word = f" {choice.choice(_WORDS)}{number}"
     delta = {"index": 0, "delta": {"content": word}, "logprobs": None, "finish_reason": None}
     bare = sum(map(len, _event([delta], None, 0))) + _ID_BYTES

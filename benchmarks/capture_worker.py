@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -32,6 +33,7 @@ CALLS = 200  # of a block
 CHUNKS = 1000  # of a stream
 STREAMS = 3  # of a block
 PAIRS_MIN = 5
+ACCOUNT: dict[str, Any] = {"api_key": "sk-none", "base_url": "https://api.openai.com/v1"}
 MESSAGES = [{"role": "user", "content": "Who pays for this call, and how much? " * 8}]
 REQUEST: dict[str, Any] = {"model": "gpt-4o-mini", "messages": MESSAGES}
 STREAM = {**REQUEST, "stream": True}
@@ -48,48 +50,60 @@ class Case:
     units: int
 
 
-def cases(loop: asyncio.AbstractEventLoop, *, unasked: bool) -> Iterator[Case]:
+class Caller:
+    """Makes the calls, sync and async, against a server inside the process."""
+
+    def __init__(self) -> None:
+        server = Server(CHUNKS)
+        self._loop = asyncio.new_event_loop()
+        self._client = openai.OpenAI(
+            **ACCOUNT, http_client=httpx2.Client(transport=SyncTransport(server))
+        )
+        self._aio = openai.AsyncOpenAI(
+            **ACCOUNT, http_client=httpx2.AsyncClient(transport=AsyncTransport(server))
+        )
+
+    def call(self, times: int) -> None:
+        """Make plain calls."""
+        for _ in range(times):
+            self._client.chat.completions.create(**REQUEST)
+
+    def acall(self, times: int) -> None:
+        """Make plain calls of the async client."""
+
+        async def run() -> None:
+            for _ in range(times):
+                await self._aio.chat.completions.create(**REQUEST)
+
+        self._loop.run_until_complete(run())
+
+    def stream(self, asked: dict[str, Any], times: int) -> None:
+        """Read streams to their end."""
+        for _ in range(times):
+            for _chunk in self._client.chat.completions.create(**asked):
+                pass
+
+    def astream(self, asked: dict[str, Any], times: int) -> None:
+        """Read streams of the async client to their end."""
+
+        async def run() -> None:
+            for _ in range(times):
+                async for _chunk in await self._aio.chat.completions.create(**asked):
+                    pass
+
+        self._loop.run_until_complete(run())
+
+
+def cases(*, unasked: bool) -> Iterator[Case]:
     """Yield what is measured: calls and chunks, sync and async."""
-    url, key, server = "https://api.openai.com/v1", "sk-none", Server(CHUNKS)
-    client = openai.OpenAI(
-        api_key=key, base_url=url, http_client=httpx2.Client(transport=SyncTransport(server))
-    )
-    aio = openai.AsyncOpenAI(
-        api_key=key,
-        base_url=url,
-        http_client=httpx2.AsyncClient(transport=AsyncTransport(server)),
-    )
-
-    def each(once: Callable[[], object]) -> Callable[[int], None]:
-        def run(times: int) -> None:
-            for _ in range(times):
-                once()
-
-        return run
-
-    def awaited(once: Callable[[], Any]) -> Callable[[int], None]:
-        async def run(times: int) -> None:
-            for _ in range(times):
-                await once()
-
-        return lambda times: loop.run_until_complete(run(times))
-
-    def create(asked: dict[str, Any]) -> None:
-        for _ in client.chat.completions.create(**asked):
-            pass
-
-    async def acreate(asked: dict[str, Any]) -> None:
-        async for _ in await aio.chat.completions.create(**asked):
-            pass
-
-    chunks = STREAMS * CHUNKS
-    yield Case("call sync", each(lambda: client.chat.completions.create(**REQUEST)), CALLS, CALLS)
-    yield Case("call async", awaited(lambda: aio.chat.completions.create(**REQUEST)), CALLS, CALLS)
-    yield Case("chunk sync", each(lambda: create(ASKED)), STREAMS, chunks)
-    yield Case("chunk async", awaited(lambda: acreate(ASKED)), STREAMS, chunks)
+    caller, chunks = Caller(), STREAMS * CHUNKS
+    yield Case("call sync", caller.call, CALLS, CALLS)
+    yield Case("call async", caller.acall, CALLS, CALLS)
+    yield Case("chunk sync", partial(caller.stream, ASKED), STREAMS, chunks)
+    yield Case("chunk async", partial(caller.astream, ASKED), STREAMS, chunks)
     if unasked:  # the user asks for no usage: ours edits the request and strips the answer
-        yield Case("edited chunk sync", each(lambda: create(STREAM)), STREAMS, chunks)
-        yield Case("edited chunk async", awaited(lambda: acreate(STREAM)), STREAMS, chunks)
+        yield Case("edited chunk sync", partial(caller.stream, STREAM), STREAMS, chunks)
+        yield Case("edited chunk async", partial(caller.astream, STREAM), STREAMS, chunks)
 
 
 # What instrumentations change. Nothing else that they touch is used here.
@@ -177,9 +191,8 @@ def measure(case: Case, switch: Switch, seconds: float) -> dict[str, float]:
 def main(name: str, seconds: float) -> None:
     """Measure every case and print what was found."""
     switch = Switch(name)
-    loop = asyncio.new_event_loop()
     found: dict[str, dict[str, float]] = {}
-    for case in cases(loop, unasked=name == "tokenmeter"):
+    for case in cases(unasked=name == "tokenmeter"):
         case.run(case.times)
         seen = switch.subject.arrived()
         gc.collect()

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tokenmeter.capture.exchange import FAILED_FROM
 from tokenmeter.capture.observation import Observation, Shape, events_of, provider_id
 from tokenmeter.delivery.jobs import JOB_EVENT, JobStore
 from tokenmeter.event import Event
@@ -48,8 +49,9 @@ def is_under_way(observation: Observation) -> bool:
 
 def is_lost(observation: Observation) -> bool:
     """Whether this is a poll that failed or was cancelled: it says nothing of its job."""
+    refused = (observation.http_status or 0) >= FAILED_FROM
     unread = observation.reading.state not in {"success", "failed"}
-    return observation.call.repeated and unread and observation.outcome != "success"
+    return observation.call.repeated and (refused or (unread and observation.outcome != "success"))
 
 
 def submit_record(observation: Observation, shape: Shape, now: datetime) -> Record | None:

@@ -164,24 +164,26 @@ def test_anything_that_can_be_called_can_be_decorated(quiet: TokenMeter) -> None
 
 
 def test_a_customer_function_that_raises_leaves_the_call_unattributed_and_is_reported(
-    quiet: TokenMeter, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    meter = TokenMeter("memory:")
     client = client_of(wire.chat())
 
     def broken(user: Any) -> str:
         return str(user.no_such_attribute)
 
-    @quiet.metered(customer=broken, feature="chat")
+    @meter.metered(customer=broken, feature="chat")
     def ask(user: str) -> str:
         return f"{user} {called(client)}"
 
     for _ in range(3):
         assert ask("ann").startswith("ann")
-    assert quiet.faults == 3
+    assert meter.faults == 3
     assert [r.levelname for r in caplog.records if r.name == "tokenmeter"] == ["ERROR"]
-    for event in events_of(quiet):
+    for event in events_of(meter):
         assert event.external_customer_id == "unattributed"
         assert event.properties["feature"] == "chat"
+    meter.shutdown()
 
 
 @pytest.mark.parametrize(("named", "customer"), [(None, "outer"), ("", "outer"), (42, "42")])

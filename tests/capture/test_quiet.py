@@ -86,7 +86,7 @@ def test_the_beginning_is_never_quiet() -> None:
 def test_what_is_read_and_handed_on_is_as_if_every_chunk_were_looked_at(
     events: list[bytes],
     sizes: list[int],
-    strip: bool,  # noqa: FBT001 - drawn by Hypothesis
+    strip: bool,
 ) -> None:
     body = b"".join(events)
     chunks: list[bytes] = []

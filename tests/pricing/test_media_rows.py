@@ -58,7 +58,9 @@ def test_a_quote_is_exact_where_an_event_of_a_row_is_priced_by_list(row: Row) ->
 
 
 @pytest.mark.skipif(not price_rows(), reason="no price research")
-@pytest.mark.parametrize("row", [row for row in params() if row.values[0]["number"] in CONTRADICTED])
+@pytest.mark.parametrize(
+    "row", [row for row in params() if row.values[0]["number"] in CONTRADICTED]
+)
 def test_a_file_of_the_users_own_can_say_what_we_do_not(row: Row, tmp_path: Path) -> None:
     facts = row["filters"].items()
     when = "".join(f"{k}: {v}, " for k, v in facts if k != "modality")

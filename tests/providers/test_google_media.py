@@ -126,24 +126,17 @@ def test_a_video_job_is_pending_under_the_name_that_its_polls_use() -> None:
 
 def test_trap_07_the_end_of_a_video_job_has_the_seconds_of_its_submit() -> None:
     files = [{"video": {"uri": "u"}}, {"video": {"uri": "v"}}]
-    end = {"name": JOB, "done": True, "response": {"generateVideoResponse": videos(files)}}
+    end = {"name": JOB, "done": True, "response": {"generatedSamples": files}}
     parameters = {"durationSeconds": 6, "resolution": "1080p", "sampleCount": 2}
+    asked = {"instances": [{"prompt": "x"}], "parameters": parameters}
     event = played(
-        Step("POST", f"https://{GEMINI}{VEO}:predictLongRunning", {"name": JOB}, asking(parameters)),
+        Step("POST", f"https://{GEMINI}{VEO}:predictLongRunning", {"name": JOB}, asked),
         Step("GET", f"https://{GEMINI}/v1beta/{JOB}", {"name": JOB}),
         Step("GET", f"https://{GEMINI}/v1beta/{JOB}", end),
     ).event
     assert (event.usage.video_seconds, event.usage.video_count) == (12, 2)
     assert (event.properties["resolution"], event.external_customer_id) == ("1080p", "acme")
     assert "flags" not in event.properties
-
-
-def videos(files: list[Json]) -> Json:
-    return {"generatedSamples": files}
-
-
-def asking(parameters: Json) -> Json:
-    return {"instances": [{"prompt": "x"}], "parameters": parameters}
 
 
 def test_a_vertex_job_is_fetched_by_its_name() -> None:

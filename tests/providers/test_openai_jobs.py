@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.providers.media import Step, played
 from tests.providers.openai_wire import (
     Json,
     body_of,
@@ -15,6 +16,7 @@ from tests.providers.openai_wire import (
     stream_of,
     tokens,
 )
+from tests.providers.sample_steps import OPENAI
 from tokenmeter.providers import Reading
 from tokenmeter.providers.openai_images import COUNTED
 

@@ -33,12 +33,14 @@ class Frames:
     Each frame becomes one event: its JSON payload with the frame's type under
     ``":event-type"``; an exception also has its type under ``"__exception"``. The payload of
     an InvokeModel frame, base64 in ``"bytes"``, is unpacked. `failed`: these are no frames.
+    `over`: an exception ended the stream.
     """
 
-    __slots__ = ("_pending", "_skip", "failed")
+    __slots__ = ("_pending", "_skip", "failed", "over")
 
     def __init__(self) -> None:
         self.failed = False
+        self.over = False
         self._pending = bytearray()
         self._skip = 0  # bytes still to come of a frame that is too large
 
@@ -50,6 +52,7 @@ class Frames:
             self._pending += data[start : start + SLICE_BYTES]
             while frame := self._next():
                 yield as_event(*frame)
+                self.over = self.over or is_exception(frame[0])
 
     def _next(self) -> tuple[dict[str, str], bytes] | None:
         pending = self._pending
@@ -97,11 +100,16 @@ def frame_headers(raw: bytes) -> dict[str, str]:
     return found
 
 
+def is_exception(headers: dict[str, str]) -> bool:
+    """Tell the frame that ends a stream which failed."""
+    return headers.get(":message-type", "event") != "event"
+
+
 def as_event(headers: dict[str, str], payload: bytes) -> bytes:
     """Return a frame as a server-sent event."""
     kind = headers.get(":event-type", "")
     front: dict[str, str] = {":event-type": kind}
-    if headers.get(":message-type", "event") != "event":
+    if is_exception(headers):
         failure = headers.get(":exception-type") or headers.get(":error-code") or "error"
         front = {":event-type": kind or failure, "__exception": failure}
     elif kind == "chunk":

@@ -19,6 +19,7 @@ from typing import Any
 
 from tokenmeter.attribution import UNATTRIBUTED
 from tokenmeter.delivery.protocol import TransientError
+from tokenmeter.errors import ConfigurationError
 from tokenmeter.usage import METRICS
 
 JOB_EVENT = "job_opened"  # the journal's name for a submit; never sent to a backend
@@ -44,7 +45,8 @@ _PENDING = (
 )
 
 # What the submit knows better than the poll; other properties fill gaps only.
-_OF_THE_SUBMIT = ("feature", "environment", "run_id", "call_id")
+_OF_THE_OWNER = ("feature", "environment")  # and the tags
+_OF_THE_SUBMIT = (*_OF_THE_OWNER, "run_id", "call_id", "attempt", "is_retry", "retry_of")
 
 
 class JobStore:
@@ -57,7 +59,7 @@ class JobStore:
     def __init__(self, path: Path | None) -> None:
         self._lock = threading.Lock()
         self._path = path
-        self._forked = False
+        self._closed = self._forked = False
         self._inherited: list[sqlite3.Connection] = []  # a parent's; closing them would unlock it
         self._db = _connected(path)
         known = weakref.WeakMethod(self._in_child)
@@ -82,24 +84,29 @@ class JobStore:
 
     def pending(self) -> list[dict[str, Any]]:
         """List the jobs whose end has not been seen: provider, job_id, submitted."""
+        if self._closed:
+            return []
         return [
             {"provider": provider, "job_id": job_id, "submitted": json.loads(submitted)}
             for provider, job_id, submitted in self._run(_PENDING)
         ]
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; nothing is known of jobs afterwards."""
         with self._lock:
+            self._closed = True
             self._db.close()
 
     def _run(self, statement: str, values: tuple[str, ...] = ()) -> list[Any]:
         with self._lock:
-            if self._forked:
-                self._inherited.append(self._db)
-                self._db, self._forked = _connected(self._path), False
+            if self._closed:
+                raise TransientError("the job store is closed; the next process goes on")
             try:
+                if self._forked:
+                    self._inherited.append(self._db)
+                    self._db, self._forked = _connected(self._path), False
                 return self._db.execute(statement, values).fetchall()
-            except sqlite3.OperationalError as error:
+            except (sqlite3.OperationalError, ConfigurationError) as error:
                 raise TransientError(f"the job store cannot be used now: {error}") from error
 
 
@@ -109,36 +116,61 @@ def _nothing() -> None:
 
 def _connected(path: Path | None) -> sqlite3.Connection:
     name = ":memory:" if path is None else str(path)
-    db = sqlite3.connect(name, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+    try:
+        db = sqlite3.connect(name, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise _unusable(name, error) from None
     db.isolation_level = None  # every statement is its own transaction
-    if path is not None:
-        db.execute("PRAGMA journal_mode=WAL")
-    db.execute(_SCHEMA)
+    try:
+        if path is not None:
+            db.execute("PRAGMA journal_mode=WAL")
+        db.execute(_SCHEMA)
+    except sqlite3.Error as error:
+        db.close()
+        raise _unusable(name, error) from None
     return db
+
+
+def _unusable(name: str, error: sqlite3.Error) -> ConfigurationError:
+    return ConfigurationError(
+        f"the job store {name!r} cannot be used ({error}); move it away, or choose another "
+        "state directory with state_dir= or TOKENMETER_HOME"
+    )
 
 
 def _joined(submitted: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:
     """Lay the end over the submit: who pays comes from the submit, usage from the end."""
     before: dict[str, Any] = submitted["properties"]
-    after: dict[str, Any] = ended["properties"]
+    owned = submitted["external_customer_id"] != UNATTRIBUTED
+    after = _without_the_poll(ended["properties"], owned=owned)
     facts = {name: value for name, value in before.items() if name not in _OF_THE_EXCHANGE}
     asked = {name: facts.pop(name) for name in METRICS if name in facts}
     properties = {**facts, **after}
-    if after.get("outcome") != "failed" and "part" not in after:
+    if after.get("outcome") != "failed" and "request_count" in after:  # no part, no second half
         _drop_standing(properties, before)
         _add_asked(properties, asked)
-    for name in _OF_THE_SUBMIT:
-        if name in before:
-            properties[name] = before[name]
-    customer = submitted["external_customer_id"]
-    if customer == UNATTRIBUTED:
-        customer = ended["external_customer_id"]
+    properties |= {n: v for n, v in before.items() if n in _OF_THE_SUBMIT or n.startswith(TAG)}
+    customer = (submitted if owned else ended)["external_customer_id"]
     return {**ended, "external_customer_id": customer, "properties": properties}
+
+
+def _without_the_poll(properties: Mapping[str, Any], *, owned: bool) -> dict[str, Any]:
+    """Leave out whose poll it was, if the submit has an owner, and which attempt of a poll."""
+    return {
+        name: value
+        for name, value in properties.items()
+        if name not in _OF_THE_ATTEMPT
+        and not (owned and (name in _OF_THE_OWNER or name.startswith(TAG)))
+    }
+
+
+TAG = "tag_"
+_OF_THE_ATTEMPT = frozenset({"is_retry", "retry_of"})
 
 
 # How the submit's own exchange went says nothing of the end.
 _OF_THE_EXCHANGE = frozenset(
-    {"outcome", "usage_source", "billable", "flags", "http_status", "attempt", "streamed"}
+    {"outcome", "usage_source", "billable", "flags", "http_status", "streamed"}
 )
 
 

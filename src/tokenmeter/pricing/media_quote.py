@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -75,13 +75,22 @@ def _quoted(tariff: MediaTariff, event: Event, basis: Basis) -> MediaQuote:
     variants = islice(_variants(tariff, event.properties), VARIANTS_MAX)
     quotes = [_one(tariff, replace(event, properties=facts), basis) for facts in variants]
     found = [quote for quote in quotes if quote.low is not None]
+    return _together(found) if found else MediaQuote(None, None, notes=_notes(quotes))
+
+
+def _together(quotes: Sequence[MediaQuote]) -> MediaQuote:
+    """Return the range of several quotes that have a price."""
     return MediaQuote(
-        min((quote.low for quote in found if quote.low is not None), default=None),
-        max((quote.high for quote in found if quote.high is not None), default=None),
-        tuple({id(row): row for quote in found for row in quote.rows}.values()),
-        _each(note for quote in found or quotes for note in quote.notes),
-        basis == "estimate",
+        min(quote.low for quote in quotes if quote.low is not None),
+        max(quote.high for quote in quotes if quote.high is not None),
+        tuple({id(row): row for quote in quotes for row in quote.rows}.values()),
+        _notes(quotes),
+        quotes[0].estimate,
     )
+
+
+def _notes(quotes: Iterable[MediaQuote]) -> tuple[str, ...]:
+    return _each(note for quote in quotes for note in quote.notes)
 
 
 def _each(texts: Iterable[str]) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ class TokenPrices:
         """Price the tokens, searches, characters or seconds of an event, or say why not."""
         facts = event.properties
         get = facts.get
-        found = self._tariff(
+        asked = (
             get("provider"),
             get("model"),
             get("request_model"),
@@ -71,6 +71,10 @@ class TokenPrices:
             get("inference_geo"),
             get("operation"),
         )
+        try:
+            found = self._tariff(*asked)
+        except TypeError:  # a value that cannot be a key
+            found = self._find(*asked)
         if isinstance(found, str):
             return Priced(None, self.version, found)
         card = found.card(event.timestamp)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,8 +11,8 @@ import boto3
 from botocore.config import Config
 
 from tests.capture.play import Answer
+from tests.capture.taps.frames import event, frame
 from tests.capture.taps.server import Server
-from tests.capture.taps.test_eventstream import event, frame
 from tests.capture.wire import JSON, WORDS
 
 FRAMES = {"content-type": "application/vnd.amazon.eventstream"}
@@ -25,10 +25,10 @@ ASK: dict[str, Any] = {
 
 
 @contextmanager
-def client(server: Server, service: str = "bedrock-runtime", **options: Any) -> Iterator[Any]:
+def client(server: Server, service: str = "bedrock-runtime", **options: Any) -> Generator[Any]:
     """A client whose requests go to the loopback, under their own URLs."""
-    options.setdefault("retries", {"max_attempts": 1, "mode": "standard"})
-    made: Any = boto3.client(  # type: ignore[call-overload]
+    options.setdefault("retries", {"total_max_attempts": 1, "mode": "standard"})
+    made: Any = boto3.client(
         service,
         region_name="us-east-1",
         endpoint_url=f"http://{service}.us-east-1.amazonaws.com",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -62,18 +62,23 @@ class Server:
             self._released.wait(WAIT_S)
 
 
-class _Quiet(ThreadingHTTPServer):
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, played: Server) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.played = played
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 @contextmanager
-def serving(**options: Any) -> Iterator[Server]:
+def serving(**options: Any) -> Generator[Server]:
     """Run a server on a port that the system chooses."""
     server = Server(**options)
-    http = _Quiet(("127.0.0.1", 0), _handler(server))
-    http.daemon_threads = True
+    http = _Http(server)
     server.port = http.server_address[1]
     thread = threading.Thread(target=http.serve_forever, args=(0.01,))
     thread.start()
@@ -86,57 +91,56 @@ def serving(**options: Any) -> Iterator[Server]:
         thread.join()
 
 
-def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Http
 
-        def do_POST(self) -> None:
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            answer = server.next(Sent(self.command, self.path, headers, self._body(headers)))
-            if answer.error is not None and not answer.chunks:
-                self.close_connection = True
-                return
-            try:
-                self._answer(answer)
-            except (BrokenPipeError, ConnectionResetError):
-                self.close_connection = True  # the client did not want the rest
+    def do_POST(self) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        sent = Sent(self.command, self.path, headers, self._body(headers))
+        answer = self.server.played.next(sent)
+        if answer.error is not None and not answer.chunks:
+            self.close_connection = True
+            return
+        try:
+            self._answer(answer)
+        except ConnectionError:
+            self.close_connection = True  # the client did not want the rest
 
-        do_GET = do_POST
+    do_GET = do_POST
 
-        def _body(self, headers: dict[str, str]) -> bytes:
-            if headers.get("transfer-encoding") != "chunked":
-                return self.rfile.read(int(headers.get("content-length", 0)))
-            parts: list[bytes] = []
-            while size := int(self.rfile.readline(), 16):
-                parts.append(self.rfile.read(size))
-                self.rfile.readline()
+    def _body(self, headers: dict[str, str]) -> bytes:
+        if headers.get("transfer-encoding") != "chunked":
+            return self.rfile.read(int(headers.get("content-length", 0)))
+        parts: list[bytes] = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
             self.rfile.readline()
-            return b"".join(parts)
+        self.rfile.readline()
+        return b"".join(parts)
 
-        def _answer(self, answer: Answer) -> None:
-            server.may_go_on(-1)
-            self.send_response_only(answer.status)
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            if server.with_length:
-                self.send_header("content-length", str(sum(map(len, answer.chunks))))
-            else:
-                self.send_header("transfer-encoding", "chunked")
-            self.end_headers()
-            for number, chunk in enumerate(answer.chunks):
-                server.may_go_on(number)
-                if server.with_length:
-                    self.wfile.write(chunk)
-                elif chunk:
-                    self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-            server.may_go_on(len(answer.chunks))
-            if answer.error is not None:
-                self.close_connection = True
-            elif not server.with_length:
-                self.wfile.write(b"0\r\n\r\n")
+    def _answer(self, answer: Answer) -> None:
+        played = self.server.played
+        played.may_go_on(-1)
+        self.send_response_only(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if played.with_length:
+            self.send_header("content-length", str(sum(map(len, answer.chunks))))
+        else:
+            self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for number, chunk in enumerate(answer.chunks):
+            played.may_go_on(number)
+            self.wfile.write(
+                chunk if played.with_length else b"%x\r\n%s\r\n" % (len(chunk), chunk)
+            )
+        played.may_go_on(len(answer.chunks))
+        if answer.error is not None:
+            self.close_connection = True
+        elif not played.with_length:
+            self.wfile.write(b"0\r\n\r\n")
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
-
-    return Handler
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""

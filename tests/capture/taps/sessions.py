@@ -58,7 +58,7 @@ class PlayingAdapter(HTTPAdapter):
             preload_content=False,
             decode_content=False,
         )
-        response: requests.Response = self.build_response(request, raw)  # type: ignore[no-untyped-call]
+        response: requests.Response = self.build_response(request, raw)
         return response
 
 

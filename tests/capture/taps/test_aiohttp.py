@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import io
 import json
@@ -17,6 +16,7 @@ import pytest
 from tests.capture import wire
 from tests.capture.play import Answer, chunks_of
 from tests.capture.taps.server import Server, serving
+from tests.capture.taps.test_requests import watching
 from tests.capture.test_openai_lifecycle import ASK, assert_usage, events_of, only
 from tokenmeter import TokenMeter
 from tokenmeter.capture.previewing import stopped_call
@@ -94,7 +94,7 @@ WAYS: dict[str, Read] = {
     "iter_any": lambda r: _all_of(r.content.iter_any()),
     "iter_chunked": lambda r: _all_of(r.content.iter_chunked(97)),
 }
-CHUNKED = {"iter_chunks": lambda r: _all_of(r.content.iter_chunks())}
+CHUNKED: dict[str, Read] = {"iter_chunks": lambda r: _all_of(r.content.iter_chunks())}
 
 
 def packed(answer: Answer, encoding: str) -> Answer:
@@ -113,16 +113,6 @@ def joined(found: Any) -> Any:
         parts = [piece[0] if isinstance(piece, tuple) else piece for piece in found]
         return b"".join(parts)
     return found
-
-
-@contextlib.contextmanager
-def watching() -> Iterator[TokenMeter]:
-    meter = TokenMeter("memory:")
-    meter.instrument()
-    try:
-        yield meter
-    finally:
-        meter.shutdown()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -308,7 +298,7 @@ async def test_a_url_that_is_none_is_aiohttps_to_refuse(
     with pytest.raises(aiohttp.InvalidURL):
         await session.get("http://[bad/")
     with pytest.raises(TypeError):
-        await session.get(URL, no_such_option=1)  # type: ignore[call-overload]
+        await session.get(URL, no_such_option=1)  # type: ignore[call-arg]
     assert not meter.faults
 
 

@@ -46,7 +46,7 @@ async def first_event(response: aiohttp.ClientResponse) -> None:
 ENDS: dict[str, Callable[[aiohttp.ClientResponse], Any]] = {
     "close": lambda response: response.close(),
     "release": lambda response: response.release(),
-    "twice": lambda response: (response.close(), response.release(), response.close()),
+    "twice": lambda response: [end(response) for end in (ENDS["close"], ENDS["release"])],
 }
 
 

@@ -29,6 +29,9 @@ METHODS = [
     ("botocore.httpsession", "URLLib3Session", "send"),
 ]
 
+# google-genai makes a class of its own of ClientSession.
+GENAI_WARNS = pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")
+
 
 @pytest.fixture
 def server() -> Iterator[Server]:
@@ -93,9 +96,10 @@ async def test_wrapped_and_instrumented_is_one_event(meter: TokenMeter, server: 
     session, _ = session_of(wire.chat("chatcmpl-r"))
     assert meter.wrap(session) is session
     session.post(URL, json=ASK)
-    async with aiohttp.ClientSession(proxy=server.url) as client, meter.wrap(client).post(
-        URL, json=ASK
-    ) as response:
+    async with (
+        aiohttp.ClientSession(proxy=server.url) as client,
+        meter.wrap(client).post(URL, json=ASK) as response,
+    ):
         await response.read()
     server.play(bedrock.converse())
     with bedrock.client(server) as aws:
@@ -141,6 +145,7 @@ async def test_the_latest_meter_of_a_client_gets_its_calls(alone: TokenMeter) ->
     second.shutdown()
 
 
+@GENAI_WARNS
 @pytest.mark.parametrize("stream", [True, False])
 async def test_the_session_that_genai_makes_later_is_wrapped(
     alone: TokenMeter, server: Server, monkeypatch: pytest.MonkeyPatch, stream: bool
@@ -160,6 +165,7 @@ async def test_the_session_that_genai_makes_later_is_wrapped(
     assert only(alone).properties["input_tokens"] == 8
 
 
+@GENAI_WARNS
 async def test_genai_over_aiohttp_is_one_event(
     meter: TokenMeter, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +217,7 @@ IMPORTED_LATER = """
 import sys, tokenmeter
 meter = tokenmeter.TokenMeter("memory:")
 meter.instrument()
-for name in ("requests", "aiohttp", "botocore", "asyncio"):
+for name in ("requests", "aiohttp", "botocore"):
     assert name not in sys.modules, name
 import aiohttp, botocore.httpsession, requests
 for method in (
@@ -225,4 +231,5 @@ meter.shutdown()
 
 
 def test_libraries_imported_after_instrument_are_metered() -> None:
-    subprocess.run([sys.executable, "-c", IMPORTED_LATER], check=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", IMPORTED_LATER], check=False, timeout=60)
+    assert run.returncode == 0

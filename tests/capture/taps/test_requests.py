@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+from requests.adapters import BaseAdapter
 from requests.auth import HTTPDigestAuth
 
 from tests.capture import wire
@@ -25,7 +26,12 @@ from tokenmeter.capture.previewing import stopped_call
 
 URL = "https://api.openai.com/v1/chat/completions"
 CLAUDE_URL = "http://api.anthropic.com/v1/messages"
-ASK_CLAUDE = {"model": "claude-sonnet-5", "max_tokens": 8, "messages": [], "stream": True}
+ASK_CLAUDE: dict[str, Any] = {
+    "model": "claude-sonnet-5",
+    "max_tokens": 8,
+    "messages": [],
+    "stream": True,
+}
 STREAM = {**ASK, "stream": True}
 
 
@@ -43,7 +49,8 @@ def packed(answer: Answer, encoding: str) -> Answer:
     return Answer(answer.status, headers, chunks_of(small, 10))
 
 
-def watching() -> Generator[TokenMeter, None, None]:
+@contextlib.contextmanager
+def watching() -> Generator[TokenMeter]:
     meter = TokenMeter("memory:")
     meter.instrument()
     try:
@@ -76,8 +83,7 @@ def test_every_way_to_read_gives_what_it_gives_without_us(
     server.play(answer)
     expected, kind = get(server, way)
     assert kind == "HTTPResponse"
-    with contextlib.closing(watching()) as meters:
-        meter = next(meters)
+    with watching() as meter:
         found, _ = get(server, way)
         assert found == expected
         assert_usage(only(meter), input_tokens=10, output_tokens=7)
@@ -128,7 +134,8 @@ def test_the_request_of_the_response_stays_the_users_own(meter: TokenMeter) -> N
     session, player = session_of(wire.chat_stream())
     with session.post(URL, json=STREAM, stream=True) as response:
         assert response.content == SHOWN
-    assert json.loads(response.request.body or b"") == STREAM
+    body: Any = response.request.body
+    assert json.loads(body) == STREAM
     assert response.request.headers["accept-encoding"] != "identity"
     assert player.sent[0].body != response.request.body
     assert len(player.sent[0].body) == int(player.sent[0].headers["content-length"])
@@ -194,8 +201,9 @@ def test_a_redirected_request_shows_the_users_own_body(meter: TokenMeter) -> Non
     with session.post(URL, json=STREAM, stream=True) as response:
         assert response.content == SHOWN
     for shown in (response.request, response.history[0].request):
-        assert json.loads(shown.body or b"") == STREAM
-        assert shown.headers["content-length"] == str(len(shown.body or b""))
+        body: Any = shown.body
+        assert json.loads(body) == STREAM
+        assert shown.headers["content-length"] == str(len(body))
     assert json.loads(player.sent[0].body)["stream_options"]
 
 
@@ -231,9 +239,13 @@ def test_a_call_inside_a_hook_is_another_event(meter: TokenMeter) -> None:
     assert {event.properties["provider"] for event in events_of(meter)} == {"openai", "anthropic"}
 
 
+def raise_for_status(response: requests.Response, **options: Any) -> None:
+    response.raise_for_status()
+
+
 def test_a_status_that_a_hook_raises_for_is_kept(meter: TokenMeter) -> None:
     session, _ = session_of(wire.failure(503))
-    session.hooks["response"].append(lambda response, **_: response.raise_for_status())
+    session.hooks["response"].append(raise_for_status)
     with pytest.raises(requests.HTTPError):
         session.post(URL, json=ASK)
     found = only(meter).properties
@@ -268,7 +280,7 @@ def test_a_prepared_request_sent_by_keyword_is_captured(meter: TokenMeter) -> No
 
 
 def test_a_body_that_is_any_file_is_read(meter: TokenMeter) -> None:
-    class Plain(requests.adapters.BaseAdapter):
+    class Plain(BaseAdapter):
         def send(self, request: Any, **options: Any) -> requests.Response:  # type: ignore[override]
             response = requests.Response()
             response.status_code, response.request, response.url = 200, request, request.url

@@ -40,7 +40,7 @@ WAYS: dict[str, Callable[[requests.Response], bytes]] = {
     "iter_content 1": lambda response: b"".join(response.iter_content()),
     "iter_content None": lambda response: b"".join(response.iter_content(None)),
     "iter_lines": lambda response: b"\n".join(response.iter_lines()),
-    "iter": lambda response: b"".join(response),
+    "iter": b"".join,
     "raw.read all": lambda response: response.raw.read(),
     "raw.read decoded": lambda response: response.raw.read(decode_content=True),
     "raw.read": lambda response: _until_empty(lambda: response.raw.read(97)),

@@ -68,7 +68,11 @@ class Answer:
     def _seen(self, whole: bytes) -> bytes:
         if self._frames is None:
             return self.exchange.chunk(whole)
-        return b"".join([self.exchange.chunk(piece) for piece in self.pieces(whole)])
+        for piece in self.pieces(whole):
+            self.exchange.chunk(piece)
+        if self._frames is not None and self._frames.over:
+            self.exchange.end()  # the user's library raises now, and may leave it open
+        return b""
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
         """Yield what the exchange is to be given of `data`."""

@@ -32,7 +32,7 @@ from capture_envs import PEERS, NotInstalledError, last_line, python_of
 CALL_GOAL = 1 / 5  # of the cheapest peer
 CHUNK_GOAL_US = 1.0
 ROUNDS, SECONDS = 2, 4.0  # per case
-QUICK_ROUNDS, QUICK_SECONDS = 1, 1.0
+QUICK_ROUNDS, QUICK_SECONDS = 1, 0.8
 SUBJECT_S_MAX = 180
 WORKER = Path(__file__).with_name("capture_worker.py")
 CASES = ("call sync", "call async", "chunk sync", "chunk async")
@@ -163,7 +163,7 @@ def machine() -> Iterator[str]:
 
 def main() -> int:
     """Print the table; 0 if the goals are met."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--quick", action="store_true", help="about one minute, less exact")
     parser.add_argument("--setup", action="store_true", help="install the peers anew")
     options = parser.parse_args()

@@ -31,8 +31,8 @@ from openai.resources.chat.completions import AsyncCompletions, Completions
 
 CALLS = 200  # of a block
 CHUNKS = 1000  # of a stream
-STREAMS = 3  # of a block
-PAIRS_MIN = 5
+STREAMS = 2  # of a block
+PAIRS_MIN = 3
 ACCOUNT: dict[str, Any] = {"api_key": "sk-none", "base_url": "https://api.openai.com/v1"}
 MESSAGES = [{"role": "user", "content": "Who pays for this call, and how much? " * 8}]
 REQUEST: dict[str, Any] = {"model": "gpt-4o-mini", "messages": MESSAGES}

@@ -12,7 +12,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import media_tasks
 import wire
 import yaml  # type: ignore[import-untyped]
 
@@ -143,7 +142,6 @@ CASSETTES = {
         wire.claude(12, POLITE, wire.claude_usage(187, 41)),
         wire.chat(13, DONE, wire.chat_usage(296, 75, reasoning=64)),
     ],
-    **media_tasks.CASSETTES,
 }
 
 

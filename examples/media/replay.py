@@ -15,7 +15,8 @@ ADDRESSES = ("OPENAI_BASE_URL", "GOOGLE_GEMINI_BASE_URL")
 
 @contextmanager
 def offline(cassette: str) -> Generator[None]:
-    """Answer what is asked inside from cassettes/. Leave it out, and the call is a real one."""
+    """Answer what is asked inside from cassettes/media. Leave it out: the call is a real one."""
     kept = {name: value for name, value in os.environ.items() if name not in ADDRESSES}
-    with mock.patch.dict(os.environ, {**kept, **KEYS}, clear=True), played(cassette):
+    environment = mock.patch.dict(os.environ, {**kept, **KEYS}, clear=True)
+    with environment, played(f"media/{cassette}"):
         yield

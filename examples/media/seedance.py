@@ -27,5 +27,7 @@ with offline("seedance"):
 tokenmeter.flush()
 (event,) = meter.backend.events
 print(event.event_name, event.external_customer_id, event.properties["feature"])
-print(event.usage.video_tokens, "tokens,", event.usage.video_seconds, "seconds with sound:", end=" ")
+print(
+    event.usage.video_tokens, "tokens,", event.usage.video_seconds, "seconds with sound:", end=" "
+)
 print(event.properties["generate_audio"], event.properties["cost_usd"], "USD")

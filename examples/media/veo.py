@@ -14,13 +14,16 @@ meter = tokenmeter.configure(backend="memory:")
 tokenmeter.instrument()
 
 with offline("veo"):
-    client = genai.Client()
+    client = genai.Client(enterprise=True)  # google-genai makes videos on Vertex only
     with tokenmeter.attribute(customer="acme", feature="trailer"):
         job = client.models.generate_videos(
-            model="veo-3.1-fast-generate-preview",
+            model="veo-3.1-fast-generate-001",
             source=types.GenerateVideosSource(prompt="A lemon tree grows, time lapse"),
             config=types.GenerateVideosConfig(
-                number_of_videos=2, duration_seconds=6, resolution="1080p"
+                number_of_videos=2,
+                duration_seconds=6,
+                resolution="1080p",
+                generate_audio=False,
             ),
         )
     while not job.done:

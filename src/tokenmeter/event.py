@@ -80,7 +80,10 @@ class Event:
             event_id=fields["event_id"],
             external_customer_id=fields["external_customer_id"],
             timestamp=parse_timestamp(fields["timestamp"]),
-            properties={k: _typed(k, v) for k, v in fields["properties"].items()},
+            properties={
+                k: v if type(v) is int or (type(v) is str and k not in METRICS) else _typed(k, v)
+                for k, v in fields["properties"].items()
+            },
             source=fields.get("source", SOURCE),
         )
 

@@ -110,6 +110,20 @@ def test_the_served_model_is_priced_else_the_asked_one_and_it_is_said() -> None:
     assert got.reason == "kling-v9 is not in the price book: priced as kling-v3-omni"
 
 
+def test_a_path_before_the_model_is_no_other_model() -> None:
+    path = "publishers/google/models/veo-3.1-generate-001"
+    got = priced(
+        provider="google-vertex",
+        model=path,
+        model_type="veo-3.1-generate-001",
+        resolution="4k",
+        generate_audio="false",
+        video_seconds=8,
+    )
+    assert (got.computed, got.model) == (Decimal("3.2"), "veo-3.1-generate-001")
+    assert "is not in the price book" not in str(got.reason)
+
+
 def test_another_region_is_not_priced_by_this_list() -> None:
     assert priced(**KLING).reason is None
     assert priced(**{**KLING, "region": "singapore"}).computed == Decimal("0.42")
@@ -129,8 +143,8 @@ def test_another_region_is_not_priced_by_this_list() -> None:
 )
 def test_each_region_has_its_list(provider: str, region: str | None, cost: str | None) -> None:
     said: dict[str, Property] = {} if region is None else {"region": region}
-    video = {"model": "wan3.0-video", "resolution": "720p", "video_seconds": 5}
-    got = priced(provider=provider, **video, **said)
+    video: dict[str, Property] = {"model": "wan3.0-video", "resolution": "720p"}
+    got = priced(provider=provider, video_seconds=5, **video, **said)
     assert got.computed == (None if cost is None else Decimal(cost))
 
 

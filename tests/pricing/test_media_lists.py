@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from tests.pricing.events import event
 from tests.pricing.media_files import written
 from tokenmeter.errors import ConfigurationError
+from tokenmeter.event import Property
 from tokenmeter.pricing import media_yaml
 from tokenmeter.pricing.pricebook import PriceBook
 
@@ -146,14 +149,27 @@ def test_a_row_says_where_it_stands(tmp_path: Path) -> None:
 def test_the_pure_reader_is_as_good_as_the_c_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import yaml
-
     text = PRICES % "{price: 1, when: {fps: 24, sound: true, size: 1024x1024}}"
     fast = PriceBook(written(tmp_path, text)).media.rows[0]
-    monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
+    monkeypatch.delattr("yaml.CSafeLoader", raising=False)
     assert PriceBook(written(tmp_path, text)).media.rows[0] == fast
     assert fast.when == {
         "fps": frozenset({"24"}),
         "sound": frozenset({"true"}),
         "size": frozenset({"1024x1024"}),
     }
+    assert "line 1: this is nested too deeply" in mistake(tmp_path, "[" * 5000 + "]" * 5000)
+
+
+def test_the_list_in_the_docs_can_be_used(tmp_path: Path) -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "prices.md").read_text(encoding="utf-8")
+    prices = PriceBook(written(tmp_path, docs.split("```yaml\n")[1].split("```")[0]))
+    images = event(provider="openai", model="dall-e-3", quality="standard", image_count=2)
+    assert prices.price(images).computed == Decimal("0.06")
+    clip: dict[str, Property] = {"provider": "acme", "model": "clip-2-fast", "video_seconds": 10}
+    assert prices.price(event(**clip, service_tier="flex")).computed == Decimal("0.27")
+    assert prices.price(event(**clip, input_image_count=7)).computed == Decimal("0.5616")
+    kling = event(provider="kling", model="kling-3.0-turbo", resolution="720p", video_seconds=5)
+    assert prices.price(kling).computed == Decimal("0.504")
+    chat = event(provider="openai", model="gpt-4o", input_tokens=1_000, output_tokens=100)
+    assert prices.price(chat).computed == Decimal("0.0028")

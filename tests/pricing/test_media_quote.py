@@ -56,6 +56,7 @@ def test_the_published_price_of_an_image_is_an_estimate() -> None:
             "dall-e-3 has no price per image_count for quality=standard, size=8x8",
         ),
         ({"size": "1024x1024", "image_count": -1}, "image_count is not between 0 and"),
+        ({"size": "1024x1024"}, "dall-e-3 is billed by image_count: none is given"),
     ],
 )
 def test_what_has_no_price_says_why(facts: dict[str, Property], note: str) -> None:
@@ -97,7 +98,7 @@ def test_not_every_combination_has_to_have_a_price(tmp_path: Path) -> None:
     )
     quote = quote_rows("acme", "draw", {"image_count": 1}, at=NOON, prices=prices.media)
     assert quote is not None
-    assert (quote.low, quote.high) == (1, 2)
+    assert (quote.low, quote.high) == (Decimal(1), Decimal(2))
     none = quote_rows(
         "acme", "draw", {"image_count": 1, "size": "x"}, at=NOON, prices=prices.media
     )

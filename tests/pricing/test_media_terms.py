@@ -71,6 +71,7 @@ def test_factors_for_other_dimensions_multiply_and_for_the_same_ones_the_closest
              prices: [{price: 1}],
              factors: [{model: draw*, when: {tier: flex}, factor: 0.5},
                        {model: draw-9, when: {tier: flex}, factor: 0.25},
+                       {model: draw-9, when: {tier: batch}, factor: 0.75},
                        {model: "*", when: {fps: 30}, factor: 1.2}]}
         """,
     )
@@ -79,6 +80,7 @@ def test_factors_for_other_dimensions_multiply_and_for_the_same_ones_the_closest
     assert drawn(prices, tier="flex").computed == Decimal("0.5")
     assert drawn(prices, tier="flex", fps=30).computed == Decimal("0.6")
     assert drawn(prices, model="draw-9", tier="flex").computed == Decimal("0.25")
+    assert drawn(prices, model="draw-9", tier="batch").computed == Decimal("0.75")
 
 
 def test_a_discount_of_ones_own_is_on_our_prices_too(tmp_path: Path) -> None:
@@ -146,12 +148,12 @@ def test_a_price_for_any_number_of_units(tmp_path: Path) -> None:
     prices = book(tmp_path, "- {price: 1, per: 3}")
     got = drawn(prices, image_count=6)
     assert got.computed == 2
-    assert [(line.rate, line.per) for line in got.lines] == [(1, 3)]
+    assert [(line.rate, line.per) for line in got.lines] == [(Decimal(1), 3)]
 
 
 def test_zero_is_a_price_that_someone_wrote_down(tmp_path: Path) -> None:
     got = drawn(book(tmp_path, "- {price: 0}"))
-    assert (got.computed, got.source) == (0, "computed")
+    assert (got.computed, got.source) == (Decimal(0), "computed")
 
 
 def test_the_first_metric_of_a_model_bills_an_event_that_has_several(tmp_path: Path) -> None:
@@ -166,6 +168,8 @@ def test_the_first_metric_of_a_model_bills_an_event_that_has_several(tmp_path: P
     assert drawn(prices, **video, video_seconds=4).computed == 4
     assert drawn(prices, **video).computed == 10
     assert drawn(prices, **video, video_seconds=0).computed == 10
+    unused = drawn(prices, video_jobs=0, video_seconds=0)
+    assert [line.metric for line in unused.lines] == ["video_seconds"]
 
 
 def test_an_extra_is_billed_once_though_two_files_name_it(tmp_path: Path) -> None:

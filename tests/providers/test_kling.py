@@ -160,7 +160,8 @@ def test_a_refused_submit_has_failed(code: object) -> None:
     event = played(Step("POST", OLD, body, {})).event
     assert event.properties["outcome"] == "failed"
     assert event.properties["error_type"] == "1102"
-    for good in (0, "0", None, True, [], "ok"):
+    accepted: list[Any] = [0, "0", None, True, [], "ok"]
+    for good in accepted:
         assert read(asked("POST", OLD), {**old(), "code": good}).state == "success"
 
 
@@ -243,7 +244,7 @@ def test_units_are_a_dimension_and_money_is_the_cost() -> None:
 
 
 def test_a_quota_is_dollars_but_not_in_beijing_and_not_where_the_host_is_unknown() -> None:
-    quota = {"final_balance_deduction": {"quota": "0.35", "list_price": "0.35"}}
+    quota: Json = {"final_balance_deduction": {"quota": "0.35", "list_price": "0.35"}}
     assert polled_old(**quota).cost == "0.35"
     assert polled_old(host="https://api.klingai.com", **quota).cost == "0.35"
     assert polled_old(host="https://api-beijing.klingai.com", **quota).cost is None

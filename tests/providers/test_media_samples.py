@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.providers.media import departures, played, samples
+from tests.providers.media import Json, Played, departures, played, samples
 from tests.providers.sample_steps import PROVIDERS, steps
-from tokenmeter.providers import adapters
+from tokenmeter.providers import find
 
 ROWS = samples(*PROVIDERS)
 
 
-def known(sample: Any) -> bool:
-    host = urlsplit(steps(sample)[0].url).hostname or ""
-    return any(adapter.owns(host) for adapter in adapters())
+def is_known(sample: Json) -> bool:
+    url = urlsplit(steps(sample)[0].url)
+    return find(url.hostname or "", url.path) is not None
+
+
+def one_call(made: Played) -> Played:
+    """A hidden sub-call has an event of its own; the images it made are the call's."""
+    own = [event for event in made.events if "part" not in event.properties]
+    drawn = [e.usage["image_count"] for e in made.events if "image_count" in e.usage]
+    if len(own) != 1 or not drawn or len(made.events) == 1:
+        return made
+    properties = {**own[0].properties, "image_count": sum(drawn)}
+    return replace(made, events=[replace(own[0], properties=properties)])
 
 
 @pytest.mark.skipif(not ROWS, reason="no media samples")
 @pytest.mark.parametrize("sample", [pytest.param(row, id=row["id"]) for row in ROWS])
-def test_a_sample_gives_what_it_must(sample: Any) -> None:
-    if not known(sample):
+def test_a_sample_gives_what_it_must(sample: Json) -> None:
+    if not is_known(sample):
         pytest.skip(f"{sample['provider']} has no adapter yet")
     wanted = {**sample, "model": sample["model"].partition(" + ")[0]}
-    assert departures(wanted, played(*steps(sample))) == []
+    assert departures(wanted, one_call(played(*steps(sample)))) == []

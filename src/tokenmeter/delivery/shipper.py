@@ -71,6 +71,7 @@ class Shipper:
         self.sender = Sender(backend, name, wiring.dead, self.alarms)
         self._pending: deque[_Item] = deque()
         self._events_pending = 0
+        self._behind = False  # more waits in the journal than one batch takes
         self._positions: dict[WriterLog, int] = {}
         self._failures = 0
         self._retry_at = self._not_before = self._slice_end = 0.0
@@ -132,6 +133,7 @@ class Shipper:
         if time.monotonic() < self._not_before:
             return False
         self._fill()
+        self._behind = self._full()
         if not self._pending or time.monotonic() < self._retry_at:
             return False
         try:
@@ -150,7 +152,7 @@ class Shipper:
             except BaseException as error:  # noqa: BLE001  the thread's border: go on
                 busy = False
                 self.alarms.sound("shipper", f"delivery to {self.name} stumbled: {error!r}")
-            if not busy:
+            if not (busy and self._behind):
                 self._wake.wait(LINGER_S)
                 self._wake.clear()
         try:

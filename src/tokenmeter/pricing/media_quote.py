@@ -57,7 +57,10 @@ def quote_rows(
         return None
     bases: tuple[Basis, ...] = ("list", "estimate")
     quotes = [_quoted(tariff, event, basis) for basis in bases]
-    return next((quote for quote in quotes if quote.low is not None), quotes[0])
+    metrics = ", ".join(billing_metrics(provider, model, prices))
+    missing = f"{model} is billed by {metrics}: none is given"
+    refused = MediaQuote(None, None, notes=_notes(quotes) or (missing,))
+    return next((quote for quote in quotes if quote.low is not None), refused)
 
 
 def billing_metrics(provider: str, model: str, prices: MediaPrices) -> tuple[str, ...]:

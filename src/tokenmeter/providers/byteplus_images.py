@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from tokenmeter.providers.base import Api, Call, Json, Reading, mapping, text, unknown
 from tokenmeter.providers.byteplus_video import error_code, moment
+from tokenmeter.providers.google_content import objects
 from tokenmeter.providers.google_usage import label
 from tokenmeter.providers.media import IMAGE, whole
 from tokenmeter.usage import Number, Usage
@@ -55,7 +56,7 @@ def sizes(size: str) -> dict[str, str]:
         return {"size": named, "resolution": named}
     pixels = _PIXELS.fullmatch(size)
     if pixels is None:
-        return {"size": size}
+        return {"size": size} if size else {}
     area = int(pixels[1]) * int(pixels[2])
     tier = next((tier for up_to, tier in _TIERS if area <= up_to), "4K")
     return {"size": f"{pixels[1]}x{pixels[2]}", "resolution": tier}
@@ -88,8 +89,8 @@ def _read_image(event: Json) -> Reading:
         return replace(head, raw={_ERROR: failure})
     if not _is_made(event) or place is None or place >= IMAGES_MAX:
         return replace(head, flags=frozenset({"invalid:image"}))
-    size = label(event.get("size"))
-    return replace(head, raw={f"{_IMAGE}{place}": True}, dimensions=sizes(size) if size else {})
+    size = label(event.get("size")) or ""
+    return replace(head, raw={f"{_IMAGE}{place}": True}, dimensions=sizes(size))
 
 
 def _with_usage(reading: Reading, reported: Json) -> Reading:
@@ -114,17 +115,17 @@ def _with_usage(reading: Reading, reported: Json) -> Reading:
 
 def _with_images(reading: Reading, items: object) -> Reading:
     """Look at the images themselves: their size, how many there are, why others are not."""
-    images = [mapping(item) for item in items] if isinstance(items, list) else []
+    images = list(objects(items))
     made = [image for image in images if _is_made(image)]
-    size = next((size for image in made if (size := label(image.get("size")))), None)
-    failures = [code for image in images if (code := error_code(image)) is not None]
-    raw = {f"{_IMAGE}{place}": True for place in range(len(made))}
-    return replace(
-        reading,
-        dimensions={**reading.dimensions, **(sizes(size) if size else {})},
-        flags=reading.flags | ({f"undelivered:{len(failures)}"} if failures else set()),
-        raw={**raw, **({_ERROR: failures[0]} if failures else {})},
-    )
+    raw: dict[str, object] = {f"{_IMAGE}{place}": True for place in range(len(made))}
+    named = (label(image.get("size")) for image in made)
+    dimensions = {**reading.dimensions, **sizes(next(filter(None, named), ""))}
+    reading = replace(reading, raw=raw, dimensions=dimensions)
+    failures = list(filter(None, map(error_code, images)))
+    if not failures:
+        return reading
+    flags = reading.flags | {f"undelivered:{len(failures)}"}
+    return replace(reading, raw={**raw, _ERROR: failures[0]}, flags=flags)
 
 
 def _is_made(image: Json) -> bool:

@@ -27,6 +27,7 @@ from tokenmeter.providers.base import (
     unknown,
 )
 from tokenmeter.providers.byteplus_frames import FPS, Clip, estimated_tokens, is_plausible
+from tokenmeter.providers.google_content import objects
 from tokenmeter.providers.google_usage import label
 from tokenmeter.providers.media import (
     VIDEO,
@@ -61,23 +62,23 @@ _CODE = re.compile(r"[A-Za-z][\w.\-]{0,79}", re.ASCII)
 
 def describe_task(body: Json) -> tuple[Usage, dict[str, str]]:
     """Return the seconds of the video and the facts that a price needs, by Ark's defaults."""
-    content = [item for item in _list(body.get("content")) if isinstance(item, dict)]
-    asked = {**_words(content), **{k: v for k, v in body.items() if v is not None}}
+    content = list(objects(body.get("content")))
+    given = {name: value for name, value in body.items() if value is not None}
+    asked = {**_words(content), **given}
     kinds = {text(item.get("type")) for item in content}
+    inputs = {"service_tier": "default", "draft": "false", **_inputs(kinds)}
+    if "draft_task" in kinds:  # the rest is inherited
+        length = _asked_length(asked) if "duration" in asked else NOTHING
+        return length, {**inputs, **_facts(asked)}
     model = (text(body.get("model")) or "").lower()
-    has_video = "video_url" in kinds
-    dimensions = {
-        "input_type": "video" if has_video else "image" if "image_url" in kinds else "text",
-        "input_has_video": str(has_video).lower(),
-        "service_tier": "default",
-        "draft": "false",
-        **({} if "draft_task" in kinds else _defaults(asked, model)),
-        **_facts(asked),
-    }
-    if "draft_task" in kinds and "duration" not in body:
-        return NOTHING, dimensions
-    length = _asked_seconds(asked)
-    return NOTHING if length is None else Usage(video_seconds=length), dimensions
+    return _asked_length(asked), {**inputs, **_defaults(asked, model), **_facts(asked)}
+
+
+def _inputs(kinds: set[str | None]) -> dict[str, str]:
+    if "video_url" in kinds:
+        return {"input_type": "video", "input_has_video": "true"}
+    kind = "image" if "image_url" in kinds else "text"
+    return {"input_type": kind, "input_has_video": "false"}
 
 
 def _defaults(asked: Json, model: str) -> dict[str, str]:
@@ -92,18 +93,19 @@ def _defaults(asked: Json, model: str) -> dict[str, str]:
     }
 
 
-def _words(content: list[Any]) -> Json:
-    texts = (item["text"] for item in content if isinstance(item.get("text"), str))
-    found = (word for prompt in texts for word in _WORDS.finditer(prompt))
+def _words(content: list[Json]) -> Json:
+    """Read the parameters that stand in the prompt."""
+    prompts = (text(item.get("text")) or "" for item in content)
+    found = (word for prompt in prompts for word in _WORDS.finditer(prompt))
     return {_SHORT.get(word[1], word[1]): word[2] for word in found}
 
 
-def _asked_seconds(asked: Json) -> Number | None:
-    """Return the length asked for; None for -1 (the model chooses) and for junk."""
+def _asked_length(asked: Json) -> Usage:
+    """Return the length asked for; nothing for -1 (the model chooses) and for junk."""
+    length = seconds(asked["duration"]) if "duration" in asked else SECONDS_DEFAULT
     frames = whole(asked.get("frames"))
-    if frames:
-        return _of_frames(frames, FPS)
-    return seconds(asked["duration"]) if "duration" in asked else SECONDS_DEFAULT
+    length = _of_frames(frames, FPS) if frames else length
+    return NOTHING if length is None else Usage(video_seconds=length)
 
 
 def _facts(fields: Json) -> dict[str, str]:
@@ -129,20 +131,23 @@ def read_tasks(payload: Json) -> Reading:
 
 
 def _read_task(task: Json) -> Reading:
-    job_id, failure = label(task.get("id")), error_code(task)
-    stage = text(task.get("status")) or ""
-    if job_id is None and not stage:
+    job_id, stage, failure = label(task.get("id")), text(task.get("status")), error_code(task)
+    if job_id is None and stage is None:
         return NO_READING if failure is None else Reading(state="failed", error_type=failure)
     reading = Reading(
         response_id=job_id,
         model=label(task.get("model")),
-        created=moment(task.get("updated_at")) or moment(task.get("created_at")),
-        state=STATES.get(stage, "pending"),
+        created=_changed_at(task),
+        state=STATES.get(stage or "", "pending"),
         dimensions=_facts(task),
     )
     if reading.state == "failed":
         return replace(reading, error_type=failure or stage)
-    return reading if reading.state == "pending" else _with_usage(reading, task)
+    return _with_usage(reading, task) if reading.state == "success" else reading
+
+
+def _changed_at(task: Json) -> int | float | None:
+    return moment(task.get("updated_at")) or moment(task.get("created_at"))
 
 
 def _with_usage(reading: Reading, task: Json) -> Reading:
@@ -185,22 +190,29 @@ def _delivered_seconds(task: Json) -> Number | None:
 
 def settle_task(reading: Reading, call: Call) -> Reading:
     """Name the task; doubt tokens that the formula cannot explain, estimate missing ones."""
-    if call.repeated and reading.response_id is None and call.job_id is None:
+    if call.repeated and (reading.response_id or call.job_id) is None:
         return reading  # a list
     reading = settle_job(reading, call)
-    length = reading.usage.get("video_seconds")
-    if reading.state != "success" or reading.usage.get("video_count") is None:
-        return reading
+    return _with_doubt(reading, _clip(reading, call)) if _is_video(reading) else reading
+
+
+def _is_video(reading: Reading) -> bool:
+    return reading.state == "success" and "video_count" in reading.usage
+
+
+def _with_doubt(reading: Reading, clip: Clip | None) -> Reading:
     tokens = reading.usage.get("video_tokens")
-    clip = None if length is None else _clip(reading, call, length)
     if tokens is None:
-        return _estimated(reading, None if clip is None else estimated_tokens(clip))
+        return _estimated(reading, clip)
     if clip is None or is_plausible(tokens, clip):
         return reading
     return replace(reading, flags=reading.flags | {"suspect:video_tokens"})
 
 
-def _clip(reading: Reading, call: Call, length: Number) -> Clip:
+def _clip(reading: Reading, call: Call) -> Clip | None:
+    length = reading.usage.get("video_seconds")
+    if length is None:
+        return None
     known = {**call.dimensions, **reading.dimensions}
     return Clip(
         model=reading.model or call.request_model or "",
@@ -212,8 +224,9 @@ def _clip(reading: Reading, call: Call, length: Number) -> Clip:
     )
 
 
-def _estimated(reading: Reading, tokens: int | None) -> Reading:
+def _estimated(reading: Reading, clip: Clip | None) -> Reading:
     """Usage that is missing is estimated and says so, or stays missing; it is never 0."""
+    tokens = None if clip is None else estimated_tokens(clip)
     if tokens is None:
         return replace(reading, flags=reading.flags | {"missing:video_tokens"})
     flags = reading.flags | {"counted", "estimated:video_tokens"}
@@ -239,10 +252,6 @@ def _of_frames(frames: int, rate: int) -> Number | None:
     """121 frames are 5 seconds: there is one frame more than the seconds have."""
     length = Decimal(frames - 1) / rate
     return seconds(f"{length:.3f}")
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 TASKS = Api("contents.generations.tasks", VIDEO, read_tasks, settle_task, owns_ids=True)

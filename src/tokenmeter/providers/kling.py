@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from tokenmeter.providers.base import Adapter, Api, Call, Json, Request, text
+from tokenmeter.providers.base import Adapter, Api, Call, Json, Request
 from tokenmeter.providers.google_usage import label
 from tokenmeter.providers.kling_requests import (
     AUDIO,
@@ -21,7 +21,7 @@ from tokenmeter.providers.kling_requests import (
     describe_old,
     describe_video,
 )
-from tokenmeter.providers.kling_tasks import STATES, read_answer, settle
+from tokenmeter.providers.kling_tasks import STATES, named, read_answer, settle
 from tokenmeter.providers.media import IMAGE, VIDEO
 
 __all__ = ["ADAPTER", "describe", "webhook"]
@@ -125,8 +125,7 @@ def _api(operation: str, event_name: str) -> Api:
 
 def webhook(payload: Json) -> Call | None:
     """Recognise a callback of either surface: a task without its envelope."""
-    job_id = label(payload.get("task_id")) or label(payload.get("id"))
-    stage = text(payload.get("task_status")) or text(payload.get("status"))
+    job_id, stage = named(payload)
     if job_id is None or stage not in STATES:
         return None
     return Call(NAME, _api("tasks", VIDEO), repeated=True, job_id=job_id)

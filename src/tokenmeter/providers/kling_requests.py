@@ -8,10 +8,10 @@ one the model stands in the path and the quality is a resolution. Events carry b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tokenmeter.providers.base import Json, mapping, text
+from tokenmeter.providers.google_content import objects
 from tokenmeter.providers.google_usage import label, labels
 from tokenmeter.providers.media import IMAGE, OTHER, VIDEO, seconds, whole
 from tokenmeter.usage import NOTHING, Usage
@@ -91,23 +91,23 @@ def describe_old(endpoint: Endpoint, body: Json) -> Asked:
 
 def _old_video(endpoint: Endpoint, fields: Json, model: str | None) -> Asked:
     mode = label(fields.get("mode")) or "std"
-    clips, pictures = _objects(fields.get("video_list")), fields.get("image_list")
-    kind = endpoint.input_type
-    if clips:
-        kind = "video"
-    elif kind == "text" and (pictures or fields.get("element_list")):
-        kind = "image"
+    clips = list(objects(fields.get("video_list")))
     spoken = fields.get("sound") == "on" or model == _SPEAKS
     dimensions = {
         "mode": mode,
         "resolution": _RESOLUTIONS.get(mode, "720p"),
-        "input_type": kind,
-        "generate_audio": "true" if spoken else "false",
+        "input_type": "video" if clips else _old_input(endpoint, fields),
+        "generate_audio": str(spoken).lower(),
         **labels(aspect_ratio=fields.get("aspect_ratio"), effect=fields.get("effect_scene")),
     }
     edited = any(clip.get("refer_type", "base") == "base" for clip in clips)
     timed = endpoint.timed and not edited  # an edited video is as long as it was
     return Asked(model, dimensions, _seconds(fields) if timed else NOTHING)
+
+
+def _old_input(endpoint: Endpoint, fields: Json) -> str:
+    pictures = fields.get("image_list") or fields.get("element_list")
+    return "image" if pictures and endpoint.input_type == "text" else endpoint.input_type
 
 
 def describe_image(operation: str, model: str | None, body: Json) -> Asked:
@@ -125,7 +125,7 @@ def describe_video(operation: str, model: str | None, body: Json) -> Asked:
         "mode": _MODES.get(resolution, "std"),
         "resolution": resolution,
         "input_type": _input_type(kinds, operation),
-        "generate_audio": "true" if _speaks(settings, model) else "false",
+        "generate_audio": str(_speaks(settings, model)).lower(),
         **labels(aspect_ratio=settings.get("aspect_ratio")),
     }
     # A video that is edited or moves another is as long as the one it was made from.
@@ -139,7 +139,7 @@ def _speaks(settings: Json, model: str | None) -> bool:
 
 
 def _kinds(body: Json) -> set[str]:
-    kinds = (text(item.get("type")) for item in _objects(body.get("contents")))
+    kinds = (text(item.get("type")) for item in objects(body.get("contents")))
     return {kind for kind in kinds if kind is not None} - {"prompt", "text"}
 
 
@@ -175,8 +175,3 @@ def _seconds(fields: Json) -> Usage:
     value = fields.get("duration")
     length = SECONDS_DEFAULT if value is None else seconds(value)
     return NOTHING if length is None else Usage(video_seconds=length)
-
-
-def _objects(value: object) -> list[Any]:
-    items: Iterable[Any] = value if isinstance(value, list) else ()
-    return [item for item in items if isinstance(item, dict)]

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from tokenmeter.providers.base import NO_READING, Call, Json, Reading, State, mapping, text
+from tokenmeter.providers.google_content import objects
 from tokenmeter.providers.google_usage import label
 from tokenmeter.providers.kling_requests import AUDIO
 from tokenmeter.providers.media import IMAGE, OTHER, VIDEO, plain, seconds, settle_job
@@ -31,10 +32,10 @@ NEAR = Decimal("0.25")  # a length this close to a whole second is billed as tha
 _LISTS = {"videos": VIDEO, "images": IMAGE, "series_images": IMAGE, "audios": AUDIO}
 _KINDS = (("video", VIDEO), ("image", IMAGE), ("audio", AUDIO))
 _FILES = ("url", "watermark_url", "mp3_url", "wav_url", "url_mp3", "url_wav", "id", "name")
+_MOMENTS = ("updated_at", "update_time", "created_at", "create_time")
 _LENGTHS = ("duration", "mp3_duration", "duration_mp3", "wav_duration", "duration_wav")
 _UNSAFE = re.compile(r"risk|sensitiv|polic|moderat|violat|风控|敏感|违规|审核", re.IGNORECASE)
 _BEIJING = "beijing"  # bills in CNY
-_CURRENCIES = ("USD", "CNY")
 _QUOTA, _MONEY = "quota", "money"  # in `raw`
 
 
@@ -67,17 +68,28 @@ def _code(value: object) -> str | None:
 
 
 def _read_task(task: Json) -> Reading:
-    job_id = label(task.get("task_id")) or label(task.get("id"))
-    stage = text(task.get("task_status")) or text(task.get("status"))
+    job_id, stage = named(task)
     if job_id is None and stage is None:
         return _read_done(task)
-    state = STATES.get(stage or "", "pending")
-    moments = ("updated_at", "update_time", "created_at", "create_time")
-    created = next((at for name in moments if (at := _moment(task.get(name)))), None)
-    reading = replace(_charges(task), response_id=job_id, state=state, created=created)
-    if state == "failed":
+    reading = replace(
+        _charges(task),
+        response_id=job_id,
+        state=STATES.get(stage or "", "pending"),
+        created=_changed_at(task),
+    )
+    if reading.state == "failed":
         return replace(reading, error_type=_why(task))
-    return _with_outputs(reading, task) if state == "success" else reading
+    return _with_outputs(reading, task) if reading.state == "success" else reading
+
+
+def named(task: Json) -> tuple[str | None, str | None]:
+    """Return id and state of a task of either surface."""
+    job_id = label(task.get("task_id")) or label(task.get("id"))
+    return job_id, text(task.get("task_status")) or text(task.get("status"))
+
+
+def _changed_at(task: Json) -> float | None:
+    return next(filter(None, (_moment(task.get(name)) for name in _MOMENTS)), None)
 
 
 def _read_done(task: Json) -> Reading:
@@ -99,22 +111,21 @@ def _why(task: Json) -> str:
 
 def _charges(task: Json) -> Reading:
     """Read what was deducted: units of a package, or money."""
-    billing = task.get("billing")
-    lines = [mapping(line) for line in billing] if isinstance(billing, list) else []
-    units = [decimal(line.get("amount")) for line in lines if line.get("charge_type") == "unit"]
+    lines = list(objects(task.get("billing")))
+    units = _amounts(lines, "charge_type", "unit")
     units.append(decimal(task.get("final_unit_deduction")))
-    known = [amount for amount in units if amount is not None]
-    money = {
-        line["currency"]: amount
-        for line in lines
-        if line.get("charge_type") == "cash" and line.get("currency") in _CURRENCIES
-        if (amount := decimal(line.get("amount"))) is not None
-    }
-    dimensions = {f"provider_cost_{name.lower()}": f"{amount:f}" for name, amount in money.items()}
+    known = [units_used for units_used in units if units_used is not None]
+    money = {name: _amounts(lines, "currency", name)[:1] for name in ("USD", "CNY")}
+    paid = {name: sums[0] for name, sums in money.items() if sums and sums[0] is not None}
+    dimensions = {f"provider_cost_{name.lower()}": f"{sum_:f}" for name, sum_ in paid.items()}
     if known:
         dimensions["provider_units"] = f"{sum(known):f}"
     quota = decimal(mapping(task.get("final_balance_deduction")).get("quota"))
-    return Reading(dimensions=dimensions, raw={_MONEY: money, _QUOTA: quota})
+    return Reading(dimensions=dimensions, raw={_MONEY: paid, _QUOTA: quota})
+
+
+def _amounts(lines: list[Json], name: str, value: str) -> list[Decimal | None]:
+    return [decimal(line.get("amount")) for line in lines if line.get(name) == value]
 
 
 def _cost(raw: Mapping[str, Any], call: Call) -> Decimal | None:
@@ -131,22 +142,24 @@ def _cost(raw: Mapping[str, Any], call: Call) -> Decimal | None:
 
 
 def _outputs(task: Json) -> list[Output]:
-    """Return what is there, of either surface; a series of images stands beside single ones."""
-    new = task.get("outputs")
-    if isinstance(new, list):
-        found = [Output(_kind(item.get("type")), item) for item in map(mapping, new)]
-        return [output for output in found if _is_there(output.fields)]
-    result = mapping(task.get("task_result"))
-    series = result.get("result_type") == "series"
-    lists = {name: items for name, items in result.items() if isinstance(items, list)}
-    left_out = "images" if series and lists.get("series_images") else "series_images"
-    if lists.get("images") and lists.get("series_images"):
-        lists.pop(left_out)
+    """Return what is there, of either surface."""
+    if isinstance(task.get("outputs"), list):
+        found = [Output(_kind(item.get("type")), item) for item in objects(task["outputs"])]
+    else:
+        found = _of_lists(mapping(task.get("task_result")))
+    return [output for output in found if _is_there(output.fields)]
+
+
+def _of_lists(result: Json) -> list[Output]:
+    """Read the old surface's lists; of single images and a series, one is the result."""
+    left_out = None
+    if result.get("images") and result.get("series_images"):
+        left_out = "images" if result.get("result_type") == "series" else "series_images"
     return [
         Output(_LISTS.get(name, OTHER), item)
-        for name, items in lists.items()
-        for item in map(mapping, items)
-        if _is_there(item)
+        for name, items in result.items()
+        if name != left_out
+        for item in objects(items)
     ]
 
 

@@ -20,6 +20,12 @@ _ALIASES = {
     "gpt-4-1106-preview": "gpt-4-turbo-preview",
     "gpt-4-0125-preview": "gpt-4-turbo-preview",
     "gpt-4-1106-vision-preview": "gpt-4-vision-preview",
+    # Kling's two surfaces name one model differently; its price list, as the old one does.
+    "kling-3.0-omni": "kling-v3-omni",
+    "kling-3.0": "kling-v3",
+    "kling-2.6": "kling-v2-6",
+    "kling-2.5-turbo": "kling-v2-5-turbo",
+    "kling-o1": "kling-video-o1",
 }
 
 

@@ -84,6 +84,7 @@ _FILES = {
     **dict.fromkeys(("png", "jpg", "jpeg", "webp", "avif"), IMAGE),
     **dict.fromkeys(("mp3", "wav", "ogg", "m4a", "flac"), AUDIO),
 }
+_RESOLUTION = {VIDEO: "720p"}  # our own default: MuAPI documents none
 _LENGTHS = ("duration", "duration_seconds", "seconds", "video_length")
 _SOUND = ("generate_audio", "enable_audio", "sound", "with_audio")
 _VIDEOS = ("video_url", "video_urls", "videos_list", "video_files", "video")
@@ -116,24 +117,28 @@ def event_name(model: str) -> str:
 
 def _asked(kind: str, model: str, body: Json) -> tuple[Usage, dict[str, str]]:
     """Return what one output will be, and the facts that a price needs."""
-    sound = next((body[name] for name in _SOUND if isinstance(body.get(name), bool)), None)
+    sounds = (truth(body.get(name)) for name in _SOUND)
     count = whole(body.get("num_images") or body.get("n"))
-    asked = said(
+    facts = said(
         input_type=_input_type(model, body),
         mode=label(body.get("mode")),
         quality=label(body.get("quality")),
         size=label(body.get("size")),
-        resolution=resolution(body.get("resolution")) or ("720p" if kind == VIDEO else None),
+        resolution=resolution(body.get("resolution")) or _RESOLUTION.get(kind),
         aspect_ratio=label(body.get("aspect_ratio")),
-        generate_audio=truth(sound),
+        generate_audio=next(filter(None, sounds), None),
         fps=amount(body.get("fps")),
         n=str(count) if count else None,
     )
-    if kind != VIDEO:
-        return (Usage(image_count=1) if kind == IMAGE else NOTHING), asked
-    length = next((body[name] for name in _LENGTHS if body.get(name) is not None), None)
-    number = seconds(length)
-    return (NOTHING if number is None else Usage(video_seconds=number)), asked
+    return _one_output(kind, body), facts
+
+
+def _one_output(kind: str, body: Json) -> Usage:
+    if kind == IMAGE:
+        return Usage(image_count=1)
+    lengths = [seconds(body.get(name)) for name in _LENGTHS if kind == VIDEO]
+    known = [length for length in lengths if length is not None]
+    return Usage(video_seconds=known[0]) if known else NOTHING
 
 
 def _input_type(model: str, body: Json) -> str:
@@ -145,18 +150,27 @@ def _input_type(model: str, body: Json) -> str:
 def read_prediction(payload: Json) -> Reading:
     """Read the answer to a submit or a poll, or a webhook's body."""
     job_id = label(payload.get("request_id")) or label(payload.get("id"))
-    stage = text(payload.get("status"))
-    reading = _charge(mapping(payload.get("cost")))
-    if job_id is None and stage is None:
-        refused = payload.get("error") or payload.get("detail")
-        return replace(reading, state="failed", error_type="error") if refused else NO_READING
-    state = STATES.get((stage or "").lower(), "pending")
+    stage = (text(payload.get("status")) or "").lower()
+    if job_id is None and not stage:
+        return _read_refusal(payload)
     reading = replace(
-        reading, response_id=job_id, state=state, created=text(payload.get("created_at"))
+        _charge(mapping(payload.get("cost"))),
+        response_id=job_id,
+        state=STATES.get(stage, "pending"),
+        created=text(payload.get("created_at")),
     )
-    if state == "failed":
-        return replace(reading, error_type=(stage or "").lower())
-    return _with_outputs(reading, payload.get("outputs")) if state == "success" else reading
+    match reading.state:
+        case "failed":
+            return replace(reading, error_type=stage)
+        case "success":
+            return _with_outputs(reading, payload.get("outputs"))
+        case _:
+            return reading
+
+
+def _read_refusal(payload: Json) -> Reading:
+    refused = payload.get("error") or payload.get("detail")
+    return Reading(state="failed", error_type="error") if refused else NO_READING
 
 
 def _charge(cost: Json) -> Reading:
@@ -177,23 +191,19 @@ def read_headers(headers: Mapping[str, str]) -> Reading:
 def _with_outputs(reading: Reading, outputs: object) -> Reading:
     """Count what was delivered, by the kind of its files."""
     found: list[Any] = outputs if isinstance(outputs, list) else [outputs]
-    places = [text(item) or text(mapping(item).get("url")) for item in found]
+    places = (text(item) or text(mapping(item).get("url")) for item in found)
     kinds = [_file_kind(place) for place in places if place is not None]
     if not kinds:
         return replace(reading, state="failed", error_type="no_output")
     numbers: dict[str, Number] = {"output_count": len(kinds)}
-    videos, images = kinds.count(VIDEO), kinds.count(IMAGE)
-    if images:
-        numbers["image_count"] = images
-    if videos:
-        numbers |= {"video_count": videos, "video_jobs": 1}
-    return replace(
-        reading,
-        usage=Usage(numbers),
-        event_name=next(filter(None, kinds), None),
-        # The length comes from the submit; until it does, it is missing.
-        flags=frozenset({"counted", *(("missing:video_seconds",) if videos else ())}),
-    )
+    flags = {"counted"}
+    if IMAGE in kinds:
+        numbers["image_count"] = kinds.count(IMAGE)
+    if VIDEO in kinds:
+        numbers |= {"video_count": kinds.count(VIDEO), "video_jobs": 1}
+        flags.add("missing:video_seconds")  # until the submit tells
+    named = next(filter(None, kinds), None)
+    return replace(reading, usage=Usage(numbers), event_name=named, flags=frozenset(flags))
 
 
 def _file_kind(place: str) -> str:

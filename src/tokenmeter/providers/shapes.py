@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from tokenmeter.providers import anthropic, google, openai
 from tokenmeter.providers.base import Adapter, Call, Json, Request, text
 
@@ -34,7 +36,7 @@ def _place(payload: Json) -> tuple[Adapter, str, str] | None:
         return anthropic.ADAPTER, "api.anthropic.com", "/v1/messages"
     if "usageMetadata" in payload or "candidates" in payload:
         model = text(payload.get("modelVersion")) or "unknown"
-        path = f"/v1beta/models/{model}:generateContent"
+        path = f"/v1beta/models/{quote(model, safe='')}:generateContent"
         return google.ADAPTER, "generativelanguage.googleapis.com", path
     return None
 

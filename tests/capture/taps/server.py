@@ -94,12 +94,16 @@ def serving(**options: Any) -> Generator[Server]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: _Http
+
+    @property
+    def played(self) -> Server:
+        assert isinstance(self.server, _Http)
+        return self.server.played
 
     def do_POST(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         sent = Sent(self.command, self.path, headers, self._body(headers))
-        answer = self.server.played.next(sent)
+        answer = self.played.next(sent)
         if answer.error is not None and not answer.chunks:
             self.close_connection = True
             return
@@ -121,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
         return b"".join(parts)
 
     def _answer(self, answer: Answer) -> None:
-        played = self.server.played
+        played = self.played
         played.may_go_on(-1)
         self.send_response_only(answer.status)
         for name, value in answer.headers.items():
@@ -142,5 +146,5 @@ class _Handler(BaseHTTPRequestHandler):
         elif not played.with_length:
             self.wfile.write(b"0\r\n\r\n")
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
         """Say nothing."""

@@ -117,7 +117,7 @@ def no_wait(seconds: float) -> None:
     """Time does not matter here."""
 
 
-@pytest.mark.parametrize("mode", ["legacy", "standard", "adaptive"])
+@pytest.mark.parametrize("mode", ["legacy", "standard"])
 def test_boto3s_own_retries_are_attempts_of_one_call(
     meter: TokenMeter, server: Server, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-import requests
 
 from tests.capture.expect import check
 from tests.capture.taps.sessions import playing
+from tests.capture.taps.ways import WAYS
 from tests.capture.test_corpus import FOLDERS, player_of
 from tests.corpus import Exchange, exchanges
 from tokenmeter import TokenMeter
@@ -23,15 +22,7 @@ def meter() -> Any:
     made.shutdown()
 
 
-READ: dict[str, Callable[[requests.Response], bytes]] = {
-    "at once": lambda response: response.content,
-    "iter_content": lambda response: b"".join(response.iter_content(97)),
-    "iter_content(1)": lambda response: b"".join(response.iter_content()),
-    "iter_lines": lambda response: b"\n".join(response.iter_lines()),
-    "raw.read": lambda response: response.raw.read(),
-    "raw.read(n)": lambda response: b"".join(iter(lambda: response.raw.read(97), b"")),
-    "raw.stream": lambda response: b"".join(response.raw.stream(97)),
-}
+READ = ("content", "iter_content", "iter_content 1", "iter_lines", "raw.read all", "raw.read")
 
 
 def headers_of(exchange: Exchange) -> dict[str, str]:
@@ -56,10 +47,10 @@ def test_recorded_usage_is_metered(meter: TokenMeter, exchange: Exchange, way: s
             exchange.request["url"].replace("<aws_region>", "us-east-1"),
             headers=headers_of(exchange),
             data=exchange.request_body,
-            stream=way != "at once",
+            stream=way != "content",
         ) as response,
     ):
-        body = READ[way](response)
+        body = WAYS[way](response)
     edited = player.sent[0].body != exchange.request_body
     assert edited or without_breaks(body) == without_breaks(exchange.body)
     check(exchange, run.events)

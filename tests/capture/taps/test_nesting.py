@@ -19,6 +19,7 @@ from tests.capture import wire
 from tests.capture.taps import bedrock
 from tests.capture.taps.server import Server, serving
 from tests.capture.taps.sessions import session_of
+from tests.capture.taps.test_requests_attempts import moved
 from tests.capture.test_openai_lifecycle import ASK, assert_usage, events_of, only
 from tokenmeter import TokenMeter, UnknownClientError
 
@@ -128,8 +129,6 @@ async def test_only_what_is_wrapped_is_metered(alone: TokenMeter, server: Server
 
 
 def test_a_redirect_of_a_wrapped_session_is_one_event(alone: TokenMeter) -> None:
-    from tests.capture.taps.test_requests import moved
-
     session, _ = session_of(moved(URL + "?a=1"), wire.chat())
     alone.wrap(session).post(URL, json=ASK)
     assert_usage(only(alone), input_tokens=9, output_tokens=2)

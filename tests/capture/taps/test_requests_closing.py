@@ -52,7 +52,7 @@ def first_event(response: requests.Response) -> Iterator[bytes]:
 ENDS: dict[str, Callable[[requests.Response], Any]] = {
     "response.close": lambda response: response.close(),
     "raw.close": lambda response: response.raw.close(),
-    "twice": lambda response: [response.close() for _ in range(2)],
+    "twice": lambda response: [ENDS["response.close"](response) for _ in range(2)],
     "with": lambda response: response.__exit__(None, None, None),
     "with raw": lambda response: response.raw.__exit__(None, None, None),
 }

@@ -5,25 +5,26 @@ from __future__ import annotations
 import io
 import shutil
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import requests
+if TYPE_CHECKING:
+    from requests import Response
 
 
-def _readinto(response: requests.Response) -> bytes:
+def _readinto(response: Response) -> bytes:
     buffer, found = bytearray(97), b""
     while size := response.raw.readinto(buffer):
         found += bytes(buffer[:size])
     return found
 
 
-def _copied(response: requests.Response) -> bytes:
+def _copied(response: Response) -> bytes:
     copy = io.BytesIO()
     shutil.copyfileobj(response.raw, copy, 97)
     return copy.getvalue()
 
 
-def _with_raw(response: requests.Response) -> bytes:
+def _with_raw(response: Response) -> bytes:
     with response.raw as raw:
         found: bytes = raw.read()
     return found
@@ -33,7 +34,7 @@ def _until_empty(read: Callable[[], Any]) -> bytes:
     return b"".join(iter(read, b""))
 
 
-WAYS: dict[str, Callable[[requests.Response], bytes]] = {
+WAYS: dict[str, Callable[[Response], bytes]] = {
     "content": lambda response: response.content,
     "text": lambda response: response.text.encode(),
     "iter_content": lambda response: b"".join(response.iter_content(97)),

@@ -66,11 +66,12 @@ class Answer:
         return True
 
     def _seen(self, whole: bytes) -> bytes:
-        if self._frames is None:
+        frames = self._frames
+        if frames is None:
             return self.exchange.chunk(whole)
         for piece in self.pieces(whole):
             self.exchange.chunk(piece)
-        if self._frames is not None and self._frames.over:
+        if frames.over:
             self.exchange.end()  # the user's library raises now, and may leave it open
         return b""
 

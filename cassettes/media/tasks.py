@@ -1,11 +1,23 @@
-"""Media by tasks: Seedance and Seedream on Ark, Kling, MuAPI, as their references show them."""
-# ruff: noqa: INP001 - beside a script, not a package
+"""
+Write the cassettes of Seedance and Seedream (Ark), Kling and MuAPI.
+
+    python cassettes/media/tasks.py
+
+The formats are those of the vendors' references; ../write.py turns them into YAML.
+"""
+# ruff: noqa: INP001, E402 - a script beside its data, not a package
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
 import wire
+import write
 
 ARK = "https://ark.ap-southeast.bytepluses.com/api/v3"
 KLING = "https://api-singapore.klingai.com"
@@ -122,3 +134,7 @@ CASSETTES = {
         ),
     ],
 }
+
+if __name__ == "__main__":
+    for name, exchanges in CASSETTES.items():
+        (HERE / f"{name}.yaml").write_text(write.written(exchanges), encoding="utf-8")

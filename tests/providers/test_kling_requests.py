@@ -11,6 +11,7 @@ from tests.providers.junk import spoiled
 from tests.providers.media import Json, asked, described
 from tokenmeter.providers import find
 from tokenmeter.providers.kling_requests import ENDPOINTS
+from tokenmeter.providers.models import model_type
 
 HOST = "https://api-singapore.klingai.com"
 
@@ -214,6 +215,23 @@ def test_a_foreign_tasks_path_is_klings_only_if_it_asks_as_kling_does() -> None:
     found = find("api.example.com", "/v1/images/generations")
     assert found is not None
     assert found.name == "openai"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/omni-video/kling-3.0-omni", "kling-v3-omni"),
+        ("/text-to-video/kling-3.0", "kling-v3"),
+        ("/image-to-video/kling-2.6", "kling-v2-6"),
+        ("/image-to-video/kling-2.5-turbo", "kling-v2-5-turbo"),
+        ("/omni-video/kling-o1", "kling-video-o1"),
+        ("/text-to-video/kling-3.0-turbo", "kling-3.0-turbo"),
+    ],
+)
+def test_both_surfaces_name_a_model_alike(path: str, name: str) -> None:
+    model = asked("POST", HOST + path).request_model
+    assert model is not None
+    assert model_type(model) == name
 
 
 BODIES: list[Any] = [

@@ -67,20 +67,16 @@ class TokenMeter:
         durability: Literal["write", "fsync"] = "write",
         hosts: Mapping[str, str] | None = None,
     ) -> None:
-        if shape not in {"flexprice", "tokens_total"}:
-            raise ConfigurationError(
-                f"shape={shape!r} is unknown; use 'flexprice' or 'tokens_total'"
-            )
         self._prices_file = prices_file()
         if self._prices_file is not None:
             _ = self._prices  # a mistake in it is raised now
         self.policy = policy or Policy()
-        self._shape = Shape(self.policy.billable, dict(names or {}), shape == "tokens_total")
+        self._shape = Shape(self.policy.billable, dict(names or {}), _in_directions(shape))
         self._ids = EventIds()
         self._faults = Faults()
         self._instrumented = 0
         load_plugins()
-        self.hosts = named_hosts(hosts or {})
+        self.hosts: Mapping[str, str] = named_hosts(hosts or {})
         self.sessions = realtime.Sessions()
         self.key = object()
         self.open_exchanges: set[Exchange] = set()
@@ -292,3 +288,10 @@ class TokenMeter:
         from tokenmeter.pricing.pricebook import price_event  # here to keep our import light
 
         return (price_event(Event.from_dict(event), self._prices),)
+
+
+def _in_directions(shape: str) -> bool:
+    """Whether events are written one per direction; raises ConfigurationError."""
+    if shape not in {"flexprice", "tokens_total"}:
+        raise ConfigurationError(f"shape={shape!r} is unknown; use 'flexprice' or 'tokens_total'")
+    return shape == "tokens_total"

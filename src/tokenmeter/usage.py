@@ -70,7 +70,7 @@ class Usage(Mapping[str, Number]):
     __slots__ = ("_numbers",)
 
     def __init__(self, numbers: Mapping[str, Number] | None = None, /, **more: Number) -> None:
-        found = numbers._numbers if isinstance(numbers, Usage) else numbers
+        found = numbers.to_dict() if isinstance(numbers, Usage) else numbers
         self._numbers: dict[str, Number] = {**found, **more} if found else more
 
     def __getitem__(self, metric: str) -> Number:
@@ -79,12 +79,15 @@ class Usage(Mapping[str, Number]):
     # The views of Mapping would do; the dict's own are ten times as fast.
 
     def keys(self) -> KeysView[str]:
+        """The metrics."""
         return self._numbers.keys()
 
     def items(self) -> ItemsView[str, Number]:
+        """The metrics with their numbers."""
         return self._numbers.items()
 
     def values(self) -> ValuesView[Number]:
+        """The numbers."""
         return self._numbers.values()
 
     def __contains__(self, metric: object) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import itertools
 import importlib
+import itertools
 import tracemalloc
 import zlib
 from collections.abc import Callable

@@ -169,7 +169,7 @@ def test_both_directions_of_a_job_belong_to_the_submitter() -> None:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "state"
+    return tmp_path / "state"
 
 
 def meter_at(home: Path) -> TokenMeter:

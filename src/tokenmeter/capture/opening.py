@@ -12,8 +12,8 @@ from tokenmeter.capture.requests import Sent, parse_body
 from tokenmeter.capture.sink import Sink
 from tokenmeter.capture.stopping import stop_if_previewed
 from tokenmeter.providers import Request, find
-from tokenmeter.providers.hosts import known_host
 from tokenmeter.providers.base import Json
+from tokenmeter.providers.hosts import known_host
 
 
 class Outgoing(Protocol):
@@ -47,9 +47,7 @@ def open_exchange(sink: Sink, outgoing: Outgoing) -> Exchange | None:
     is_json = body is not None and body[:1] == b"{"
     content_type = "" if is_json else headers.get("content-type", "")
     fields = outgoing.fields() if body is None else parse_body(body, content_type)
-    request = Request(
-        outgoing.method, host, outgoing.path, outgoing.query, headers, fields
-    )
+    request = Request(outgoing.method, host, outgoing.path, outgoing.query, headers, fields)
     call = adapter.describe(request)
     if call is None:
         return None

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from tokenmeter.attribution import Note, Repeats, Scope
 
-
 # Ids must differ, not be secret: a generator seeded from the system saves a system call each.
 _random = random.Random()  # noqa: S311 - as said
 os.register_at_fork(after_in_child=_random.seed)

@@ -63,7 +63,7 @@ class JobStore:
         self._inherited: list[sqlite3.Connection] = []  # a parent's; closing them would unlock it
         self._db = _connected(path)
         known = weakref.WeakMethod(self._in_child)
-        os.register_at_fork(after_in_child=lambda: (known() or _nothing)())
+        os.register_at_fork(after_in_child=known() or _nothing)
 
     def _in_child(self) -> None:
         """A lock may have been held, and a connection must not be used, across a fork."""

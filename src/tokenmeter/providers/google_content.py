@@ -207,4 +207,5 @@ def event_name(modalities: object, model: str, *, drawn: bool = False) -> str:
 
 
 def either(fields: Json, *names: str) -> Json:
+    """Return the first of these fields that is there, as an object."""
     return next((mapping(fields[name]) for name in names if name in fields), {})

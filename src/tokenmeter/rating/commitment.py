@@ -112,6 +112,7 @@ class Settled:
 
     @property
     def total(self) -> Decimal:
+        """What is owed: the portions and the true-up."""
         return EXACT.add(plus(p.amount for p in self.portions), self.true_up)
 
 

@@ -46,6 +46,7 @@ class InvoiceLine:
 
     @property
     def credits_applied(self) -> Decimal:
+        """What prepaid credits covered."""
         """What prepaid credits paid."""
         return self.charge.adjusted_by(AdjustmentKind.CREDIT).copy_negate()
 
@@ -109,10 +110,12 @@ class Invoice:
 
     @property
     def subtotal(self) -> Decimal:
+        """The lines, before discounts and tax."""
         return plus(line.amount for line in self.lines)
 
     @property
     def total_discount(self) -> Decimal:
+        """The discounts of the lines and their shares of the invoice's."""
         return plus((*(x.discount for x in self.lines), *(x.invoice_discount for x in self.lines)))
 
     @property
@@ -122,6 +125,7 @@ class Invoice:
 
     @property
     def total(self) -> Decimal:
+        """The subtotal less discounts, plus tax."""
         return plus((minus(self.subtotal, self.total_discount), self.total_tax))
 
     @property
@@ -130,6 +134,7 @@ class Invoice:
 
     @property
     def amount_due(self) -> Decimal:
+        """What is left to pay."""
         return minus(self.total, self.credits_applied)
 
     def to_dict(self) -> dict[str, Json]:

@@ -53,6 +53,7 @@ class Period:
 
     @property
     def length(self) -> timedelta:
+        """From start to end."""
         return self.end - self.start
 
     def within(self, start: datetime | None, end: datetime | None) -> Period | None:

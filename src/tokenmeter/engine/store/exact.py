@@ -50,11 +50,13 @@ class ExactSum:
         self._total: Number | None = None
 
     def step(self, value: object) -> None:
+        """Take the next value; what is no number is left out."""
         exact = number(value)
         if exact is not None:
             self._total = exact if self._total is None else add(self._total, exact)
 
     def finalize(self) -> str | None:
+        """Return the result for SQLite."""
         return None if self._total is None else str(self._total)
 
 
@@ -65,9 +67,11 @@ class ExactMax:
         self._largest: Number | None = None
 
     def step(self, value: object) -> None:
+        """Take the next value; what is no number is left out."""
         exact = number(value)
         if exact is not None and (self._largest is None or exact > self._largest):
             self._largest = exact
 
     def finalize(self) -> str | None:
+        """Return the result for SQLite."""
         return None if self._largest is None else str(self._largest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from tokenmeter.providers.base import NO_READING, Api, Call, Json, Reading, text
+from tokenmeter.providers.base import NO_READING, Api, Call, Json, Reading, State, text
 from tokenmeter.providers.openai_chat import DONE
 from tokenmeter.providers.openai_images import COUNTED
 from tokenmeter.providers.openai_numbers import seconds
@@ -73,7 +73,7 @@ def read_transcript_bytes(body: bytes, content_type: str) -> Reading:
 def read_speech(payload: Json) -> Reading:
     """Read one event of a speech stream; its last one reports tokens."""
     kind = text(payload.get("type"))
-    state = "success" if kind == "speech.audio.done" else None
+    state: State | None = "success" if kind == "speech.audio.done" else None
     return answer(payload, payload.get("usage"), state)
 
 

@@ -130,6 +130,7 @@ class Invoice:
 
     @property
     def credits_applied(self) -> Decimal:
+        """What prepaid credits covered."""
         return plus(line.credits_applied for line in self.lines)
 
     @property

@@ -33,12 +33,11 @@ def event(separators: tuple[str, str] = (",", ":"), **fields: Any) -> bytes:
 
 
 TEXT = [event(separators) for separators in SEPARATORS]
-TOLD = [
-    event(usage=USAGE),
-    event(choices=[], usage=USAGE),
-    event(usage=None, x_groq={"usage": USAGE}),
-    b"data: [DONE]\n\n",
-]
+RUNNING = [event(usage=USAGE), event(usage=None, x_groq={"usage": USAGE})]
+LAST = event(choices=[], usage=USAGE)
+DONE = b"data: [DONE]\n\n"
+ENDS: list[list[bytes]] = [[], [LAST], [DONE], [LAST, DONE]]
+TOLD = [*RUNNING, LAST, DONE]
 BEGINNING = [TEXT[0]] * (SAMPLE_BYTES_MAX // len(TEXT[0]) + 1)
 
 
@@ -62,7 +61,7 @@ def test_text_with_a_null_usage_is_quiet(chunk: bytes) -> None:
     assert awake().quiet(chunk.replace(b"\n\n", b"\r\n\r\n"))
 
 
-@pytest.mark.parametrize("chunk", [*TOLD, event(error={"code": "overloaded"}), TEXT[0] + TOLD[1]])
+@pytest.mark.parametrize("chunk", [*TOLD, event(error={"code": "overloaded"}), TEXT[0] + LAST])
 def test_a_usage_an_error_or_the_end_is_never_quiet(chunk: bytes) -> None:
     assert not awake().quiet(chunk)
 
@@ -79,15 +78,18 @@ def test_the_beginning_is_never_quiet() -> None:
 
 
 @given(
-    st.lists(st.sampled_from([*TEXT, *TEXT, *TOLD]), max_size=30),
+    st.lists(st.sampled_from([*TEXT, *TEXT, *RUNNING]), max_size=30),
+    st.sampled_from(ENDS),
     st.lists(st.integers(1, 400), min_size=1),
     st.booleans(),
 )
 def test_what_is_read_and_handed_on_is_as_if_every_chunk_were_looked_at(
     events: list[bytes],
+    end: list[bytes],
     sizes: list[int],
     strip: bool,
 ) -> None:
+    events = [*events, *end]
     body = b"".join(events)
     chunks: list[bytes] = []
     at = 0

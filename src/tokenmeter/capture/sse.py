@@ -169,15 +169,17 @@ class EventReader:
                 given.append(raw)
             start = boundary.end()
         self._pending = rest[start:]
-        if self._strip and self.reading.state == "success":
+        strips = self._strip
+        if strips and self.reading.state == "success":
             given.append(self._pending)  # our chunk has been taken out: nothing more to hold
-            self._pending = b""
+            self._strip = False
         if len(self._pending) > HELD_BYTES_MAX:
-            given.append(self._pending)
+            if self._strip:
+                given.append(self._pending)
             self._large = Squeezed()
             self._large.feed(self._pending)
             self._tail, self._pending = self._pending[-TAIL_BYTES:], b""
-        return b"".join(given) if self._strip else data
+        return b"".join(given) if strips else data
 
     def _feed_large(self, data: bytes) -> bytes:
         """Go on with a large event: it passes at once, its skeleton is read at its end."""
@@ -214,12 +216,16 @@ class EventReader:
             return True
         if not self._is_wanted(payload):
             return True
+        return self._fold(payload)
+
+    def _fold(self, payload: bytes) -> bool:
+        """Parse one event; return False for the chunk to be taken out, which ends a stream."""
         parsed, doubts = parse(payload)
+        extra = self._strip and self.reading.state != "success" and _is_only_usage(parsed)
         self.reading = self.reading | doubts
-        if doubts is NOT_JSON:
-            return True
-        self.reading = fold_parsed(self._api, self.reading, parsed)
-        return not (self._strip and _is_only_usage(parsed))
+        if doubts is not NOT_JSON:
+            self.reading = fold_parsed(self._api, self.reading, parsed)
+        return not extra
 
     def _is_wanted(self, payload: bytes) -> bool:
         if self._named < FIRST_EVENTS:

@@ -38,7 +38,9 @@ class Commands(typer.core.TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"{__name__}.{cmd_name}")
-        return typer.main.get_command(module.app)
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name  # a group has none of its own
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was chosen."""

@@ -127,13 +127,13 @@ def _open(find_sink: FindSink, args: Any, kwargs: Any) -> _Opened | None:
         exchange = open_exchange(sink, _Outgoing(request, url))
         if exchange is None:
             return None
-        if not args:
-            del kwargs["request"]
         edited = exchange.call.edited_body
-        return exchange, request, request if edited is None else _edited(request, edited), url
+        sent = request if edited is None else _edited(request, edited)
     except Exception as error:  # noqa: BLE001 - our fault; the call goes on unmetered, logged
         sink.fault(error)
         return None
+    kwargs.pop("request", None)  # last: after a fault of ours the call goes on as it was
+    return exchange, request, sent, url
 
 
 def _edited(request: Any, body: Json) -> Any:
@@ -143,7 +143,7 @@ def _edited(request: Any, body: Json) -> Any:
         if name in headers:
             del headers[name]
     headers["accept-encoding"] = "identity"
-    content = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    content = json.dumps(body, separators=(",", ":")).encode()  # ASCII: half characters too
     return type(request)(
         request.method,
         request.url,

@@ -86,7 +86,7 @@ def edited_body(exchange: Exchange, headers: Mapping[str, str]) -> bytes | None:
         return None
     if headers.get("authorization", "").startswith("AWS4-"):
         return None
-    return json.dumps(edited, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(edited, separators=(",", ":")).encode()
 
 
 def failed(exchange: Exchange, error: BaseException) -> None:

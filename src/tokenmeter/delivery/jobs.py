@@ -63,7 +63,13 @@ class JobStore:
         self._inherited: list[sqlite3.Connection] = []  # a parent's; closing them would unlock it
         self._db = _connected(path)
         known = weakref.WeakMethod(self._in_child)
-        os.register_at_fork(after_in_child=known() or _nothing)
+
+        def in_child() -> None:
+            forked = known()  # weak: this must not keep the store alive
+            if forked is not None:
+                forked()
+
+        os.register_at_fork(after_in_child=in_child)
 
     def _in_child(self) -> None:
         """A lock may have been held, and a connection must not be used, across a fork."""
@@ -108,10 +114,6 @@ class JobStore:
                 return self._db.execute(statement, values).fetchall()
             except (sqlite3.OperationalError, ConfigurationError) as error:
                 raise TransientError(f"the job store cannot be used now: {error}") from error
-
-
-def _nothing() -> None:
-    """The store is gone."""
 
 
 def _connected(path: Path | None) -> sqlite3.Connection:

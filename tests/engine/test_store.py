@@ -15,7 +15,8 @@ from sqlalchemy import create_engine
 from tests.engine.made import made, numbered, url
 from tokenmeter.engine.local import Engine
 from tokenmeter.engine.store import sqlite as store_module
-from tokenmeter.engine.store.schema import HEAD, VERSION_TABLE, metadata
+from tokenmeter.engine.store.ledger_schema import metadata
+from tokenmeter.engine.store.schema import HEAD, VERSION_TABLE
 from tokenmeter.errors import ConfigurationError, StoreBusyError, StoreError
 
 

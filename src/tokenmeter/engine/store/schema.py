@@ -12,10 +12,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 VERSION_TABLE = "tokenmeter_version"  # not alembic's own name: the database may be shared
-HEAD = "0001"  # the last migration
+HEAD = "0002"  # the last migration
 
 metadata = MetaData()
 _row_id = BigInteger().with_variant(Integer, "sqlite")
@@ -57,5 +58,31 @@ event_conflicts = Table(
     Column("difference", Text, nullable=False),
     UniqueConstraint(
         "environment", "event_id", "difference", name="uq_event_conflicts_difference"
+    ),
+)
+
+# The definitions: meters, plans, prices, customers, ... as JSON in Flexprice's field names.
+documents = Table(
+    "documents",
+    metadata,
+    Column("environment", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("lookup_key", Text),
+    Column("parent", Text),
+    Column("status", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("updated_us", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index("ix_documents_parent", "environment", "kind", "parent"),
+    Index(
+        "uq_documents_lookup_key",
+        "environment",
+        "kind",
+        "lookup_key",
+        unique=True,
+        sqlite_where=text("status = 'published'"),
+        postgresql_where=text("status = 'published'"),
     ),
 )

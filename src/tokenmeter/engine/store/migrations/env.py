@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from tokenmeter.engine.store.schema import VERSION_TABLE, metadata
+from tokenmeter.engine.store.ledger_schema import metadata
+from tokenmeter.engine.store.schema import VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],

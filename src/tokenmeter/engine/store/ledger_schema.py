@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, UniqueConstraint, text
 
-from tokenmeter.engine.store.schema import metadata
+from tokenmeter.engine.store.schema import metadata as metadata  # with these tables in it
 
 # The arithmetic is done in Python under the write lock (SQLite) or the row lock of
 # `wallet_balances` (PostgreSQL).

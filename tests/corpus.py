@@ -6,6 +6,7 @@ import base64
 import json
 import os
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -56,19 +57,34 @@ class Exchange:
         return PROVIDERS.get(provider, provider)
 
     @property
+    def url(self) -> str:
+        """The recorded URL; a scrubbed region is filled in."""
+        url: str = self.request["url"]
+        return url.replace("<aws_region>", "us-east-1")
+
+    @property
     def host(self) -> str:
-        return urlsplit(self.request["url"]).hostname or ""
+        return urlsplit(self.url).hostname or ""
 
     def metrics(self) -> dict[str, Any]:
         """The expected metrics by our names; null is not judged."""
         named = {**self.expected, "web_search_count": self.expected.get("web_search_requests")}
-        return {k: v for k, v in named.items() if k in METRICS and v is not None}
+        return {k: _exact(v) for k, v in named.items() if k in METRICS and v is not None}
+
+
+def _exact(number: int | float) -> int | Decimal:
+    return Decimal(repr(number)) if isinstance(number, float) else number
+
+
+def folder_names() -> tuple[str, ...]:
+    """Name every folder of the corpus: one per provider."""
+    return tuple(sorted(path.name for path in CORPUS.iterdir() if path.is_dir()))
 
 
 @cache
 def load(*folders: str) -> tuple[Exchange, ...]:
     """Load the exchanges of some providers, or of all."""
-    names = folders or tuple(sorted(p.name for p in CORPUS.iterdir() if p.is_dir()))
+    names = folders or folder_names()
     found: list[Exchange] = []
     for name in names:
         for path in sorted((CORPUS / name).glob("*.json")):

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from tests.capture.alike import Alike
 from tests.capture.alike import alike as alike  # the fixture
 from tests.capture.play import Answer, chunks_of
-from tests.capture.test_corpus import FOLDERS
 from tests.corpus import CORPUS, Exchange, load
 from tokenmeter import Event
 
-EXCHANGES = [e for e in (load(*FOLDERS) if CORPUS.is_dir() else ()) if len(e.body) < 200_000]
+EXCHANGES = [e for e in (load() if CORPUS.is_dir() else ()) if len(e.body) < 200_000]
 pytestmark = pytest.mark.skipif(not EXCHANGES, reason=f"no corpus at {CORPUS}")
 
 JUNK: list[Any] = [

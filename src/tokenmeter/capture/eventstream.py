@@ -54,6 +54,11 @@ class Frames:
                 yield as_event(*frame)
                 self.over = self.over or is_exception(frame[0])
 
+    def check(self) -> None:
+        """Raise ValueError if the bytes so far were no frames."""
+        if self.failed:
+            raise ValueError("this is no AWS event stream")
+
     def _next(self) -> tuple[dict[str, str], bytes] | None:
         pending = self._pending
         while True:

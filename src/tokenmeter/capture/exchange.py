@@ -15,6 +15,7 @@ from tokenmeter.attribution import current_scope
 from tokenmeter.capture.attempts import Attempt
 from tokenmeter.capture.decode import Decoder, open_decoder
 from tokenmeter.capture.estimate import PLACEHOLDER, estimated
+from tokenmeter.capture.eventstream import CONTENT_TYPE, SSE_TYPE, Frames
 from tokenmeter.capture.observation import Observation, Outcome, UsageSource
 from tokenmeter.capture.reader import BodyReader, Reader, SilentReader
 from tokenmeter.capture.requests import Sent
@@ -87,6 +88,8 @@ class Exchange:
         content_type = headers.get("content-type", "")
         encoding = "" if decoded else headers.get("content-encoding", "")
         if encoding in {"", "identity"}:
+            if content_type.startswith(CONTENT_TYPE) and status < FAILED_FROM:
+                self._decoder, content_type = Frames(), SSE_TYPE
             self._reader = self._reader_for(content_type)
         else:
             self._decoder = open_decoder(encoding)
@@ -132,6 +135,10 @@ class Exchange:
 
     def _decoded(self, reader: Reader, decoder: Decoder, data: bytes) -> bytes:
         parts = [reader.feed(plain) for plain in decoder.decode(data)]
+        if isinstance(decoder, Frames):
+            decoder.check()
+            if decoder.over:
+                self.end()  # the user's library raises now, and may leave it open
         return b"".join(parts) if self._strip else data
 
     def end(self) -> bytes:

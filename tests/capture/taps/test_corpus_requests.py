@@ -9,7 +9,7 @@ import pytest
 from tests.capture.expect import check
 from tests.capture.taps.sessions import playing
 from tests.capture.taps.ways import WAYS
-from tests.capture.test_corpus import FOLDERS, player_of
+from tests.capture.test_corpus import player_of
 from tests.corpus import Exchange, exchanges
 from tokenmeter import TokenMeter
 
@@ -36,7 +36,7 @@ def without_breaks(body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("way", READ)
-@pytest.mark.parametrize("exchange", exchanges(*FOLDERS, "bedrock"))
+@pytest.mark.parametrize("exchange", exchanges())
 def test_recorded_usage_is_metered(meter: TokenMeter, exchange: Exchange, way: str) -> None:
     player = player_of(exchange)
     with (
@@ -44,7 +44,7 @@ def test_recorded_usage_is_metered(meter: TokenMeter, exchange: Exchange, way: s
         playing(player) as session,
         session.request(
             exchange.request["method"],
-            exchange.request["url"].replace("<aws_region>", "us-east-1"),
+            exchange.url,
             headers=headers_of(exchange),
             data=exchange.request_body,
             stream=way != "content",

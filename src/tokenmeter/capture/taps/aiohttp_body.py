@@ -175,7 +175,7 @@ class _Watch:
                 if not isinstance(error, TimeoutError):
                     raise
                 continue
-            for piece in self._answer.all_pieces((data,)):
+            for piece in self._answer.rest((data,)):
                 yield piece
 
 

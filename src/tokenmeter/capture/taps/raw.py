@@ -147,7 +147,7 @@ class Body:
         if not exchange.drains():
             exchange.close()
             return False
-        pieces = answer.all_pieces(self._chunks or _chunks(raw, decodes=self._decodes))
+        pieces = answer.rest(self._chunks or _chunks(raw, decodes=self._decodes))
         exchange.later(lambda: drain(exchange, pieces, raw))
         return True
 

@@ -104,8 +104,8 @@ class Scope:
     """
 
     __slots__ = (
-        *("attribution", "event_name", "meter", "notes", "observed"),
-        *("outer", "previews", "run"),
+        *("attribution", "event_name", "keeps_notes", "meter", "notes", "observed"),
+        *("outer", "previews", "run", "watch"),
     )
 
     def __init__(
@@ -123,6 +123,9 @@ class Scope:
         self.previews: bool = outer is not None and outer.previews  # calls stop at the tap
         self.observed = 0  # exchanges opened inside, for @metered
         self.notes: list[Note] = []
+        # Every attempt leaves a note: a replayed request repeats a success, too.
+        self.keeps_notes: bool = outer is not None and outer.keeps_notes
+        self.watch: Callable[[Any], None] | None = None  # is told of each exchange opened inside
 
     def leave_note(self, note: Note) -> None:
         """Remember a failed attempt; the oldest is forgotten when there are too many."""

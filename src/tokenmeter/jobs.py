@@ -8,8 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tokenmeter.capture.exchange import FAILED_FROM
-from tokenmeter.capture.observation import Observation, Shape, events_of, provider_id
+from tokenmeter.capture.observation import FAILED_FROM, Observation, Shape, events_of, provider_id
 from tokenmeter.delivery.jobs import JOB_EVENT, JobStore
 from tokenmeter.event import Event
 

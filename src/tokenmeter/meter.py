@@ -72,7 +72,7 @@ class TokenMeter:
             _ = self._prices  # a mistake in it is raised now
         self.policy = policy or Policy()
         self._shape = Shape(self.policy.billable, dict(names or {}), _in_directions(shape))
-        self._ids = EventIds()
+        self.ids = EventIds()
         self._faults = Faults()
         self._instrumented = 0
         load_plugins()
@@ -251,7 +251,7 @@ class TokenMeter:
             return
         if is_lost(observation):
             return
-        event_id, observation = self._ids.identify(observation)
+        event_id, observation = self.ids.identify(observation)
         shape = self._shape
         if scope is not None and scope.event_name:
             name = observation.call.api.event_name

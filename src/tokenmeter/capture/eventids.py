@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import replace
 
-from tokenmeter.capture.observation import Observation, attempt_id, provider_id
+from tokenmeter.capture.observation import (
+    FAILED_FROM,
+    Observation,
+    attempt_id,
+    provider_id,
+)
+from tokenmeter.providers.base import Call, Reading
 
 SEEN_IDS_MAX = 65_536  # provider ids remembered, to keep two creates of one id apart
 
@@ -23,6 +29,8 @@ class EventIds:
         Where the provider gives one id to two creates, the second has an id of ours and is
         flagged ``id_reused``. Another sight of one thing (a poll) has the id of the first.
         """
+        if observation.event_id is not None:
+            return observation.event_id, observation  # announced, and claimed then
         response_id = observation.reading.response_id
         call = observation.call
         if not response_id or not call.api.owns_ids or not _is_a_thing(observation):
@@ -35,10 +43,25 @@ class EventIds:
             reading = replace(observation.reading, dimensions=dimensions)
             own = attempt_id(observation.call_id, observation.attempt)
             return own, replace(observation, reading=reading)
+        self._remember(event_id)
+        return event_id, observation
+
+    def claim(self, call: Call, reading: Reading, status: int | None) -> str | None:
+        """Return the event id that the provider's id gives, if it is free; then it is taken."""
+        if not reading.response_id or not call.api.owns_ids:
+            return None
+        event_id = provider_id(call.provider, reading.response_id)
+        if call.repeated:
+            return event_id
+        if reading.state == "failed" or (status or 0) >= FAILED_FROM or event_id in self._seen:
+            return None
+        self._remember(event_id)
+        return event_id
+
+    def _remember(self, event_id: str) -> None:
         self._seen[event_id] = None
         if len(self._seen) > SEEN_IDS_MAX:
             self._seen.popitem(last=False)
-        return event_id, observation
 
 
 def _is_a_thing(observation: Observation) -> bool:

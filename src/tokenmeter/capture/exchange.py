@@ -8,7 +8,7 @@ into the user's call: a fault of ours is reported to the sink and the bytes pass
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from tokenmeter.attribution import current_scope
@@ -16,14 +16,19 @@ from tokenmeter.capture.attempts import Attempt
 from tokenmeter.capture.decode import Decoder, open_decoder
 from tokenmeter.capture.estimate import PLACEHOLDER, estimated
 from tokenmeter.capture.eventstream import CONTENT_TYPE, SSE_TYPE, Frames
-from tokenmeter.capture.observation import Observation, Outcome, UsageSource
+from tokenmeter.capture.observation import (
+    FAILED_FROM,
+    Observation,
+    Outcome,
+    UsageSource,
+    attempt_id,
+)
 from tokenmeter.capture.reader import BodyReader, Reader, SilentReader
 from tokenmeter.capture.requests import Sent
 from tokenmeter.capture.sink import Sink
+from tokenmeter.capture.sources import each_job, source_of
 from tokenmeter.capture.sse import EventReader
-from tokenmeter.providers.base import Call, Reading
-
-FAILED_FROM = 400  # HTTP status, inclusive
+from tokenmeter.providers.base import NO_READING, Call, Reading
 
 
 class Exchange:
@@ -36,6 +41,7 @@ class Exchange:
         "_decoder",
         "_draining",
         "_error",
+        "_event_id",
         "_open",
         "_reader",
         "_scope",
@@ -60,12 +66,15 @@ class Exchange:
         self._error: str | None = None
         self._draining = False  # the user is gone; we read on
         self._complete = False  # the answer was read to its end
+        self._event_id: str | None = None  # as announced
         window_s = sink.policy.retry_window_s
         self._attempt = Attempt(scope, sent, meter=sink.key, window_s=window_s)
+        sink.open_exchanges.add(self)
         if scope is not None:
             for level in scope.chain():
                 level.observed += 1
-        sink.open_exchanges.add(self)
+                if level.watch is not None:
+                    level.watch(self)
 
     @property
     def is_open(self) -> bool:
@@ -205,14 +214,37 @@ class Exchange:
         self._decoder = None
         self._strip = False
 
-    def _close(self, ending: Outcome) -> None:
+    def announce(self) -> str:
+        """
+        Return the id that the event of this attempt has; from now on it is fixed.
+
+        The provider's own if the answer has told it so far, else one of the attempt's.
+        """
+        if self._event_id is None:
+            reading = NO_READING if self._reader is None else self._reader.reading
+            own = attempt_id(self._attempt.call_id, self._attempt.number)
+            self._event_id = self._sink.ids.claim(self.call, reading, self._status) or own
+        return self._event_id
+
+    def discard(self) -> None:
+        """Forget this exchange: somebody else has seen the same thing. No event."""
+        if self._taken():
+            self._reader = self._decoder = None
+
+    def _taken(self) -> bool:
+        """Whether it is ours to close: one thread wins."""
         try:
             self._open.pop()
         except IndexError:
-            return  # closed before
+            return False  # closed before
         self._sink.open_exchanges.discard(self)
+        return True
+
+    def _close(self, ending: Outcome) -> None:
+        if not self._taken():
+            return
         try:
-            for observation in _each_job(self._observation(ending)):
+            for observation in each_job(self._observation(ending)):
                 self._sink.observed(observation, self._scope)
         except Exception as error:  # noqa: BLE001 - as in chunk()
             self._sink.fault(error)
@@ -222,10 +254,11 @@ class Exchange:
         raw = self._reader.reading if self._reader is not None else Reading()
         outcome = self._outcome(ending, raw)
         reading = self.call.api.settle(raw, self.call)
-        source = _source_of(reading, self.call)
+        source = source_of(reading, self.call)
         if (outcome == "cancelled" and not self._complete) or PLACEHOLDER in reading.flags:
             reading, source = self._aborted(reading, source)
-        if outcome == "failed" or (outcome == "cancelled" and self._status is None):
+        unanswered = outcome == "cancelled" and self._status is None
+        if outcome == "failed" or unanswered or (self._scope and self._scope.keeps_notes):
             self._attempt.leave_note()
         return Observation(
             self.call,
@@ -240,6 +273,7 @@ class Exchange:
             self._status,
             reading.error_type or self._error if outcome == "failed" else None,
             self._date,
+            event_id=self._event_id,
         )
 
     def _outcome(self, ending: Outcome, reading: Reading) -> Outcome:
@@ -264,35 +298,5 @@ class Exchange:
         return filled, "estimated" if changed else source
 
 
-def _each_job(observation: Observation) -> Iterator[Observation]:
-    """Yield one observation for each job of a list; any other answer is one."""
-    call, jobs = observation.call, observation.reading.jobs
-    if not jobs or observation.outcome != "success":
-        yield observation
-        return
-    for job in jobs:
-        reading = replace(call.api.settle(job, call), raw={})
-        failed = reading.state == "failed"
-        yield replace(
-            observation,
-            reading=reading,
-            outcome="failed" if failed else "success",
-            usage_source=_source_of(reading, call),
-            error_type=reading.error_type if failed else None,
-        )
-
-
 def _never(_data: bytes) -> bool:
     return False
-
-
-def _source_of(reading: Reading, call: Call) -> UsageSource:
-    """Reported by the provider, worked out by us from request and answer, or missing."""
-    counted = "counted" in reading.flags or not set(reading.usage) - COUNTED - set(call.usage)
-    if reading.usage and not counted:
-        return "reported"
-    return "estimated" if reading.usage else "missing"
-
-
-# Metrics that adapters count in an answer; the provider does not report them as usage.
-COUNTED = frozenset({"image_count", "output_count", "characters", "video_count"})

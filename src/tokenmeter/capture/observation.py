@@ -18,6 +18,7 @@ from tokenmeter.usage import Usage
 Outcome = Literal["success", "failed", "cancelled", "unknown"]
 UsageSource = Literal["reported", "partial", "estimated", "missing"]
 
+FAILED_FROM = 400  # HTTP status, inclusive
 REPORTED_COST = "reported_cost_usd"  # what the provider says it charged
 CLOCK_SKEW_MAX = timedelta(hours=24)  # a provider's time further off counts only for jobs
 
@@ -39,6 +40,7 @@ class Observation:
     error_type: str | None = None
     date: str | None = None  # the HTTP Date header
     flags: frozenset[str] = field(default_factory=frozenset[str])
+    event_id: str | None = None  # as it was announced before the end
 
     @property
     def provider(self) -> str:

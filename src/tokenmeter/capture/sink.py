@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from tokenmeter.attribution import Scope
+from tokenmeter.capture.eventids import EventIds
 from tokenmeter.capture.observation import Observation
 from tokenmeter.capture.policy import Policy
 
@@ -19,6 +20,7 @@ class Sink(Protocol):
     policy: Policy
     hosts: Mapping[str, str]  # what the user calls hosts that we do not know
     key: object  # stands for the meter where its attempts are compared
+    ids: EventIds  # given out so far
     open_exchanges: set[Exchange]  # closed at shutdown, whoever still holds their streams
 
     def observed(self, observation: Observation, scope: Scope | None) -> None:

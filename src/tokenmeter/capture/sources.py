@@ -1,0 +1,38 @@
+"""Where the usage of an observation comes from; the observations of a list of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tokenmeter.capture.observation import Observation, UsageSource
+from tokenmeter.providers.base import Call, Reading
+
+# Metrics that adapters count in an answer; the provider does not report them as usage.
+COUNTED = frozenset({"image_count", "output_count", "characters", "video_count"})
+
+
+def each_job(observation: Observation) -> Iterator[Observation]:
+    """Yield one observation for each job of a list; any other answer is one."""
+    call, jobs = observation.call, observation.reading.jobs
+    if not jobs or observation.outcome != "success":
+        yield observation
+        return
+    for job in jobs:
+        reading = replace(call.api.settle(job, call), raw={})
+        failed = reading.state == "failed"
+        yield replace(
+            observation,
+            reading=reading,
+            outcome="failed" if failed else "success",
+            usage_source=source_of(reading, call),
+            error_type=reading.error_type if failed else None,
+        )
+
+
+def source_of(reading: Reading, call: Call) -> UsageSource:
+    """Reported by the provider, worked out by us from request and answer, or missing."""
+    counted = "counted" in reading.flags or not set(reading.usage) - COUNTED - set(call.usage)
+    if reading.usage and not counted:
+        return "reported"
+    return "estimated" if reading.usage else "missing"

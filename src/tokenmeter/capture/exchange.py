@@ -122,7 +122,7 @@ class Exchange:
         reader = self._reader
         if isinstance(reader, EventReader) and self._decoder is None:
             return reader.quiet
-        return _never
+        return lambda _data: False
 
     def chunk(self, data: bytes) -> bytes:
         """Take the next bytes of the answer; return those that the user is to get."""
@@ -296,7 +296,3 @@ class Exchange:
         body = self._sent.json()
         filled, changed = estimated(reading, body, reader.text_bytes())
         return filled, "estimated" if changed else source
-
-
-def _never(_data: bytes) -> bool:
-    return False

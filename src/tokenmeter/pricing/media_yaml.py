@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tokenmeter.errors import ConfigurationError
 
 PRICES_BYTES_MAX = 4 * 1024 * 1024
+PRICE_LIST = "price list"  # what a file is called in its errors
 AMOUNT_MAX = Decimal(10) ** 12
 AMOUNT_DIGITS_MAX = 18  # decimal places
 
@@ -22,10 +23,11 @@ class Node(NamedTuple):
 
     path: str
     item: Any
+    what: str = PRICE_LIST
 
     def fail(self, mistake: str) -> ConfigurationError:
         """Return the error that names this place."""
-        return wrong(self.path, self.line, mistake)
+        return wrong(self.path, self.line, mistake, self.what)
 
     @property
     def line(self) -> int:
@@ -42,13 +44,13 @@ class Node(NamedTuple):
             raise self.fail("here belongs a mapping, `key: value`")
         found: dict[str, Node] = {}
         for key_item, item in self.item.value:
-            key = Node(self.path, key_item)
+            key = self._replace(item=key_item)
             name = key.text()
             if known and name not in known:
                 raise key.fail(f"{name!r} is no key here; use {', '.join(sorted(known))}")
             if name in found:
                 raise key.fail(f"{name!r} stands here twice")
-            found[name] = Node(self.path, item)
+            found[name] = self._replace(item=item)
         return found
 
     def items(self) -> Iterator[Node]:
@@ -56,7 +58,7 @@ class Node(NamedTuple):
         if self.item.id != "sequence":
             raise self.fail("here belongs a list")
         for item in self.item.value:
-            yield Node(self.path, item)
+            yield self._replace(item=item)
 
     def text(self) -> str:
         """Return a value as it is written: 1024x1024, true, 0.040."""
@@ -117,12 +119,12 @@ class Node(NamedTuple):
         return text
 
 
-def wrong(path: str, line: int, mistake: str) -> ConfigurationError:
-    """Return the error that names a place in a price list."""
-    return ConfigurationError(f"price list {path}, line {line}: {mistake}")
+def wrong(path: str, line: int, mistake: str, what: str = PRICE_LIST) -> ConfigurationError:
+    """Return the error that names a place in a file."""
+    return ConfigurationError(f"{what} {path}, line {line}: {mistake}")
 
 
-def read_yaml(path: Path) -> tuple[Node | None, str]:
+def read_yaml(path: Path, what: str = PRICE_LIST) -> tuple[Node | None, str]:
     """
     Read a YAML file: its top, None if it holds nothing, and a digest of its text.
 
@@ -132,15 +134,15 @@ def read_yaml(path: Path) -> tuple[Node | None, str]:
         content = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(
-            f"the price list {path} cannot be read ({error.strerror}); name another file"
+            f"the {what} {path} cannot be read ({error.strerror}); name another file"
         ) from error
     if len(content) > PRICES_BYTES_MAX:
-        raise ConfigurationError(f"the price list {path} is larger than {PRICES_BYTES_MAX} bytes")
-    item = _composed(str(path), content)
-    return (None if item is None else Node(str(path), item)), sha256(content).hexdigest()[:8]
+        raise ConfigurationError(f"the {what} {path} is larger than {PRICES_BYTES_MAX} bytes")
+    item = _composed(str(path), content, what)
+    return (None if item is None else Node(str(path), item, what)), sha256(content).hexdigest()[:8]
 
 
-def _composed(path: str, content: bytes) -> Any:
+def _composed(path: str, content: bytes, what: str) -> Any:
     # Imported when a price list is first read: `import tokenmeter` must not.
     yaml: Any = importlib.import_module("yaml")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is 15 times faster
@@ -150,6 +152,6 @@ def _composed(path: str, content: bytes) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = 1 if mark is None else mark.line + 1
         problem = getattr(error, "problem", None) or "this is no YAML in UTF-8"
-        raise wrong(path, line, str(problem)) from error
+        raise wrong(path, line, str(problem), what) from error
     except RecursionError as error:
-        raise wrong(path, 1, "this is nested too deeply") from error
+        raise wrong(path, 1, "this is nested too deeply", what) from error

@@ -24,29 +24,29 @@ E_ = TypeVar("E_", PriceType, Cadence)
 
 def define_meter(fields: Fields, *, include_unbilled: bool = False) -> Meter:
     """Build a meter; what Flexprice refuses raises RatingError with the field's name."""
-    rule = _mapping(fields, "aggregation")
+    rule = mapping_in(fields, "aggregation")
     return Meter(
-        name=_text(fields, "name").strip(),
-        event_name=_text(fields, "event_name").strip(),
+        name=text_in(fields, "name").strip(),
+        event_name=text_in(fields, "event_name").strip(),
         aggregation=define_aggregation(rule),
         filters=define_filters(fields.get("filters")),
-        reset=reset_of(_text(fields, "reset_usage")),
+        reset=reset_of(text_in(fields, "reset_usage")),
         include_unbilled=include_unbilled or fields.get("include_unbilled") is True,
-        meter_id=_text(fields, "id"),
+        meter_id=text_in(fields, "id"),
     )
 
 
 def define_aggregation(fields: Fields) -> Aggregation:
     """Build an aggregation as it is written; `Meter` checks that it makes sense."""
-    bucket = _text(fields, "bucket_size")
+    bucket = text_in(fields, "bucket_size")
     return Aggregation(
-        kind=kind_of(_text(fields, "type")),
-        field=_text(fields, "field"),
-        expression=_text(fields, "expression"),
-        multiplier=_decimal(fields, "multiplier"),
+        kind=kind_of(text_in(fields, "type")),
+        field=text_in(fields, "field"),
+        expression=text_in(fields, "expression"),
+        multiplier=number_in(fields, "multiplier"),
         bucket_size=window_of(bucket) if bucket else None,
-        group_by=_text(fields, "group_by"),
-        aliases=tuple(text(name) for name in _sequence(fields, "aliases")),
+        group_by=text_in(fields, "group_by"),
+        aliases=tuple(text(name) for name in sequence_in(fields, "aliases")),
     )
 
 
@@ -54,13 +54,13 @@ def define_filters(filters: object) -> tuple[Filter, ...]:
     """Build filters from a mapping of values by key or from a list of {key, values}."""
     if isinstance(filters, Mapping):
         return filters_of(cast("Fields", filters))
-    pairs = _sequence({"filters": filters}, "filters")
+    pairs = sequence_in({"filters": filters}, "filters")
     return tuple(_filter(pair) for pair in pairs)
 
 
 def _filter(pair: object) -> Filter:
-    fields = _mapping({"filters": pair}, "filters")
-    return Filter(_text(fields, "key"), tuple(text(v) for v in _sequence(fields, "values")))
+    fields = mapping_in({"filters": pair}, "filters")
+    return Filter(text_in(fields, "key"), tuple(text(v) for v in sequence_in(fields, "values")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +76,20 @@ def define_price(fields: Fields, book: Book | None = None) -> Price:
     book = book or Book({})
     unit = _unit(fields, book)
     price = Price(
-        price_id=_text(fields, "id") or _text(fields, "lookup_key"),
-        currency=_text(fields, "currency").lower(),
+        price_id=text_in(fields, "id") or text_in(fields, "lookup_key"),
+        currency=text_in(fields, "currency").lower(),
         model=define_model(fields if unit is None else _in_unit(fields)),
         type=_one_of(PriceType, fields, "type"),
-        meter_id=_text(fields, "meter_id"),
+        meter_id=text_in(fields, "meter_id"),
         filters=define_filters(fields.get("filter_values")),
         unit=unit,
-        billing_period=billing_period_of(_text(fields, "billing_period")),
+        billing_period=billing_period_of(text_in(fields, "billing_period")),
         billing_period_count=_count(fields),
         cadence=_one_of(Cadence, fields, "invoice_cadence"),
-        min_quantity=_decimal(fields, "min_quantity") or ZERO,
-        start=_moment(fields, "start_date"),
-        end=_moment(fields, "end_date"),
-        display_name=_text(fields, "display_name"),
+        min_quantity=number_in(fields, "min_quantity") or ZERO,
+        start=moment_in(fields, "start_date"),
+        end=moment_in(fields, "end_date"),
+        display_name=text_in(fields, "display_name"),
     )
     if book.meters is not None and price.meter_id and price.meter_id not in book.meters:
         raise RatingError(f"There is no meter {price.meter_id!r}.", field="meter_id")
@@ -98,7 +98,7 @@ def define_price(fields: Fields, book: Book | None = None) -> Price:
 
 def define_model(fields: Fields) -> Model:
     """Build what turns a quantity into lines: by billing_model, tier_mode and amounts."""
-    match _text(fields, "billing_model"):
+    match text_in(fields, "billing_model"):
         case "FLAT_FEE":
             return FlatFee(_amount(fields, "amount"))
         case "PACKAGE":
@@ -113,17 +113,17 @@ def define_model(fields: Fields) -> Model:
 
 
 def _package(fields: Fields) -> Package:
-    rule = _mapping(fields, "transform_quantity")
+    rule = mapping_in(fields, "transform_quantity")
     return Package(
         _amount(fields, "amount"),
-        _decimal(rule, "divide_by") or ZERO,
-        _text(rule, "round") or "up",
+        number_in(rule, "divide_by") or ZERO,
+        text_in(rule, "round") or "up",
     )
 
 
 def _tiered(fields: Fields) -> Model:
-    tiers = tuple(_tier(t, i) for i, t in enumerate(_sequence(fields, "tiers")))
-    match _text(fields, "tier_mode"):
+    tiers = tuple(_tier(t, i) for i, t in enumerate(sequence_in(fields, "tiers")))
+    match text_in(fields, "tier_mode"):
         case "VOLUME":
             return Volume(tiers)
         case "SLAB":
@@ -133,12 +133,12 @@ def _tiered(fields: Fields) -> Model:
 
 
 def _tier(given: object, index: int) -> Tier:
-    fields = _mapping({"tiers": given}, "tiers")
+    fields = mapping_in({"tiers": given}, "tiers")
     try:
         return Tier(
             _amount(fields, "unit_amount"),
-            _decimal(fields, "up_to"),
-            _decimal(fields, "flat_amount") or ZERO,
+            number_in(fields, "up_to"),
+            number_in(fields, "flat_amount") or ZERO,
         )
     except RatingError as error:
         name = error.field.removeprefix("tiers.")
@@ -146,9 +146,9 @@ def _tier(given: object, index: int) -> Tier:
 
 
 def _unit(fields: Fields, book: Book) -> PriceUnit | None:
-    if (_text(fields, "price_unit_type") or "FIAT") == "FIAT":
+    if (text_in(fields, "price_unit_type") or "FIAT") == "FIAT":
         return None
-    code = _text(_mapping(fields, "price_unit_config"), "price_unit")
+    code = text_in(mapping_in(fields, "price_unit_config"), "price_unit")
     known = {unit_code.lower(): unit for unit_code, unit in book.units.items()}
     if code.lower() not in known:
         raise RatingError(
@@ -158,7 +158,7 @@ def _unit(fields: Fields, book: Book) -> PriceUnit | None:
 
 
 def _in_unit(fields: Fields) -> Fields:
-    config = _mapping(fields, "price_unit_config")
+    config = mapping_in(fields, "price_unit_config")
     return {
         **fields,
         "amount": config.get("amount"),
@@ -167,7 +167,7 @@ def _in_unit(fields: Fields) -> Fields:
 
 
 def _one_of(choices: type[E_], fields: Fields, name: str) -> E_:
-    given = _text(fields, name)
+    given = text_in(fields, name)
     try:
         return choices(given)
     except ValueError:
@@ -175,13 +175,14 @@ def _one_of(choices: type[E_], fields: Fields, name: str) -> E_:
 
 
 def _count(fields: Fields) -> int:
-    count = _decimal(fields, "billing_period_count")
+    count = number_in(fields, "billing_period_count")
     if count is None:
         return 1
     return int(count) if count == count.to_integral_value() else 0
 
 
-def _moment(fields: Fields, name: str) -> datetime | None:
+def moment_in(fields: Fields, name: str) -> datetime | None:
+    """Read a field as a UTC moment; None where it is absent."""
     given = fields.get(name)
     if given is None or given == "":
         return None
@@ -193,13 +194,14 @@ def _moment(fields: Fields, name: str) -> datetime | None:
 
 
 def _amount(fields: Fields, name: str) -> Decimal:
-    amount = _decimal(fields, name)
+    amount = number_in(fields, name)
     if amount is None:
         raise RatingError(f"{name} is missing; 0 is a price too, write it down.", field=name)
     return amount
 
 
-def _decimal(fields: Fields, name: str) -> Decimal | None:
+def number_in(fields: Fields, name: str) -> Decimal | None:
+    """Read a field as an exact number; None where it is absent."""
     given = fields.get(name)
     if given is None:
         return None
@@ -213,12 +215,14 @@ def _decimal(fields: Fields, name: str) -> Decimal | None:
     return known
 
 
-def _text(fields: Fields, name: str) -> str:
+def text_in(fields: Fields, name: str) -> str:
+    """Read a field as text; "" where it is absent."""
     given = fields.get(name)
     return "" if given is None else text(given)
 
 
-def _mapping(fields: Fields, name: str) -> Fields:
+def mapping_in(fields: Fields, name: str) -> Fields:
+    """Read a field as a mapping; empty where it is absent."""
     given = fields.get(name)
     if given is None:
         return {}
@@ -227,7 +231,8 @@ def _mapping(fields: Fields, name: str) -> Fields:
     return cast("Fields", given)
 
 
-def _sequence(fields: Fields, name: str) -> Sequence[object]:
+def sequence_in(fields: Fields, name: str) -> Sequence[object]:
+    """Read a field as a list; empty where it is absent."""
     given = fields.get(name)
     if given is None:
         return ()

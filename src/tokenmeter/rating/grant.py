@@ -1,0 +1,94 @@
+"""A credit grant: how many credits a plan or a subscription gives, when, and until when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from tokenmeter.rating.credits import check_credits, expires_at
+from tokenmeter.rating.define import Fields, number_in, text_in
+from tokenmeter.rating.entitlement import check_choice
+from tokenmeter.rating.errors import RatingError
+from tokenmeter.rating.periods import BillingPeriod, Cycle, billing_period_of
+from tokenmeter.rating.rounding import ONE, ZERO
+from tokenmeter.rating.windows import Period
+
+ONETIME, RECURRING = "ONETIME", "RECURRING"
+NEVER, DURATION, BILLING_CYCLE = "NEVER", "DURATION", "BILLING_CYCLE"
+UNITS = frozenset({"DAY", "WEEK", "MONTH", "YEAR"})
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """
+    Credits given once, or at the start of every period.
+
+    They never expire, or after a `duration` of `unit`s, or with the period they were given for.
+    """
+
+    name: str
+    credits: Decimal
+    period: BillingPeriod | None = None  # None: given once
+    count: int = 1
+    expiration: str = NEVER
+    duration: int | None = None
+    unit: str | None = None
+    priority: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise RatingError("A credit grant needs a name.", field="name")
+        if self.credits <= 0:
+            raise RatingError("Credits must be above 0.", field="credits")
+        check_choice(
+            self.expiration, frozenset({NEVER, DURATION, BILLING_CYCLE}), "expiration_type"
+        )
+        if self.expiration == DURATION and (not self.duration or self.unit not in UNITS):
+            raise RatingError(
+                "A grant that expires after a DURATION needs expiration_duration and, as "
+                "expiration_duration_unit, DAY, WEEK, MONTH or YEAR.",
+                field="expiration_duration",
+            )
+
+    def terms(self, start: datetime, end: datetime) -> list[Period]:
+        """List the stretches of [start, end) that a grant is given for, each at its start."""
+        if self.period is None:
+            return [Period(start, end)] if start < end else []
+        return list(Cycle(start, self.period, self.count).periods(start, end))
+
+    def expires(self, given: datetime, period_end: datetime) -> datetime | None:
+        """Tell when credits given at a time expire; `period_end` is the billing period's."""
+        if self.expiration == BILLING_CYCLE:
+            return period_end
+        if self.expiration == DURATION:
+            return expires_at(given, self.duration, self.unit)
+        return None
+
+
+def define_grant(fields: Fields) -> Grant:
+    """Build a credit grant from Flexprice's fields; RatingError names the field that is wrong."""
+    cadence = text_in(fields, "cadence")
+    check_choice(cadence or "-", frozenset({ONETIME, RECURRING}), "cadence")
+    credits = number_in(fields, "credits") or ZERO
+    check_credits(credits)
+    period = text_in(fields, "period")
+    if cadence == RECURRING and not period:
+        raise RatingError("A recurring credit grant needs a period.", field="period")
+    return Grant(
+        name=text_in(fields, "name"),
+        credits=credits,
+        period=billing_period_of(period) if cadence == RECURRING else None,
+        count=int(number_in(fields, "period_count") or ONE),
+        expiration=text_in(fields, "expiration_type") or NEVER,
+        duration=_whole(fields, "expiration_duration"),
+        unit=text_in(fields, "expiration_duration_unit") or None,
+        priority=_whole(fields, "priority"),
+    )
+
+
+def _whole(fields: Fields, name: str) -> int | None:
+    given = number_in(fields, name)
+    if given is not None and given != int(given):
+        raise RatingError(f"{name} is a whole number.", field=name)
+    return None if given is None else int(given)

@@ -17,6 +17,7 @@ import typer.main
 from tokenmeter.errors import TokenmeterError
 
 COMMANDS = (
+    "catalog",
     "demo",
     "events",
     "prices",

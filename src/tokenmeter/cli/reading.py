@@ -52,8 +52,12 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO = re.compile(r"(\d{1,6})([mhdw])", re.ASCII)
 
 
-def open_engine(url: str | None) -> Engine:
-    """Open the engine behind a backend URL, which must exist; say why if it cannot be read."""
+def open_engine(url: str | None, *, create: bool = False) -> Engine:
+    """
+    Open the engine behind a backend URL; say why if it cannot be read.
+
+    The file must exist, unless it may be created.
+    """
     chosen = url or default_backend_url()
     scheme = chosen.partition(":")[0].partition("+")[0]
     if scheme in _UNREADABLE:
@@ -69,7 +73,7 @@ def open_engine(url: str | None) -> Engine:
     path = database_path(chosen)
     if path is None:
         raise ConfigurationError(_UNREADABLE["memory"])
-    if not path.is_file():
+    if not create and not path.is_file():
         raise ConfigurationError(
             f"there is no file {path}; meter something first, or name another with --backend"
         )

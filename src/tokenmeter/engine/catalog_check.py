@@ -35,7 +35,8 @@ def check(entries: Sequence[Entry]) -> Iterator[tuple[Entry, RatingError]]:
     }
     for entry in sorted(entries, key=lambda e: e.kind == "price"):  # the units are known by then
         try:
-            checks.get(entry.kind, lambda e: e)(entry)
+            if entry.kind in checks:
+                checks[entry.kind](entry)
         except RatingError as error:
             yield entry, error
 

@@ -18,7 +18,6 @@ from tokenmeter.engine.catalog_check import check
 from tokenmeter.engine.catalog_fields import KINDS, Fields
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.pricing.media_yaml import Node, read_yaml
-from tokenmeter.rating.errors import RatingError
 
 WHAT = "catalog"
 BUNDLED = ("studio", "llm")
@@ -134,7 +133,8 @@ class _Reading:
     ) -> None:
         known = KINDS[kind]
         fields = {k: known.readers[k](n) for k, n in held.items() if k in known.readers}
-        refs = {known.refs[k][1]: (known.refs[k][0], held[k].text()) for k in known.refs if k in held}
+        named = {k: ref for k, ref in known.refs.items() if k in held}
+        refs = {id_field: (other, held[k].text()) for k, (other, id_field) in named.items()}
         made = Entry(kind, key, {**self._defaults(kind, key, fields), **fields}, refs, node.line)
         if owner is not None:
             made = _owned(made, owner)

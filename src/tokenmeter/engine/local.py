@@ -9,6 +9,7 @@ from typing import Self
 
 from tokenmeter.delivery.protocol import Receipt
 from tokenmeter.engine import query
+from tokenmeter.engine.catalog_service import Catalog
 from tokenmeter.engine.ingest import ingest
 from tokenmeter.engine.query import EventPage, Filters, UsageRow
 from tokenmeter.engine.store import events as stored_events
@@ -108,6 +109,11 @@ class Engine:
             return True
         with self._store.reading() as connection:
             return stored_usage.has_property(connection, name)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The definitions: meters, features, plans, prices, as a file brings them here."""
+        return Catalog(self._store)
 
     def close(self) -> None:
         """Let go of the database."""

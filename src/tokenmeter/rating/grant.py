@@ -70,14 +70,14 @@ def define_grant(fields: Fields) -> Grant:
     """Build a credit grant from Flexprice's fields; RatingError names the field that is wrong."""
     cadence = text_in(fields, "cadence")
     check_choice(cadence or "-", frozenset({ONETIME, RECURRING}), "cadence")
-    credits = number_in(fields, "credits") or ZERO
-    check_credits(credits)
+    given = number_in(fields, "credits") or ZERO
+    check_credits(given)
     period = text_in(fields, "period")
     if cadence == RECURRING and not period:
         raise RatingError("A recurring credit grant needs a period.", field="period")
     return Grant(
         name=text_in(fields, "name"),
-        credits=credits,
+        credits=given,
         period=billing_period_of(period) if cadence == RECURRING else None,
         count=int(number_in(fields, "period_count") or ONE),
         expiration=text_in(fields, "expiration_type") or NEVER,

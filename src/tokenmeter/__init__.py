@@ -19,7 +19,13 @@ from tokenmeter.default import (
     uninstrument,
     wrap,
 )
-from tokenmeter.delivery.protocol import Backend, Receipt, Rejection, TransientError
+from tokenmeter.delivery.protocol import (
+    Backend,
+    Receipt,
+    RefusedError,
+    Rejection,
+    TransientError,
+)
 from tokenmeter.errors import (
     ConfigurationError,
     CurrencyError,
@@ -45,6 +51,7 @@ __all__ = [
     "Observation",
     "Policy",
     "Receipt",
+    "RefusedError",
     "Rejection",
     "Run",
     "TokenMeter",

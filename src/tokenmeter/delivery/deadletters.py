@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tokenmeter.delivery.files import cut, sync
 from tokenmeter.delivery.masking import masked
 from tokenmeter.delivery.protocol import TransientError
 from tokenmeter.event import Event, timestamp_text
+
+DEAD = "dead"
+HELD = "held"
 
 
 class DeadLetters:
@@ -20,14 +27,17 @@ class DeadLetters:
     A file of JSON lines per backend below ``<state_dir>/dead``, shared by all processes.
 
     Each line has `backend`, `reason`, `at` and either the `event` or the journal `record` that
-    could not be turned into events. Nothing here is ever deleted by us.
+    could not be turned into events. What only waits for a customer is in ``held`` beside it.
+    Nothing leaves these files but by a replay (`delivery.replay`).
     """
 
     def __init__(self, state_dir: Path) -> None:
-        self.directory = state_dir / "dead"
+        self.state_dir = state_dir
         self._lock = threading.Lock()
 
-    def bury(self, backend: str, reason: str, letter: Event | Mapping[str, Any]) -> None:
+    def bury(
+        self, backend: str, reason: str, letter: Event | Mapping[str, Any], *, held: bool = False
+    ) -> None:
         """Write one down; TransientError if the disk refuses, so that nothing is lost."""
         fields: dict[str, Any] = {
             "backend": backend,
@@ -39,8 +49,10 @@ class DeadLetters:
         else:
             fields["record"] = letter
         line = json.dumps(fields, separators=(",", ":"), default=str).encode() + b"\n"
+        path = self.state_dir / (HELD if held else DEAD) / f"{backend}.jsonl"
         try:
-            self._write(self.directory / f"{backend}.jsonl", line)
+            with self._lock:
+                _append(path, line, durable=not held)
         except OSError as error:
             raise TransientError(
                 f"a dead letter cannot be written ({error.strerror}); its event waits"
@@ -48,24 +60,46 @@ class DeadLetters:
 
     def count(self) -> int:
         """Count the dead letters of all processes."""
-        found = 0
-        for path in self.directory.glob("*.jsonl"):
-            with path.open("rb") as letters:
-                found += sum(1 for _ in letters)
-        return found
+        return count(self.state_dir, DEAD)
+
+    def held(self) -> int:
+        """Count the events that wait for a customer."""
+        return count(self.state_dir, HELD)
 
     def forked(self) -> None:
         """In a forked child: a thread of the parent may have held the lock."""
         self._lock = threading.Lock()
 
-    def _write(self, path: Path, line: bytes) -> None:
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        with self._lock:
-            fd = os.open(path, flags, 0o600)
-            try:
-                written = os.write(fd, line)
-            finally:
-                os.close(fd)
+
+def count(state_dir: Path, kind: str) -> int:
+    """Count the letters of a kind, `DEAD` or `HELD`."""
+    found = 0
+    for path in (state_dir / kind).glob("*.jsonl"):
+        with path.open("rb") as letters:
+            found += sum(1 for _ in letters)
+    return found
+
+
+@contextmanager
+def locked(path: Path) -> Generator[int]:
+    """Open a file of letters for reading and appending; nobody else does meanwhile."""
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if os.fstat(fd).st_nlink:  # else a replay took the file away while we waited
+                yield fd
+                return
+        finally:
+            os.close(fd)
+
+
+def _append(path: Path, line: bytes, *, durable: bool) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked(path) as fd:
+        written = os.write(fd, line)
         if written != len(line):
-            raise OSError(28, "No space left on device")
+            cut(fd, written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if durable:
+            sync(fd)

@@ -167,6 +167,7 @@ class Delivery:
             "waiting_bytes": self._journal.waiting_bytes,
             "elsewhere_bytes": self._journal.elsewhere_bytes,
             "dead_letters": self._dead.count(),
+            "held": self._dead.held(),
             "dropped": self._journal.dropped + self._deferred_dropped,
             "torn": self._journal.torn,
             "last_error": next(iter(errors), self._alarms.last),
@@ -240,7 +241,7 @@ class Delivery:
             self._backends = open_parts(self._parts)
             if self._private:
                 self._home = private_directory(self._backends)
-                self._dead.directory = self._home / "dead"
+                self._dead.state_dir = self._home
                 self._journal.move(self._home)
         except Exception as error:  # noqa: BLE001  a border: the user's call goes on
             self._alarms.sound("reopen", f"the forked process delivers nothing: {error!r}")

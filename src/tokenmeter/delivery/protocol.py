@@ -18,12 +18,21 @@ class TransientError(TokenmeterError):
         self.retry_after_s = retry_after_s
 
 
+class RefusedError(TokenmeterError):
+    """The backend refuses the batch for what is in it; it is split to find the bad event."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An event the backend will never take, and why."""
+    """
+    An event the backend will never take, and why.
+
+    `held`: it is good, but wants something first; it is kept apart from the dead letters.
+    """
 
     event_id: str
     reason: str
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +55,17 @@ class Backend(Protocol):
     The same event may arrive again (at-least-once delivery): keep the first of each event_id.
     A backend that must not be forked while it is in use (SQLite) may have a method
     ``before_fork()``: it is called between two sends and closes what a child must not inherit.
+    One that takes larger batches than others says so in ``batch_events_max``; what it knows of
+    itself it may tell in ``health()``, and find out in ``check()``: dicts of plain values.
     """
 
     def send(self, events: Sequence[Event]) -> Receipt:
         """
         Take a batch and say what became of it.
 
-        Raise TransientError (or any OSError) to get the batch again later. Any other exception
-        makes the shipper split the batch to find the event that causes it.
+        Raise TransientError (or any OSError) to get the batch again later, RefusedError if an
+        event in it is bad. Any other exception makes the shipper split the batch, too, but an
+        event that is alone then is a dead letter only if the backend takes others.
         """
         ...
 

@@ -10,10 +10,17 @@ from collections.abc import Callable, Sequence
 from tokenmeter.delivery.alarms import Alarms
 from tokenmeter.delivery.deadletters import DeadLetters
 from tokenmeter.delivery.masking import masked
-from tokenmeter.delivery.protocol import Backend, Receipt, TransientError
+from tokenmeter.delivery.protocol import (
+    Backend,
+    Receipt,
+    RefusedError,
+    Rejection,
+    TransientError,
+)
 from tokenmeter.event import Event
 
-BATCH_EVENTS_MAX = 500
+BATCH_EVENTS_MAX = 500  # unless the backend names another number
+BATCH_EVENTS_CAP = 1_000  # what it may name at most
 FORK_WAIT_S = 1.0  # a fork waits so long for a send to end, if the backend has before_fork()
 # So many exceptions without one accepted batch are taken for an outage, not for bad events.
 ISOLATION_FAILURES_MAX = 64
@@ -30,6 +37,7 @@ class Sender:
 
     def __init__(self, backend: Backend, name: str, dead: DeadLetters, alarms: Alarms) -> None:
         self.backend = backend
+        self.batch_events_max = _batch_events_max(backend)
         self.settled: set[int] = set()  # id() of the events delivered or buried
         self.sending_since: float | None = None
         self._name, self._dead, self._alarms = name, dead, alarms
@@ -62,8 +70,8 @@ class Sender:
         """Settle these events, or raise TransientError when some must be tried again later."""
         self._answers = self._failures = 0
         self._suspects = []
-        for first in range(0, len(events), BATCH_EVENTS_MAX):
-            batch = events[first : first + BATCH_EVENTS_MAX]
+        for first in range(0, len(events), self.batch_events_max):
+            batch = events[first : first + self.batch_events_max]
             self._attempt([event for event in batch if id(event) not in self.settled])
         if self._suspects and not self._answers:
             raise TransientError(self._last_error)
@@ -71,11 +79,12 @@ class Sender:
         for event in self._suspects:
             self._attempt([event])
 
-    def _bury(self, event: Event, reason: str) -> None:
-        self._dead.bury(self._name, reason, event)
+    def _bury(self, event: Event, reason: str, *, held: bool = False) -> None:
+        self._dead.bury(self._name, reason, event, held=held)
         self._suspected.discard(id(event))
         self.settled.add(id(event))
-        self._alarms.sound("dead", f"{self._name} refused an event: {masked(reason)}")
+        kind, verb = ("held", "holds back") if held else ("dead", "refused")
+        self._alarms.sound(kind, f"{self._name} {verb} an event: {masked(reason)}")
 
     def _attempt(self, events: Sequence[Event]) -> None:
         if not events:
@@ -84,16 +93,29 @@ class Sender:
             receipt = self._send(events)
         except TransientError:
             raise
+        except RefusedError as error:
+            self._refused(events, masked(str(error)))
         except BaseException as error:  # noqa: BLE001  a border: it may raise even SystemExit
             self._failed(error)
-            if len(events) > 1:
-                self._halve(events)
-            elif id(events[0]) in self._suspected:
-                self._bury(events[0], _reason(error))
-            else:
-                self._suspects.append(events[0])
+            self._suspect(events, error)
         else:
             self._settle(events, receipt)
+
+    def _refused(self, events: Sequence[Event], reason: str) -> None:
+        self._answers += 1
+        self._failures += 1
+        if len(events) > 1:
+            self._halve(events)
+        else:
+            self._bury(events[0], reason)
+
+    def _suspect(self, events: Sequence[Event], error: BaseException) -> None:
+        if len(events) > 1:
+            self._halve(events)
+        elif id(events[0]) in self._suspected:
+            self._bury(events[0], _reason(error))
+        else:
+            self._suspects.append(events[0])
 
     def _failed(self, error: BaseException) -> None:
         self._failures += 1
@@ -133,7 +155,8 @@ class Sender:
         self._suspected.difference_update(self.settled)
         for event in events:
             if event.event_id in reasons:
-                self._bury(event, reasons[event.event_id])
+                rejection = reasons[event.event_id]
+                self._bury(event, rejection.reason, held=rejection.held)
         unknown = reasons.keys() - {event.event_id for event in events}
         if unknown:
             self._alarms.sound(
@@ -141,11 +164,21 @@ class Sender:
             )
 
 
-def _reasons(receipt: Receipt) -> dict[str, str]:
+def _reasons(receipt: Receipt) -> dict[str, Rejection]:
     try:
-        return {str(each.event_id): str(each.reason) for each in receipt.rejected}
+        return {
+            str(each.event_id): Rejection(str(each.event_id), str(each.reason), each.held is True)
+            for each in receipt.rejected
+        }
     except (TypeError, AttributeError) as error:
         raise TransientError(f"a receipt makes no sense: {_reason(error)}") from error
+
+
+def _batch_events_max(backend: Backend) -> int:
+    named: object = getattr(backend, "batch_events_max", BATCH_EVENTS_MAX)
+    return (
+        min(named, BATCH_EVENTS_CAP) if isinstance(named, int) and named > 0 else BATCH_EVENTS_MAX
+    )
 
 
 def _reason(error: BaseException) -> str:

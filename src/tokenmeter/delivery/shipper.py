@@ -16,7 +16,7 @@ from tokenmeter.delivery.deadletters import DeadLetters
 from tokenmeter.delivery.journal import Journal
 from tokenmeter.delivery.masking import masked
 from tokenmeter.delivery.protocol import Backend, TransientError
-from tokenmeter.delivery.sender import BATCH_EVENTS_MAX, Sender
+from tokenmeter.delivery.sender import Sender
 from tokenmeter.delivery.writerlog import Chunk, WriterLog
 from tokenmeter.event import Event
 
@@ -61,7 +61,7 @@ class Shipper:
     Deliver the journal to one backend, in order, at least once.
 
     The cursor moves only over records whose events are all delivered or buried. While the
-    backend fails, newer records join the batch, up to BATCH_EVENTS_MAX events.
+    backend fails, newer records join the batch, up to the backend's batch_events_max events.
     """
 
     def __init__(self, backend: Backend, name: str, wiring: Wiring) -> None:
@@ -178,7 +178,10 @@ class Shipper:
             self._take(log, self._journal.read(log, self._positions[log]))
 
     def _full(self) -> bool:
-        return self._events_pending >= BATCH_EVENTS_MAX or len(self._pending) >= PENDING_MAX
+        return (
+            self._events_pending >= self.sender.batch_events_max
+            or len(self._pending) >= PENDING_MAX
+        )
 
     def _take(self, log: WriterLog, chunk: Chunk) -> None:
         now = time.monotonic()

@@ -1,5 +1,5 @@
 """
-Backends by URL: ``memory:``, ``console:``, and by entry point all others.
+Backends by URL: ``memory:``, ``console:``, ``flexprice:``, and by entry point all others.
 
 The engine's own, ``sqlite:///path``, is one of these: delivery does not know the engine.
 """
@@ -19,7 +19,7 @@ from tokenmeter.errors import ConfigurationError, TokenmeterError
 BackendSpec = str | Backend | Sequence[str | Backend]
 
 ENTRY_POINTS = "tokenmeter.backends"
-_KNOWN = "memory:, console: or sqlite:///usage.db"
+_KNOWN = "memory:, console:, sqlite:///usage.db or flexprice://us"
 _REMEDY = f"use {_KNOWN}, or install the package that provides it"
 _REMEDIES = {  # a copied or frozen program may have lost the entry points that we install
     "sqlite": "install tokenmeter again: what it installed beside its code is missing"
@@ -59,6 +59,10 @@ def backend_name(spec: str | Backend) -> str:
         scheme, _, rest = spec.partition(":")
         if scheme == "sqlite":
             rest = str(Path(rest.removeprefix("///")).absolute())
+        elif scheme in FLEXPRICE:
+            from tokenmeter.delivery.flexprice.account import place  # few use Flexprice
+
+            scheme, rest = "flexprice", place(spec)  # the server; neither key nor options
         digest = hashlib.sha256(masked(rest).encode()).hexdigest()[:12]
         return _slug(f"{scheme}-{digest}" if rest else scheme)
     given = getattr(spec, "name", None)
@@ -131,7 +135,15 @@ def _console(_url: str) -> Backend:
     return ConsoleBackend()
 
 
+def _flexprice(url: str) -> Backend:
+    from tokenmeter.delivery.backends.flexprice import FlexpriceBackend
+
+    return FlexpriceBackend(url)
+
+
+FLEXPRICE = ("flexprice", "flexprice+http", "flexprice+https")
 _BUILT_IN: dict[str, Callable[[str], Backend]] = {
     "console": _console,
+    **dict.fromkeys(FLEXPRICE, _flexprice),
     "memory": _memory,
 }

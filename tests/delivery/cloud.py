@@ -86,11 +86,15 @@ class Cloud(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: Cloud
+
+    @property
+    def cloud(self) -> Cloud:
+        assert isinstance(self.server, Cloud)
+        return self.server
 
     def setup(self) -> None:
         super().setup()
-        self.server.connections += 1
+        self.cloud.connections += 1
 
     def do_GET(self) -> None:
         self.do_POST()
@@ -100,15 +104,15 @@ class _Handler(BaseHTTPRequestHandler):
         found: Any = json.loads(body) if body else {}
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.path, headers, body, found.get("events", []))
-        if self.server.log is None:
-            self.server.requests.append(request)
-        self._give(request, self.server.behave(request))
+        if self.cloud.log is None:
+            self.cloud.requests.append(request)
+        self._give(request, self.cloud.behave(request))
 
     def _give(self, request: Request, reply: Reply) -> None:
         if reply.status == TOOK and reply.trick != "reset":
-            self.server.take(request.events)
+            self.cloud.take(request.events)
         if reply.trick == "hang":
-            self.server.stopping.wait(30)
+            self.cloud.stopping.wait(30)
         if reply.trick in {"reset", "lie", "hang"}:
             self._reset()
             return
@@ -129,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
 
-    def log_message(self, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
         """Nothing on standard error."""
 
 

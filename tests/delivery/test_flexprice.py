@@ -25,7 +25,8 @@ Answers = Callable[[Request], Reply]
 
 
 def backend(cloud: Cloud, options: str = "", **more: Any) -> FlexpriceBackend:
-    made = FlexpriceBackend(cloud.url + options, **{"api_key": KEY, **more})
+    more.setdefault("api_key", KEY)
+    made = FlexpriceBackend(cloud.url + options, **more)
     cloud.clients.append(made)
     return made
 

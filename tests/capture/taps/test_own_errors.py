@@ -159,7 +159,7 @@ def test_reading_wrongly_raises_as_without_us_and_ends_nothing(
 class Text(io.RawIOBase):
     """A file that gives text, as a careless double does."""
 
-    def read(self, size: int = -1) -> Any:  # type: ignore[override]
+    def read(self, size: int = -1) -> Any:
         return "data: x\n\n"
 
 

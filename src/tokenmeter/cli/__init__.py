@@ -21,6 +21,7 @@ COMMANDS = (
     "demo",
     "events",
     "prices",
+    "serve",
     "usage",
 )
 EXIT_MISTAKE = 2  # the user's mistake: one sentence on stderr

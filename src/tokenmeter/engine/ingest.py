@@ -21,7 +21,9 @@ from tokenmeter.usage import Number
 _logger = logging.getLogger("tokenmeter.engine")
 
 
-def ingest(store: SqliteStore, events: Iterable[Event]) -> Receipt:
+def ingest(
+    store: SqliteStore, events: Iterable[Event], *, environment: str | None = None
+) -> Receipt:
     """
     Store a batch in one transaction; on return it is on disk.
 
@@ -34,9 +36,13 @@ def ingest(store: SqliteStore, events: Iterable[Event]) -> Receipt:
     rejected: list[Rejection] = []
     for event in events:
         try:
-            rows.append(to_row(event))
+            row = to_row(event)
         except Refusal as refusal:
             rejected.append(Rejection(str(event.event_id), str(refusal)))
+            continue
+        if environment is not None:
+            row["environment"] = environment
+        rows.append(row)
     if rows:
         _keep(store, rows)
     return Receipt(len(rows), tuple(rejected))

@@ -36,9 +36,19 @@ class Engine:
     def __init__(self, url: str) -> None:
         self._store = SqliteStore(url)
 
-    def ingest(self, events: Iterable[Event]) -> Receipt:
-        """Store a batch durably, each event id once; see `engine.ingest`."""
-        return ingest(self._store, events)
+    @property
+    def store(self) -> SqliteStore:
+        """The open database, for the services beside this one."""
+        return self._store
+
+    def ingest(self, events: Iterable[Event], *, environment: str | None = None) -> Receipt:
+        """
+        Store a batch durably, each event id once; see `engine.ingest`.
+
+        `environment` is where the events belong whatever they say themselves: that of the API
+        key they came with. None: their property `environment` says.
+        """
+        return ingest(self._store, events, environment=environment)
 
     def usage(
         self,

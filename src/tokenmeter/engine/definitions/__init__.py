@@ -1,0 +1,1 @@
+"""The definitions: checked, kept as documents, answered with Flexprice's bodies."""

@@ -1,0 +1,68 @@
+"""Customers: who is billed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tokenmeter.engine.definitions import reading
+from tokenmeter.engine.definitions.reading import Fields
+from tokenmeter.engine.definitions.registry import Draft, Kind, Registry
+from tokenmeter.engine.errors import NotFoundError, ValidationError
+from tokenmeter.engine.store.documents import Document
+from tokenmeter.rating.windows import known_zone
+
+COUNTRY_CHARS = 2
+CURRENCY_CHARS = 3
+_EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
+_ADDRESS = tuple(
+    f"address_{part}" for part in ("line1", "line2", "city", "state", "postal_code", "country")
+)
+_TEXTS = ("email", "contact", "timezone", "billing_currency", "tax_treatment", *_ADDRESS)
+
+
+def customer_of(registry: Registry, fields: Fields) -> Document:
+    """Find the customer a request names: by `customer_id`, or by `external_customer_id`."""
+    own, external = reading.key(fields, "customer_id"), reading.key(fields, "external_customer_id")
+    if own is None and external is None:
+        raise ValidationError("customer_id or external_customer_id is required.")
+    if own is not None:
+        found = registry.documents.find("customer", own)
+        if found is None or found.status != "published":
+            raise NotFoundError(f"invalid customer id: there is no customer {own!r}.")
+        return found
+    return registry.by_key("customer", external or "")
+
+
+def _make(_registry: Registry, fields: Fields) -> Draft:
+    external_id = reading.needed(fields, "external_id")
+    name = reading.text(fields, "name", limit=reading.KEY_CHARS_MAX).strip()
+    body = {"external_id": external_id, "name": name or external_id, **_details(fields)}
+    return Draft(body, external_id)
+
+
+def _change(_registry: Registry, document: Document, fields: Fields) -> Draft:
+    body: dict[str, Any] = {**document.body, **_details({**document.body, **fields})}
+    for name in ("external_id", "name"):
+        if fields.get(name) is not None:
+            body[name] = reading.needed(fields, name)
+    return Draft(body, body["external_id"])
+
+
+def _details(fields: Fields) -> dict[str, Any]:
+    found: dict[str, Any] = {name: reading.text(fields, name) for name in _TEXTS}
+    if found["email"] and not _EMAIL.fullmatch(found["email"]):
+        raise ValidationError("email is not an e-mail address.")
+    if found["timezone"] and known_zone(found["timezone"]) is None:
+        raise ValidationError("timezone is not the name of an IANA time zone.")
+    country = found["address_country"]
+    if country and not (len(country) == COUNTRY_CHARS and country.isalpha()):
+        raise ValidationError("address_country has two letters (ISO 3166-1).")
+    currency = found["billing_currency"]
+    if currency and not (len(currency) == CURRENCY_CHARS and currency.isalpha()):
+        raise ValidationError("billing_currency has three letters.")
+    kept = {name: value for name, value in found.items() if value}
+    return {"email": "", "timezone": "UTC", **kept, "metadata": reading.metadata(fields)}
+
+
+CUSTOMER = Kind("customer", "cust", _make, _change)

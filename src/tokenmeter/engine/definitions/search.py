@@ -1,0 +1,158 @@
+"""Searching definitions: pages, and conditions on their fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from tokenmeter.engine.definitions import reading
+from tokenmeter.engine.definitions.reading import Fields
+from tokenmeter.engine.definitions.registry import Body
+from tokenmeter.engine.errors import ValidationError
+from tokenmeter.rating.filters import text
+from tokenmeter.rating.rounding import number
+
+LIMIT = 50
+LIMIT_MAX = 1_000
+OFFSET_MAX = 10**9
+CONDITIONS_MAX = 50
+STATUSES = ("published", "archived", "deleted")
+ORDERS = ("asc", "desc")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One comparison of a field with a value, or with several."""
+
+    field: str
+    operator: str
+    values: tuple[object, ...]
+
+    def holds(self, body: Body) -> bool:
+        """Tell whether a body fulfils it; a field that is not there fulfils only negations."""
+        return _OPERATORS[self.operator](body.get(self.field), self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which definitions, in which order, which page of them."""
+
+    limit: int = LIMIT
+    offset: int = 0
+    status: str = "published"
+    sort: str = "created_at"
+    order: str = "desc"
+    conditions: tuple[Condition, ...] = ()
+    parent: str | None = None
+
+    def within(self, parent: str) -> Search:
+        """Search only what hangs on this parent."""
+        return replace(self, parent=parent)
+
+    @property
+    def is_plain(self) -> bool:
+        """Tell whether the database can answer it without the bodies."""
+        return not self.conditions and self.sort in {"created_at", "updated_at"}
+
+
+def search_of(fields: Fields, names: Mapping[str, str]) -> Search:
+    """Read a search: Flexprice's paging and filters, and the kind's own fields (`names`)."""
+    sort, order = _sorted(fields)
+    own = [_equal(fields, sent, name) for sent, name in names.items() if fields.get(sent)]
+    times = [
+        Condition("created_at", operator, (moment,))
+        for name, operator in (("start_time", "after"), ("end_time", "before"))
+        if (moment := reading.moment(fields, name)) is not None
+    ]
+    filters = reading.objects(fields, "filters", limit=CONDITIONS_MAX)
+    return Search(
+        limit=reading.whole(fields, "limit", least=1, most=LIMIT_MAX) or LIMIT,
+        offset=reading.whole(fields, "offset", most=OFFSET_MAX) or 0,
+        status=reading.choice(fields, "status", STATUSES, "published"),
+        sort=sort,
+        order=order,
+        conditions=(*own, *times, *(_condition(f) for f in filters)),
+    )
+
+
+def _sorted(fields: Fields) -> tuple[str, str]:
+    sort = fields.get("sort")
+    if isinstance(sort, list):
+        given = reading.objects(fields, "sort")
+        first = given[0] if given else {}
+        order = reading.choice(first, "direction", ORDERS, "desc")
+        return reading.text(first, "field") or "created_at", order
+    order = reading.text(fields, "order").lower()
+    return (
+        reading.text(fields, "sort") or "created_at",
+        reading.choice({"order": order}, "order", ORDERS, "desc"),
+    )
+
+
+def _equal(fields: Fields, sent: str, name: str) -> Condition:
+    if isinstance(fields[sent], bool):
+        return Condition(name, "in", (fields[sent],))
+    operator = "contains" if sent.endswith("_contains") else "in"
+    return Condition(name, operator, reading.texts(fields, sent))
+
+
+def _condition(fields: Fields) -> Condition:
+    operator = reading.choice(fields, "operator", _OPERATORS)
+    values = tuple(_values(reading.mapping(fields, "value")))
+    if not values:
+        raise ValidationError("A filter needs a value: string, number, boolean, date or array.")
+    return Condition(reading.needed(fields, "field"), operator, values)
+
+
+def _values(value: Mapping[str, object]) -> Iterator[object]:
+    for name in ("string", "number", "boolean"):
+        if value.get(name) is not None:
+            yield value[name]
+    moment = reading.moment(value, "date")
+    if moment is not None:
+        yield moment
+    yield from reading.sequence(value, "array")
+
+
+def _is_in(held: object, wanted: Sequence[object]) -> bool:
+    return held is not None and text(held) in {text(value) for value in wanted}
+
+
+def _contains(held: object, wanted: Sequence[object]) -> bool:
+    return held is not None and any(text(v).lower() in text(held).lower() for v in wanted)
+
+
+def _compared(held: object, wanted: Sequence[object], test: Callable[[int], bool]) -> bool:
+    """Compare as numbers where both are, as times where one is wanted, else as text."""
+    value = wanted[0]
+    if isinstance(value, datetime):
+        given = _moment(held)
+        return given is not None and test((given > value) - (given < value))
+    one, other = number(held), number(value)
+    if one is not None and other is not None:
+        return test((one > other) - (one < other))
+    if held is None:
+        return False
+    return test((text(held) > text(value)) - (text(held) < text(value)))
+
+
+def _moment(held: object) -> datetime | None:
+    try:
+        return reading.moment({"time": held}, "time")
+    except ValidationError:
+        return None  # a field that holds no time is neither before nor after one
+
+
+_OPERATORS: Mapping[str, Callable[[object, Sequence[object]], bool]] = {
+    "eq": _is_in,
+    "in": _is_in,
+    "not_in": lambda held, wanted: not _is_in(held, wanted),
+    "contains": _contains,
+    "not_contains": lambda held, wanted: not _contains(held, wanted),
+    "gt": lambda held, wanted: _compared(held, wanted, lambda sign: sign > 0),
+    "gte": lambda held, wanted: _compared(held, wanted, lambda sign: sign >= 0),
+    "lt": lambda held, wanted: _compared(held, wanted, lambda sign: sign < 0),
+    "before": lambda held, wanted: _compared(held, wanted, lambda sign: sign < 0),
+    "after": lambda held, wanted: _compared(held, wanted, lambda sign: sign >= 0),
+}

@@ -1,0 +1,137 @@
+"""The definitions of one environment: `Definitions(store, environment)`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+
+from tokenmeter.engine.clock import Clock, system_clock
+from tokenmeter.engine.definitions import reading
+from tokenmeter.engine.definitions.kinds import KINDS
+from tokenmeter.engine.definitions.reading import Fields
+from tokenmeter.engine.definitions.registry import ARCHIVED, DELETED, Body, Registry, shown
+from tokenmeter.engine.definitions.search import Search
+from tokenmeter.engine.definitions.versions import change_price, end_price
+from tokenmeter.engine.errors import ValidationError
+from tokenmeter.engine.store.documents import Document, Documents, Order, Sort
+from tokenmeter.engine.store.sqlite import SqliteStore
+from tokenmeter.rating.filters import text
+
+BULK_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page of bodies, and how many there are in all."""
+
+    items: tuple[Body, ...]
+    total: int
+
+
+class Definitions:
+    """
+    Create, read, change and retire definitions; each call is one transaction.
+
+    A kind is `meter`, `feature`, `customer`, `plan`, `price`, `price_unit`, `entitlement`,
+    `credit_grant` or `costsheet`. Fields and bodies have Flexprice's names; what it refuses
+    raises an error that carries its code.
+    """
+
+    def __init__(
+        self, store: SqliteStore, environment: str = "", now: Clock = system_clock
+    ) -> None:
+        self._store = store
+        self._environment = environment
+        self._now = now
+
+    def create(self, kind: str, fields: Fields) -> Body:
+        """Create one definition."""
+        return self.create_many(kind, [fields])[0]
+
+    def create_many(self, kind: str, several: Iterable[Fields]) -> list[Body]:
+        """Create several definitions, or none of them if one is refused."""
+        wanted = list(several)
+        if not 0 < len(wanted) <= BULK_MAX:
+            raise ValidationError(f"items: send 1 to {BULK_MAX} at once.")
+        with self._writing() as registry:
+            made = [registry.create(KINDS[kind], fields) for fields in wanted]
+            return [self._expanded(registry, document) for document in made]
+
+    def get(self, kind: str, id: str) -> Body:  # noqa: A002 - the field's name
+        """Return one definition by its id."""
+        with self._reading() as registry:
+            return self._expanded(registry, registry.get(kind, id))
+
+    def by_key(self, kind: str, key: str) -> Body:
+        """Return one by its lookup key: a customer by external id, a price unit by code."""
+        with self._reading() as registry:
+            return self._expanded(registry, registry.by_key(kind, key))
+
+    def update(self, kind: str, id: str, fields: Fields) -> Body:  # noqa: A002
+        """Change one definition; a price whose amount changes gets a new version."""
+        with self._writing() as registry:
+            document = registry.get(kind, id)
+            if kind == "price":
+                return self._expanded(registry, change_price(registry, document, fields))
+            return self._expanded(registry, registry.update(KINDS[kind], document, fields))
+
+    def delete(self, kind: str, id: str, fields: Fields | None = None) -> None:  # noqa: A002
+        """Delete one definition softly; a price ends at `end_date`, or now."""
+        with self._writing() as registry:
+            document = registry.get(kind, id)
+            if kind == "price":
+                end = reading.moment(fields or {}, "end_date") or registry.now
+                end_price(registry, document, end)
+            else:
+                registry.retire(document, DELETED)
+
+    def archive(self, kind: str, id: str) -> Body:  # noqa: A002 - the field's name
+        """Take one definition out of use; it can still be read."""
+        with self._writing() as registry:
+            return shown(registry.retire(registry.get(kind, id), ARCHIVED))
+
+    def search(self, kind: str, search: Search | None = None) -> Listing:
+        """Return a page of definitions."""
+        wanted = search or Search()
+        with self._reading() as registry:
+            if wanted.is_plain:
+                return self._page(registry, kind, wanted)
+            bodies = self._matching(registry, kind, wanted)
+        bodies.sort(key=lambda b: text(b.get(wanted.sort, "")), reverse=wanted.order == "desc")
+        page = bodies[wanted.offset : wanted.offset + wanted.limit]
+        return Listing(tuple(page), len(bodies))
+
+    def _page(self, registry: Registry, kind: str, wanted: Search) -> Listing:
+        sort: Sort = "updated_at" if wanted.sort == "updated_at" else "created_at"
+        order: Order = "asc" if wanted.order == "asc" else "desc"
+        page = registry.documents.list(
+            kind,
+            parent=wanted.parent,
+            status=wanted.status,
+            limit=wanted.limit,
+            offset=wanted.offset,
+            sort=sort,
+            order=order,
+        )
+        return Listing(tuple(shown(document) for document in page.items), page.total)
+
+    def _matching(self, registry: Registry, kind: str, wanted: Search) -> list[Body]:
+        found = registry.documents.all(kind, parent=wanted.parent, status=wanted.status)
+        bodies = (shown(document) for document in found)
+        return [body for body in bodies if all(c.holds(body) for c in wanted.conditions)]
+
+    def _expanded(self, registry: Registry, document: Document) -> Body:
+        expand = KINDS[document.kind].expand
+        body = shown(document)
+        return body if expand is None else expand(registry, body)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Generator[Registry, None, None]:
+        with self._store.reading() as connection:
+            yield Registry(Documents(connection, self._environment), self._now())
+
+    @contextlib.contextmanager
+    def _writing(self) -> Generator[Registry, None, None]:
+        with self._store.writing() as connection:
+            yield Registry(Documents(connection, self._environment), self._now())

@@ -1,0 +1,31 @@
+"""The routes, a file for each group of things; they translate and decide nothing."""
+
+from __future__ import annotations
+
+from tokenmeter.server.routes import (
+    costs,
+    credit_grants,
+    customers,
+    entitlements,
+    events,
+    features,
+    keys,
+    meters,
+    plans,
+    price_units,
+    prices,
+)
+
+ROUTERS = (
+    events.router,
+    meters.router,
+    features.router,
+    customers.router,
+    plans.router,
+    price_units.router,  # before prices: /prices/units is no price
+    prices.router,
+    entitlements.router,
+    credit_grants.router,
+    costs.router,
+    keys.router,
+)

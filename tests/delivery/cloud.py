@@ -86,6 +86,7 @@ class Cloud(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # one packet per answer: two would wait for each other
 
     @property
     def cloud(self) -> Cloud:
@@ -171,7 +172,7 @@ def moody(seed: int) -> Behave:
         (0.04, error(503, "service_unavailable", "later")),
         (0.08, Reply(trick="reset")),
         (0.08, Reply(trick="lie")),
-        (0.02, Reply(trick="hang")),
+        (0.01, Reply(trick="hang")),
         (0.04, Reply(trick="slow")),
     ]
 

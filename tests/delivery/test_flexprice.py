@@ -331,3 +331,23 @@ def test_a_backend_of_flexprice_is_opened_by_its_url(monkeypatch: pytest.MonkeyP
         assert isinstance(opened, FlexpriceBackend)
         assert opened.send([event("evt_1")]) == Receipt(1)
         opened.close()
+
+
+def test_a_search_for_a_bad_event_goes_on_where_a_failure_stopped_it(tmp_path: Path) -> None:
+    asked = [0]
+
+    def failing_every_second_time(request: Request) -> Reply:
+        asked[0] += 1
+        return error(500, "internal_error", "boom") if asked[0] % 2 == 0 else strict(request)
+
+    with (
+        serving(failing_every_second_time) as cloud,
+        delivering(backend(cloud), tmp_path) as delivery,
+    ):
+        for n in range(1_000):
+            poison = {POISON: "1"} if n == 999 else {}
+            delivery.append({**record(f"evt_{n}"), "properties": poison})
+        assert delivery.flush(PATIENCE_S)
+    assert [each["event"]["event_id"] for each in letters(tmp_path)] == ["evt_999"]
+    assert len(cloud.taken) == 999
+    assert asked[0] <= 2 * 21 + 2

@@ -43,6 +43,7 @@ class Sender:
         self._name, self._dead, self._alarms = name, dead, alarms
         self._answers = self._failures = 0
         self._suspects: list[Event] = []  # refused alone in this pass
+        self._apart: list[Sequence[Event]] = []  # parts of refused batches, tried apart
         self._suspected: set[int] = set()  # id() of those refused alone while others were taken
         self._last_error = ""
         self._in_use = threading.Lock()  # held while the backend is called
@@ -70,14 +71,26 @@ class Sender:
         """Settle these events, or raise TransientError when some must be tried again later."""
         self._answers = self._failures = 0
         self._suspects = []
+        self._attempt_apart()
         for first in range(0, len(events), self.batch_events_max):
             batch = events[first : first + self.batch_events_max]
             self._attempt([event for event in batch if id(event) not in self.settled])
+            self._attempt_apart()
         if self._suspects and not self._answers:
             raise TransientError(self._last_error)
         self._suspected.update(map(id, self._suspects))
         for event in self._suspects:
             self._attempt([event])
+
+    def _attempt_apart(self) -> None:
+        """Try the parts of refused batches; those left when the backend fails come first next."""
+        while self._apart:
+            part = self._apart.pop()
+            try:
+                self._attempt(part)
+            except TransientError:
+                self._apart.append(part)
+                raise
 
     def _bury(self, event: Event, reason: str, *, held: bool = False) -> None:
         self._dead.bury(self._name, reason, event, held=held)
@@ -105,7 +118,8 @@ class Sender:
         self._answers += 1
         self._failures += 1
         if len(events) > 1:
-            self._halve(events)
+            middle = len(events) // 2
+            self._apart += [events[middle:], events[:middle]]
         else:
             self._bury(events[0], reason)
 

@@ -136,9 +136,12 @@ class Shipper:
         self._behind = self._full()
         if not self._pending or time.monotonic() < self._retry_at:
             return False
+        settled = len(self.sender.settled)
         try:
             self.sender.deliver([event for item in self._pending for event in item.events])
         except TransientError as error:
+            if len(self.sender.settled) > settled:
+                self._failures = 0  # it failed in the midst of work, and is no further down
             self._back_off(error)
         else:
             self._failures = 0
@@ -153,12 +156,17 @@ class Shipper:
                 busy = False
                 self.alarms.sound("shipper", f"delivery to {self.name} stumbled: {error!r}")
             if not (busy and self._behind):
-                self._wake.wait(LINGER_S)
+                self._wake.wait(self._pause_s())
                 self._wake.clear()
         try:
             self.sender.backend.close()
         except Exception as error:  # noqa: BLE001  a border: a backend may raise anything
             self.alarms.sound("close", f"{self.name}.close() raised {masked(repr(error))}")
+
+    def _pause_s(self) -> float:
+        """How long there is nothing to do, as far as we know; LINGER_S at most."""
+        until_retry = self._retry_at - time.monotonic()
+        return min(until_retry, LINGER_S) if until_retry > 0 else LINGER_S
 
     def _fill(self) -> None:
         logs = self._journal.logs(self.name)

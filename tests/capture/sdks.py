@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 import anthropic
 import httpx2
@@ -30,8 +31,8 @@ def body_of(exchange: Exchange) -> dict[str, Any]:
 
 def send(exchange: Exchange, player: Player) -> None:
     """Make the call and read its whole answer; the SDK's errors are part of the game."""
-    senders = {"openai": _openai, "anthropic": _anthropic, "gemini": _gemini, "vertex": _vertex}
-    sender = senders[exchange.expected["provider"]]
+    senders = {"anthropic": _anthropic, "gemini": _gemini, "vertex": _vertex}
+    sender = senders.get(exchange.expected["provider"], _openai)  # who speaks OpenAI's API
     with httpx2.Client(transport=player.transport(), follow_redirects=True) as http:
         try:
             sender(exchange, http)
@@ -46,11 +47,19 @@ def _drain(answer: Any) -> None:
 
 
 def _openai(exchange: Exchange, http: httpx2.Client) -> None:
-    client = openai.OpenAI(api_key="k", http_client=http, max_retries=NO_RETRIES)
+    url, _, query = exchange.url.partition("?")
+    path = _PATHS.get(exchange.api, "")
+    named = url.endswith(path) and exchange.request["method"] == "POST"
+    base = url.removesuffix(path) if named else _BASE.split(url)[0] + "/v1"
+    client = openai.OpenAI(
+        api_key="k",
+        http_client=http,
+        max_retries=NO_RETRIES,
+        base_url=base,
+        default_query=dict(parse_qsl(query)),
+    )
     body = body_of(exchange)
-    if "/openai/" in exchange.request["url"]:
-        client = client.with_options(base_url="https://" + exchange.host + "/v1beta/openai/")
-    method = _openai_method(client, exchange)
+    method = _openai_method(client, exchange) if named or exchange.api in _BY_ID else None
     if method is None:
         _openai_raw(client, exchange, body)
     else:
@@ -58,10 +67,21 @@ def _openai(exchange: Exchange, http: httpx2.Client) -> None:
 
 
 _File = ("f.bin", b"bytes")
+_BASE = re.compile(r"/v1(?=/|$)")
+_BY_ID = {"responses.retrieve"}
+_PATHS = {
+    name: "/" + name.replace(".", "/")
+    for name in (
+        *("chat.completions", "completions", "responses", "embeddings", "moderations"),
+        *("images.generations", "images.edits", "images.variations"),
+        *("audio.speech", "audio.transcriptions", "audio.translations"),
+    )
+}
 
 
 def _openai_method(client: openai.OpenAI, exchange: Exchange) -> Callable[[Any], Any] | None:
-    streams = exchange.response["headers"].get("content-type", "").startswith("text/event-stream")
+    content_type = exchange.response["headers"].get("content-type", "")
+    streams = content_type.startswith("text/event-stream") or exchange.expected["streamed"]
 
     def named(call: Any, *required: str) -> Callable[[Any], Any]:
         def make(body: dict[str, Any]) -> Any:
@@ -105,8 +125,10 @@ def _openai_method(client: openai.OpenAI, exchange: Exchange) -> Callable[[Any],
 
 def _openai_raw(client: openai.OpenAI, exchange: Exchange, body: dict[str, Any]) -> None:
     """Endpoints that this SDK no longer has a method for: its own `client.post`."""
-    path = exchange.request["url"].partition("/v1")[2]
-    if exchange.expected["streamed"]:
+    path = _BASE.split(exchange.url, maxsplit=1)[1]
+    if exchange.request["method"] == "GET":
+        client.get(path, cast_to=object)
+    elif exchange.expected["streamed"]:
         stream_cls = openai.Stream[object]
         _drain(client.post(path, cast_to=object, body=body, stream=True, stream_cls=stream_cls))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ import pytest
 
 from tests.capture.expect import check
 from tests.capture.play import Answer, Player, chunks_of
-from tests.corpus import Exchange, exchanges
+from tests.corpus import CORPUS, Exchange, exchanges, folder_names, load
 from tokenmeter import TokenMeter
 
 CHUNK_BYTES = 61
@@ -81,3 +82,15 @@ def test_recorded_usage_is_metered_when_the_body_is_read_at_once(
     with meter.run() as run, player_of(exchange).client() as client:
         client.request(**request_of(exchange))
     check(exchange, run.events)
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason=f"no corpus at {CORPUS}")
+def test_no_recording_is_left_out() -> None:
+    """What the tests above, and those of aiohttp, requests and the SDKs, are given is all."""
+    files = [path for path in CORPUS.rglob("*.json") if path.parent != CORPUS]
+    assert len(exchanges()) == len(load()) == len(files)
+    assert {path.parent.name for path in files} == set(folder_names())
+    assert {exchange.id for exchange in load()} == {path.stem for path in files}
+    index = CORPUS / "INDEX.json"
+    if index.exists():
+        assert len(files) == json.loads(index.read_text())["interactions"]

@@ -30,7 +30,7 @@ from tokenmeter.delivery.facade import Delivery
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
 from tokenmeter.exits import close_with_process
-from tokenmeter.jobs import Jobs, event_record, is_lost, is_under_way, submit_record
+from tokenmeter.jobs import Jobs, Record, event_record, is_lost, is_under_way, submit_record
 from tokenmeter.providers.hosts import named_hosts
 from tokenmeter.usage import Number
 
@@ -152,7 +152,7 @@ class TokenMeter:
         """
         recorded = Recorded(event_name, usage or {}, dimensions, customer, timestamp, event_id)
         event = recorded_event(recorded, current_scope(), datetime.now(UTC))
-        self._keep(event, current_scope())
+        self._keep(event, current_scope(), event.to_record())
         return event
 
     def read_event(
@@ -243,21 +243,21 @@ class TokenMeter:
 
     def observed(self, observation: Observation, scope: Scope | None) -> None:
         """Take a closed exchange: make its events and put them in the journal."""
-        now = datetime.now(UTC)
+        now, shape = datetime.now(UTC), self._shape
+        renamed = scope is not None and scope.event_name is not None
+        if scope is not None and scope.event_name is not None:
+            name = observation.call.api.event_name
+            shape = replace(shape, names={**shape.names, name: scope.event_name})
         if is_under_way(observation):
-            record = submit_record(observation, self._shape, now)
+            record = submit_record(observation, shape, now, renamed=renamed)
             if record is not None:
                 self._delivery.append(record)
             return
         if is_lost(observation):
             return
         event_id, observation = self.ids.identify(observation)
-        shape = self._shape
-        if scope is not None and scope.event_name:
-            name = observation.call.api.event_name
-            shape = replace(shape, names={**shape.names, name: scope.event_name})
         for event in events_of(observation, event_id, shape, now):
-            self._keep(event, scope, observation)
+            self._keep(event, scope, event_record(event, observation, renamed=renamed))
 
     def soon(self, work: Callable[[], None]) -> None:
         """Run `work` now if it need not wait, else on another thread; safe in finalizers."""
@@ -271,10 +271,8 @@ class TokenMeter:
         """Count a fault of ours, and log it the first time."""
         self._faults.add(error)
 
-    def _keep(
-        self, event: Event, scope: Scope | None, observation: Observation | None = None
-    ) -> None:
-        self._delivery.append(event_record(event, observation))
+    def _keep(self, event: Event, scope: Scope | None, record: Record) -> None:
+        self._delivery.append(record)
         if scope is not None and scope.run is not None:
             scope.run.add(event)
 

@@ -22,6 +22,11 @@ BFL = "https://api.bfl.ai/v1"
 ARK = "https://ark.ap-southeast.bytepluses.com/api/v3"
 KLING = "https://api-singapore.klingai.com"
 MUAPI = "https://api.muapi.ai/api/v1"
+FAL = "https://queue.fal.run"
+REPLICATE = "https://api.replicate.com/v1"
+RUNWAY = "https://api.dev.runwayml.com/v1"
+LUMA = "https://api.lumalabs.ai/dream-machine/v1"
+MINIMAX = "https://api.minimax.io"
 
 
 def steps(sample: Json) -> list[Step]:
@@ -176,6 +181,66 @@ def _of_muapi(sample: Json) -> list[Step]:
     ]
 
 
+def _of_fal(sample: Json) -> list[Step]:
+    job_id = "764cabcf-b745-4b3e-ae38-1200304cf45b"
+    app = "/".join(sample["model"].split("/")[:2])
+    poll = f"{FAL}/{app}/requests/{job_id}"
+    submitted = {"request_id": job_id, "response_url": poll, "status": "IN_QUEUE"}
+    completed: Json = {"status": "COMPLETED", "request_id": job_id, "logs": None, "metrics": {}}
+    return [
+        Step("POST", f"{FAL}/{sample['model']}", submitted, sample["request"]),
+        Step("GET", f"{poll}/status", completed),
+        Step("GET", poll, sample["response"], headers=sample.get("response_headers", {})),
+    ]
+
+
+def _of_replicate(sample: Json) -> list[Step]:
+    asked, answer = sample["request"], sample["response"]
+    started = {**answer, "status": "starting", "output": None, "metrics": {}}
+    return [
+        Step("POST", f"{REPLICATE}/predictions", started, asked, 201),
+        Step("GET", f"{REPLICATE}/predictions/{answer['id']}", answer),
+    ]
+
+
+def _of_runway(sample: Json) -> list[Step]:
+    asked, answer = sample["request"], sample["response"]
+    place = "text_to_image" if "image" in sample["model"] else "image_to_video"
+    submitted = {"id": answer["id"], "estimatedCost": {"credits": 25}}
+    return [
+        Step("POST", f"{RUNWAY}/{place}", submitted, asked),
+        Step("GET", f"{RUNWAY}/tasks/{answer['id']}", answer),
+    ]
+
+
+def _of_luma(sample: Json) -> list[Step]:
+    asked, answer = sample["request"], sample["response"]
+    place = "image" if answer.get("generation_type") == "image" else "video"
+    queued = {**answer, "state": "queued", "assets": None}
+    return [
+        Step("POST", f"{LUMA}/generations/{place}", queued, asked, 201),
+        Step("GET", f"{LUMA}/generations/{answer['id']}", answer),
+    ]
+
+
+def _of_minimax(sample: Json) -> list[Step]:
+    asked, answer = sample["request"], sample["response"]
+    if "task" in answer:
+        job_id = answer["task"]["id"]
+        return [
+            Step("POST", f"{MINIMAX}/v2/video_generation", {"task_id": job_id}, asked),
+            Step("GET", f"{MINIMAX}/v2/query/video_generation/{job_id}", answer),
+        ]
+    answers = answer if "submit" in answer else {"result": answer}
+    job_id = str(answers["result"].get("task_id", "m1"))
+    fine = {"status_code": 0, "status_msg": "success"}
+    submitted = answers.get("submit", {"task_id": job_id, "base_resp": fine})
+    return [
+        Step("POST", f"{MINIMAX}/v1/video_generation", submitted, asked),
+        Step("GET", f"{MINIMAX}/v1/query/video_generation?task_id={job_id}", answers["result"]),
+    ]
+
+
 _BUILDERS: dict[str, Callable[[Json], list[Step]]] = {
     "openai": _of_openai,
     "google": _of_google,
@@ -187,5 +252,10 @@ _BUILDERS: dict[str, Callable[[Json], list[Step]]] = {
     "byteplus": _of_byteplus,
     "kling": _of_kling,
     "muapi": _of_muapi,
+    "fal": _of_fal,
+    "replicate": _of_replicate,
+    "runway": _of_runway,
+    "luma": _of_luma,
+    "minimax": _of_minimax,
 }
 PROVIDERS = tuple(_BUILDERS)

@@ -22,7 +22,8 @@ from tests.providers.media import (
     samples,
 )
 from tokenmeter.providers import Reading
-from tokenmeter.providers.muapi import ADAPTER, event_name, read_headers, webhook
+from tokenmeter.providers.media_kinds import kind_of_model
+from tokenmeter.providers.muapi import ADAPTER, read_headers, webhook
 
 HOST = "https://api.muapi.ai/api/v1"
 MODEL = "seedance-2-image-to-video"
@@ -191,7 +192,7 @@ def test_a_webhook_is_the_result() -> None:
     ],
 )
 def test_a_models_name_says_what_it_makes(model: str, kind: str) -> None:
-    assert event_name(model) == kind
+    assert kind_of_model(model) == kind
     assert asked("POST", f"{HOST}/{model}").api.event_name == kind
 
 

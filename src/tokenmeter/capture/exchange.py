@@ -252,8 +252,8 @@ class Exchange:
 
     def _observation(self, ending: Outcome) -> Observation:
         raw = self._reader.reading if self._reader is not None else Reading()
-        outcome = self._outcome(ending, raw)
         reading = self.call.api.settle(raw, self.call)
+        outcome = self._outcome(ending, reading)
         source = source_of(reading, self.call)
         if (outcome == "cancelled" and not self._complete) or PLACEHOLDER in reading.flags:
             reading, source = self._aborted(reading, source)

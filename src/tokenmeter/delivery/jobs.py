@@ -23,6 +23,9 @@ from tokenmeter.errors import ConfigurationError
 from tokenmeter.usage import METRICS
 
 JOB_EVENT = "job_opened"  # the journal's name for a submit; never sent to a backend
+NAME = "name"  # key of a submit's record: how its event will be called
+RENAMED = "renamed"  # key of a submit's record: the name is the user's own
+GUESSED = "guessed"  # key of an end's record: what it does not say itself
 BUSY_TIMEOUT_S = 10.0
 
 _SCHEMA = """
@@ -145,6 +148,8 @@ def _joined(submitted: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str,
     before: dict[str, Any] = submitted["properties"]
     owned = submitted["external_customer_id"] != UNATTRIBUTED
     after = _without_the_poll(ended["properties"], owned=owned)
+    guessed = frozenset(ended.get(GUESSED, ()))
+    after = {n: v for n, v in after.items() if n not in guessed or n not in before}
     facts = {name: value for name, value in before.items() if name not in _OF_THE_EXCHANGE}
     asked = {name: facts.pop(name) for name in METRICS if name in facts}
     properties = {**facts, **after}
@@ -153,7 +158,21 @@ def _joined(submitted: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str,
         _add_asked(properties, asked)
     properties |= {n: v for n, v in before.items() if n in _OF_THE_SUBMIT or n.startswith(TAG)}
     customer = (submitted if owned else ended)["external_customer_id"]
-    return {**ended, "external_customer_id": customer, "properties": properties}
+    name = _name(submitted, ended)
+    return {
+        **ended,
+        "event_name": name,
+        "external_customer_id": customer,
+        "properties": properties,
+    }
+
+
+def _name(submitted: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
+    """Choose how the event is called: as the submit knew, unless the end says what was made."""
+    asked, told = submitted.get(NAME), str(ended["event_name"])
+    whole = "request_count" in ended["properties"] and told != _IN_DIRECTIONS
+    known = NAME not in ended.get(GUESSED, ()) and not submitted.get(RENAMED)
+    return told if asked is None or known or not whole else str(asked)
 
 
 def _without_the_poll(properties: Mapping[str, Any], *, owned: bool) -> dict[str, Any]:
@@ -167,6 +186,7 @@ def _without_the_poll(properties: Mapping[str, Any], *, owned: bool) -> dict[str
 
 
 TAG = "tag_"
+_IN_DIRECTIONS = "tokens_total"  # an event that is one of two says its direction by its name
 _OF_THE_ATTEMPT = frozenset({"is_retry", "retry_of"})
 
 

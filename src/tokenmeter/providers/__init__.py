@@ -42,12 +42,17 @@ def _ours() -> tuple[Adapter, ...]:
         bfl,
         byteplus,
         cohere,
+        fal,
         google,
         happyhorse,
         kling,
+        luma,
         marble,
+        minimax,
         muapi,
         openai,
+        replicate,
+        runway,
     )
 
     # OpenAI's adapter takes Cohere's and AWS's other hosts.
@@ -63,6 +68,11 @@ def _ours() -> tuple[Adapter, ...]:
         marble.ADAPTER,
         happyhorse.ADAPTER,
         bfl.ADAPTER,
+        fal.ADAPTER,
+        replicate.ADAPTER,
+        runway.ADAPTER,
+        luma.ADAPTER,
+        minimax.ADAPTER,
         alibaba.ADAPTER,
     )
 

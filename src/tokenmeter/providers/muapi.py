@@ -38,12 +38,12 @@ from tokenmeter.providers.media import (
     truth,
     whole,
 )
+from tokenmeter.providers.media_kinds import kind_of_file, kind_of_model
 from tokenmeter.usage import NOTHING, Number, Usage
 
 __all__ = ["ADAPTER", "describe", "webhook"]
 
 NAME = "muapi"
-AUDIO, TEXT = "audio_generated", "text_generated"
 STATES: dict[str, State] = {
     "queued": "pending",
     "pending": "pending",
@@ -65,25 +65,6 @@ _FREE = re.compile(
     r"(?:account|keys|auth|users?|models|payments|webhooks?|workflows?|predictions|agents?)(?:/|$)"
     r"|(?:upload_file|get_upload_url|estimate|calculate)"
 )
-# A model's kind by its name, the first that is found; the rest are images.
-_KINDS = (
-    (AUDIO, re.compile(r"audio|music|suno|speech|tts|voice|lyria|song|sound")),
-    (TEXT, re.compile(r"llm|prompt-enhanc|caption|transcri")),
-    (IMAGE, re.compile(r"(?:to|text2|image2)-?image|image-edit|-t2i|-i2i")),
-    (
-        VIDEO,
-        re.compile(
-            r"video|[ti]2v|r2v|lip-?sync|veo|sora|kling|wan[\d-]|hailuo|minimax|runway|pixverse"
-            r"|vidu|luma|seedance|hunyuan|ltx|happyhorse|effects|dance|motion|clipping|animate"
-        ),
-    ),
-)
-_EXTENSION = re.compile(r"\.(\w{2,5})(?:$|[?#])", re.ASCII)
-_FILES = {
-    **dict.fromkeys(("mp4", "mov", "webm", "mkv", "gif"), VIDEO),
-    **dict.fromkeys(("png", "jpg", "jpeg", "webp", "avif"), IMAGE),
-    **dict.fromkeys(("mp3", "wav", "ogg", "m4a", "flac"), AUDIO),
-}
 _RESOLUTION = {VIDEO: "720p"}  # our own default: MuAPI documents none
 _LENGTHS = ("duration", "duration_seconds", "seconds", "video_length")
 _SOUND = ("generate_audio", "enable_audio", "sound", "with_audio")
@@ -103,16 +84,9 @@ def describe(request: Request) -> Call | None:
     model = found["model"]
     if request.method != "POST" or _FREE.match(model):
         return None
-    kind = event_name(model)
+    kind = kind_of_model(model)
     usage, dimensions = _asked(kind, model, request.body)
     return Call(NAME, _api(kind), request_model=model, dimensions=dimensions, usage=usage)
-
-
-@lru_cache(maxsize=1024)
-def event_name(model: str) -> str:
-    """Return what a model makes, by its name: ``seedance-2-image-to-video`` makes videos."""
-    name = model.lower()
-    return next((kind for kind, words in _KINDS if words.search(name)), IMAGE)
 
 
 def _asked(kind: str, model: str, body: Json) -> tuple[Usage, dict[str, str]]:
@@ -192,7 +166,7 @@ def _with_outputs(reading: Reading, outputs: object) -> Reading:
     """Count what was delivered, by the kind of its files."""
     found: list[Any] = outputs if isinstance(outputs, list) else [outputs]
     places = (text(item) or text(mapping(item).get("url")) for item in found)
-    kinds = [_file_kind(place) for place in places if place is not None]
+    kinds = [kind_of_file(place) for place in places if place is not None]
     if not kinds:
         return replace(reading, state="failed", error_type="no_output")
     numbers: dict[str, Number] = {"output_count": len(kinds)}
@@ -204,11 +178,6 @@ def _with_outputs(reading: Reading, outputs: object) -> Reading:
         flags.add("missing:video_seconds")  # until the submit tells
     named = next(filter(None, kinds), None)
     return replace(reading, usage=Usage(numbers), event_name=named, flags=frozenset(flags))
-
-
-def _file_kind(place: str) -> str:
-    found = _EXTENSION.findall(place)
-    return _FILES.get(found[-1].lower(), "") if found else ""
 
 
 def settle(reading: Reading, call: Call) -> Reading:

@@ -66,7 +66,9 @@ def test_a_video_is_as_long_as_its_file_says_else_as_was_asked(
 ) -> None:
     event = ended(body, result, "fal-ai/kling-video/v2.1/master/image-to-video")
     assert (event.event_name, str(event.usage.video_seconds)) == ("video_generated", length)
-    assert ("missing:video_seconds" in event.properties.get("flags", "")) == (length == "None")
+    assert ("missing:video_seconds" in str(event.properties.get("flags", ""))) == (
+        length == "None"
+    )
     assert event.usage.video_jobs == 1
     assert event.properties["input_type"] == "image"
 

@@ -47,3 +47,7 @@ class PermissionDeniedError(EngineError):
     """This key may not do that; use one with the scope that is named."""
 
     code: ClassVar[str] = "permission_denied"
+
+
+class InsufficientBalanceError(InvalidOperationError):
+    """The wallet has less left than this needs; top it up."""

@@ -17,6 +17,7 @@ from tokenmeter.engine.store import usage as stored_usage
 from tokenmeter.engine.store.events import Conflict
 from tokenmeter.engine.store.sqlite import SqliteStore
 from tokenmeter.engine.store.usage import Window
+from tokenmeter.engine.wallets import Wallets
 from tokenmeter.event import Event
 from tokenmeter.usage import Number
 
@@ -35,6 +36,7 @@ class Engine:
 
     def __init__(self, url: str) -> None:
         self._store = SqliteStore(url)
+        self._wallets = Wallets(self._store)
 
     @property
     def store(self) -> SqliteStore:
@@ -125,8 +127,14 @@ class Engine:
         """The definitions: meters, features, plans, prices, as a file brings them here."""
         return Catalog(self._store)
 
+    @property
+    def wallets(self) -> Wallets:
+        """The wallets: credits, real-time balance, holds."""
+        return self._wallets
+
     def close(self) -> None:
         """Let go of the database."""
+        self._wallets.close()
         self._store.close()
 
     def __enter__(self) -> Self:

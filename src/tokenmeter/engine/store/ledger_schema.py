@@ -64,6 +64,7 @@ holds = Table(
     Column("created_us", BigInteger, nullable=False),
     Column("closed_us", BigInteger),
     Index("ix_holds_wallet_state", "environment", "wallet_id", "state"),
+    Index("ix_holds_closed", "environment", "wallet_id", "closed_us"),
 )
 
 wallet_balances = Table(

@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 
 VERSION_TABLE = "tokenmeter_version"  # not alembic's own name: the database may be shared
-HEAD = "0002"  # the last migration
+HEAD = "0003"  # the last migration
 
 metadata = MetaData()
 _row_id = BigInteger().with_variant(Integer, "sqlite")

@@ -1,0 +1,231 @@
+"""
+Holds: money reserved before a call, settled after it, voided or expired.
+
+What is available = the real-time balance - what is held - what was settled and has not arrived
+as usage yet. The check and the reservation are one transaction, so that of several processes
+that want the last credit one gets it. Usage is looked up at most every `USAGE_AGE_S_MAX`; what
+was settled since then is counted from the holds themselves.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from tokenmeter.engine.account import Account
+from tokenmeter.engine.clock import Clock
+from tokenmeter.engine.errors import (
+    InsufficientBalanceError,
+    InvalidOperationError,
+    ValidationError,
+)
+from tokenmeter.engine.ids import new_id
+from tokenmeter.engine.store import held
+from tokenmeter.engine.store.held import HoldRow, Holds
+from tokenmeter.engine.store.ledger import Ledger
+from tokenmeter.engine.store.protocol import Store
+from tokenmeter.engine.store.rows import microseconds, moment
+from tokenmeter.engine.wallet import Wallet
+from tokenmeter.rating.credits import Owed, real_time_balance, to_amount
+from tokenmeter.rating.rounding import EXACT, minus, plain, plus
+
+HOLD_S_MAX = 24 * 3600
+USAGE_AGE_S_MAX = 5.0  # of what is known about a customer's usage
+SETTLED_COUNTS_S = 60.0  # a settled amount counts so long if its event does not arrive before
+SNAPSHOTS_MAX = 10_000
+
+OwedOf = Callable[[Wallet, datetime], Owed]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Money that is reserved: `state` is held, settled, voided or expired."""
+
+    id: str
+    wallet_id: str
+    amount: Decimal
+    currency: str
+    state: str
+    expires_at: datetime
+    reference: str = ""
+    settled_amount: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    taken: datetime
+    owed: Owed
+    outstanding: Decimal  # settled before, and not among the usage yet
+
+
+class HoldDesk:
+    """Reserves and releases money in the wallets of one environment."""
+
+    def __init__(self, store: Store, environment: str, owed: OwedOf, clock: Clock) -> None:
+        self._store = store
+        self._environment = environment
+        self._owed = owed
+        self._clock = clock
+        self._snapshots: OrderedDict[str, _Snapshot] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def hold(
+        self, wallet: Wallet, amount: Decimal, *, expires_s: float, reference: str
+    ) -> tuple[Hold, Decimal]:
+        """Reserve money and tell what stays available; refuse what does not fit."""
+        if amount < 0 or not 0 < expires_s <= HOLD_S_MAX:
+            raise ValidationError(
+                f"A hold is of at least 0 and lasts more than 0 and up to {HOLD_S_MAX} seconds."
+            )
+        now = self._clock()
+        snapshot = self._known(wallet, now)
+        with self._store.writing() as connection:
+            holds = Holds(connection, self._environment)
+            account = Account(Ledger(connection, self._environment), wallet, now)
+            self._expire(holds, account, now)
+            left = minus(self._available(wallet, account, holds, snapshot), amount)
+            if left < 0 and not wallet.post_paid:
+                raise InsufficientBalanceError(
+                    f"{plain(amount)} {wallet.currency.upper()} do not fit: "
+                    f"{plain(EXACT.add(left, amount))} are available."
+                )
+            row = HoldRow(
+                new_id("hold"),
+                wallet.id,
+                amount,
+                held.HELD,
+                microseconds(now + timedelta(seconds=expires_s)),
+                microseconds(now),
+                reference=reference or None,
+            )
+            holds.add(row)
+            account.hold(amount)
+        return _hold(row, wallet.currency), left
+
+    def available(self, wallet: Wallet) -> Decimal:
+        """Tell how much could be held now."""
+        now = self._clock()
+        snapshot = self._known(wallet, now)
+        with self._store.writing() as connection:
+            holds = Holds(connection, self._environment)
+            account = Account(Ledger(connection, self._environment), wallet, now)
+            self._expire(holds, account, now)
+            return self._available(wallet, account, holds, snapshot)
+
+    def settle(
+        self, hold_id: str, amount: Decimal, *, reference: str = "", currency: str = ""
+    ) -> Hold:
+        """
+        Replace what was held by what the call cost, once; more than was held is possible.
+
+        A hold that expired before is settled all the same. With the event's id as `reference`
+        the amount counts until that event has arrived, else for SETTLED_COUNTS_S.
+        """
+        if amount < 0:
+            raise ValidationError("What a call cost is at least 0.")
+
+        def ended(row: HoldRow) -> HoldRow:
+            if row.state == held.SETTLED and row.settled_amount == amount:
+                return row
+            if row.state not in {held.HELD, held.EXPIRED}:
+                raise InvalidOperationError(f"The hold is {row.state} already.")
+            named = reference or row.reference
+            return replace(
+                row, state=held.SETTLED, settled_amount=amount, reference=named, closed_us=None
+            )
+
+        return self._end(hold_id, ended, currency)
+
+    def void(self, hold_id: str, *, currency: str = "") -> Hold:
+        """Give back what was held; again changes nothing."""
+
+        def ended(row: HoldRow) -> HoldRow:
+            if row.state == held.SETTLED:
+                raise InvalidOperationError("The hold is settled already.")
+            return replace(row, state=held.VOIDED) if row.state == held.HELD else row
+
+        return self._end(hold_id, ended, currency)
+
+    def get(self, hold_id: str, currency: str = "") -> Hold:
+        """Return a hold."""
+        with self._store.reading() as connection:
+            return _hold(Holds(connection, self._environment).get(hold_id), currency)
+
+    def forget(self, wallet_id: str) -> None:
+        """Look a customer's usage up again at the next hold."""
+        with self._lock:
+            self._snapshots.pop(wallet_id, None)
+
+    def _end(self, hold_id: str, ended: Callable[[HoldRow], HoldRow], currency: str) -> Hold:
+        now_us = microseconds(self._clock())
+        with self._store.writing() as connection:
+            holds = Holds(connection, self._environment)
+            ledger = Ledger(connection, self._environment)
+            balance = ledger.lock(holds.get(hold_id).wallet_id)
+            row = holds.get(hold_id)  # as it is under the lock
+            after = ended(row)
+            if after != row:
+                after = replace(after, closed_us=now_us)
+                holds.close(after)
+                if row.state == held.HELD:
+                    ledger.save(replace(balance, held=minus(balance.held, row.amount)))
+        return _hold(after, currency)
+
+    def _expire(self, holds: Holds, account: Account, now: datetime) -> None:
+        for row in holds.due(account.balance.wallet_id, microseconds(now)):
+            holds.close(replace(row, state=held.EXPIRED, closed_us=microseconds(now)))
+            account.hold(row.amount.copy_negate())
+
+    def _available(
+        self, wallet: Wallet, account: Account, holds: Holds, snapshot: _Snapshot
+    ) -> Decimal:
+        balance = to_amount(account.balance.credit_balance, wallet.rate)
+        left = real_time_balance(
+            balance, snapshot.owed, wallet.price_types, post_paid=wallet.post_paid
+        )
+        since = holds.settled_since(wallet.id, microseconds(snapshot.taken))
+        settled = plus(amount for _, amount, _ in since)
+        return minus(left, account.balance.held, snapshot.outstanding, settled)
+
+    def _known(self, wallet: Wallet, now: datetime) -> _Snapshot:
+        with self._lock:
+            known = self._snapshots.get(wallet.id)
+        if known is not None and now - known.taken <= timedelta(seconds=USAGE_AGE_S_MAX):
+            return known
+        # Holds first: an event that has arrived by now is among the usage read after it.
+        outstanding = self._outstanding(wallet.id, now)
+        known = _Snapshot(now, self._owed(wallet, now), outstanding)
+        with self._lock:
+            self._snapshots[wallet.id] = known
+            self._snapshots.move_to_end(wallet.id)
+            while len(self._snapshots) > SNAPSHOTS_MAX:
+                self._snapshots.popitem(last=False)
+        return known
+
+    def _outstanding(self, wallet_id: str, now: datetime) -> Decimal:
+        since = microseconds(now - timedelta(seconds=SETTLED_COUNTS_S))
+        with self._store.reading() as connection:
+            holds = Holds(connection, self._environment)
+            rows = holds.settled_since(wallet_id, since)
+            arrived = holds.arrived([reference for reference, _, _ in rows if reference])
+        before = microseconds(now)
+        return plus(
+            amount for reference, amount, at in rows if at < before and reference not in arrived
+        )
+
+
+def _hold(row: HoldRow, currency: str) -> Hold:
+    return Hold(
+        row.id,
+        row.wallet_id,
+        row.amount,
+        currency,
+        row.state,
+        moment(row.expires_us),
+        row.reference or "",
+        row.settled_amount,
+    )

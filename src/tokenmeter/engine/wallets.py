@@ -1,0 +1,280 @@
+"""Wallets: prepaid credits, their ledger, real-time balance, alerts and holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from tokenmeter.engine.account import Account, Why
+from tokenmeter.engine.alerts import Alerts
+from tokenmeter.engine.clock import Clock, system_clock
+from tokenmeter.engine.errors import NotFoundError, ValidationError
+from tokenmeter.engine.holds import Hold, HoldDesk, OwedOf
+from tokenmeter.engine.store.documents import Documents
+from tokenmeter.engine.store.ledger import Ledger
+from tokenmeter.engine.store.protocol import Store
+from tokenmeter.engine.wallet import CLOSED, Wallet, body_of, transaction_body, wallet_of
+from tokenmeter.engine.wallet_posts import active, credits_in, posted, why_of
+from tokenmeter.engine.wallet_rows import WALLET, new_wallet, wallets_of, write
+from tokenmeter.engine.wallet_watch import is_due, real_time_body, watched
+from tokenmeter.rating.credits import Owed
+from tokenmeter.rating.define import Fields, moment_in, number_in, text_in
+from tokenmeter.rating.errors import RatingError
+
+KNOWN_S = 5.0  # a wallet's settings are read again after this
+KNOWN_MAX = 10_000
+TRANSACTIONS_LIMIT = 50
+REASONS = frozenset(
+    {
+        *("FREE_CREDIT_GRANT", "PURCHASED_CREDIT_INVOICED", "PURCHASED_CREDIT_DIRECT"),
+        *("SUBSCRIPTION_CREDIT_GRANT", "CREDIT_NOTE", "INVOICE_VOID_REFUND"),
+    }
+)
+MANUAL = "MANUAL_BALANCE_DEBIT"
+EDITABLE = frozenset({"name", "description", "metadata", "alert_settings", "auto_topup", "config"})
+
+
+def nothing_owed(_wallet: Wallet, _at: datetime) -> Owed:
+    """Say that a customer owes nothing: where nobody rates usage."""
+    return Owed()
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    wallet: Wallet
+    read: datetime
+
+
+class Wallets:
+    """
+    The wallets of one environment.
+
+    Methods with `fields` take and return Flexprice's bodies. Money = credits x conversion_rate.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        environment: str = "",
+        *,
+        owed: OwedOf = nothing_owed,
+        clock: Clock = system_clock,
+    ) -> None:
+        self._store = store
+        self._environment = environment
+        self._owed = owed
+        self._clock = clock
+        self._known: dict[tuple[str, str], _Known] = {}
+        self._desk = HoldDesk(store, environment, owed, clock)
+        self.alerts: Alerts = Alerts()
+
+    def create(self, fields: Fields) -> dict[str, Any]:
+        """Open a wallet; a customer has one active wallet per currency and type."""
+        now = self._clock()
+        with self._store.writing() as connection:
+            documents = Documents(connection, self._environment)
+            wallet = wallet_of(documents.insert(new_wallet(documents, fields, now)))
+            ledger = Ledger(connection, self._environment)
+            ledger.open(wallet.id)
+            account = Account(ledger, wallet, now)
+            loaded = number_in(fields, "initial_credits_to_load")
+            if loaded:
+                expires = moment_in(fields, "initial_credits_expiry_date_utc")
+                account.credit(loaded, Why("FREE_CREDIT_GRANT", expires=expires))
+            return body_of(wallet, account.balance.credit_balance)
+
+    def get(self, wallet_id: str) -> dict[str, Any]:
+        """Return a wallet with its balance."""
+        return self._on(wallet_id, lambda account, w: body_of(w, account.balance.credit_balance))
+
+    def update(self, wallet_id: str, fields: Fields) -> dict[str, Any]:
+        """Change a wallet's name, metadata, alerts, automatic top-up or price types."""
+        with self._store.writing() as connection:
+            documents = Documents(connection, self._environment)
+            held = documents.get(WALLET, wallet_id)
+            changed = {k: v for k, v in fields.items() if k in EDITABLE}
+            wallet_of(write(documents, held, changed, self._clock()))
+        self._known.clear()
+        return self.get(wallet_id)
+
+    def terminate(self, wallet_id: str) -> dict[str, Any]:
+        """Close a wallet; the credits that are left are lost."""
+        now = self._clock()
+        with self._store.writing() as connection:
+            documents = Documents(connection, self._environment)
+            wallet = active(wallet_of(documents.get(WALLET, wallet_id)))
+            account = Account(Ledger(connection, self._environment), wallet, now)
+            if account.usable:
+                account.debit(account.usable, Why("WALLET_TERMINATION"))
+            freed = replace(wallet.document, lookup_key=None, status="archived")
+            write(documents, freed, {"wallet_status": CLOSED}, now)
+        self._known.clear()
+        return self.get(wallet_id)
+
+    def of_customer(self, customer: str, *, real_time: bool = False) -> list[dict[str, Any]]:
+        """Return a customer's active wallets, by the id of either side."""
+        with self._store.reading() as connection:
+            documents = Documents(connection, self._environment)
+            found = [w.id for w in wallets_of(documents, customer)]
+        return [self.balance(i) if real_time else self.get(i) for i in found]
+
+    def top_up(self, wallet_id: str, fields: Fields) -> dict[str, Any]:
+        """
+        Add credits; a repeated `idempotency_key` gives the first top-up again.
+
+        Returns {"wallet_transaction", "wallet"}.
+        """
+        reason = text_in(fields, "transaction_reason")
+        if reason not in REASONS:
+            raise RatingError(
+                f"transaction_reason is one of {', '.join(sorted(REASONS))}.",
+                field="transaction_reason",
+            )
+        key = text_in(fields, "idempotency_key") or None
+        why = why_of(fields, reason, key, self._clock())
+        bonus = number_in(fields, "bonus_credits_to_add")
+
+        def add(account: Account, wallet: Wallet, ledger: Ledger) -> dict[str, Any]:
+            made = ledger.repeated(wallet.id, key) if key else None
+            if made is None:
+                active(wallet)
+                made = account.credit(credits_in(fields, wallet), why)
+                if bonus:
+                    free = replace(why, reason="FREE_CREDIT_GRANT", idempotency_key=None)
+                    account.credit(bonus, free)
+            return posted(made, wallet, account)
+
+        done = self._post(wallet_id, add)
+        self.watch(wallet_id)
+        return done
+
+    def debit(self, wallet_id: str, fields: Fields) -> dict[str, Any]:
+        """Take credits by hand; the balance may go below 0."""
+        key = text_in(fields, "idempotency_key") or None
+        why = Why(MANUAL, idempotency_key=key)
+
+        def take(account: Account, wallet: Wallet, ledger: Ledger) -> dict[str, Any]:
+            made = ledger.repeated(wallet.id, key) if key else None
+            made = made or account.debit(credits_in(fields, active(wallet)), why, overdraw=True)
+            return posted(made, wallet, account)
+
+        done = self._post(wallet_id, take)
+        self.watch(wallet_id)
+        return done
+
+    def transactions(
+        self, wallet_id: str, *, limit: int = TRANSACTIONS_LIMIT, offset: int = 0
+    ) -> dict[str, Any]:
+        """Return a page of the ledger, the newest first, as Flexprice's list."""
+        with self._store.reading() as connection:
+            wallet = wallet_of(Documents(connection, self._environment).get(WALLET, wallet_id))
+            ledger = Ledger(connection, self._environment)
+            found, total = ledger.transactions(wallet_id, limit=limit, offset=offset)
+        page = {"total": total, "limit": limit, "offset": offset}
+        return {"items": [transaction_body(t, wallet) for t in found], "pagination": page}
+
+    def balance(self, wallet_id: str) -> dict[str, Any]:
+        """Return a wallet with its real-time balance: what is left after all that is owed."""
+        now = self._clock()
+        wallet = self._read(wallet_id)
+        owed = self._owed(wallet, now)
+        return self._on(wallet_id, lambda account, w: real_time_body(account, w, owed, now))
+
+    def watch(self, wallet_id: str) -> str:
+        """Top up or alert if the real-time balance says so, once; return the alert state."""
+        wallet = self._read(wallet_id)
+        if not wallet.is_active or not (wallet.thresholds or wallet.auto):
+            return wallet.alert_state
+        now = self._clock()
+        owed = self._owed(wallet, now)
+        with self._store.writing() as connection:
+            documents = Documents(connection, self._environment)
+            account = Account(Ledger(connection, self._environment), wallet, now)
+            # Locked: whoever was first has written what is new.
+            wallet = wallet_of(documents.get(WALLET, wallet_id))
+            seen = watched(account, wallet, owed, now)
+            if seen.changes:
+                write(documents, wallet.document, seen.changes, now)
+        self._known.clear()
+        for alert in seen.alerts:
+            self.alerts.send(alert)
+        return seen.state
+
+    def hold(
+        self,
+        customer: str,
+        amount: Decimal,
+        expires_s: float = 60.0,
+        reference: str = "",
+        *,
+        currency: str = "",
+    ) -> Hold:
+        """
+        Reserve money before a call; InsufficientBalanceError if it does not fit.
+
+        NotFoundError if the customer has no wallet (in that currency).
+        """
+        wallet = self._wallet_for(customer, currency)
+        made, left = self._desk.hold(wallet, amount, expires_s=expires_s, reference=reference)
+        if is_due(wallet, left):
+            self.watch(wallet.id)
+        return made
+
+    def settle(self, hold_id: str, amount: Decimal, *, reference: str = "") -> Hold:
+        """Say what the call cost, once; `reference` may be the id of its event."""
+        return self._desk.settle(hold_id, amount, reference=reference)
+
+    def void(self, hold_id: str) -> Hold:
+        """Give back what was held."""
+        return self._desk.void(hold_id)
+
+    def held(self, hold_id: str) -> Hold:
+        """Return a hold."""
+        return self._desk.get(hold_id)
+
+    def available(self, customer: str, *, currency: str = "") -> Decimal:
+        """Tell how much money could be held for a customer now."""
+        return self._desk.available(self._wallet_for(customer, currency))
+
+    def close(self) -> None:
+        """Pass on the alerts that wait."""
+        self.alerts.close()
+
+    def _read(self, wallet_id: str) -> Wallet:
+        with self._store.reading() as connection:
+            return wallet_of(Documents(connection, self._environment).get(WALLET, wallet_id))
+
+    def _on(
+        self, wallet_id: str, use: Callable[[Account, Wallet], dict[str, Any]]
+    ) -> dict[str, Any]:
+        return self._post(wallet_id, lambda account, wallet, _ledger: use(account, wallet))
+
+    def _post(
+        self, wallet_id: str, use: Callable[[Account, Wallet, Ledger], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Use a wallet's account under its lock."""
+        with self._store.writing() as connection:
+            wallet = wallet_of(Documents(connection, self._environment).get(WALLET, wallet_id))
+            ledger = Ledger(connection, self._environment)
+            return use(Account(ledger, wallet, self._clock()), wallet, ledger)
+
+    def _wallet_for(self, customer: str, currency: str) -> Wallet:
+        now, place = self._clock(), (customer, currency.lower())
+        known = self._known.get(place)
+        if known is not None and now - known.read <= timedelta(seconds=KNOWN_S):
+            return known.wallet
+        with self._store.reading() as connection:
+            found = wallets_of(Documents(connection, self._environment), customer)
+        found = [w for w in found if not currency or w.currency == currency.lower()]
+        if not found:
+            raise NotFoundError(f"The customer {customer!r} has no wallet here to hold from.")
+        if len({w.currency for w in found}) > 1:
+            raise ValidationError("The customer has wallets in several currencies; name one.")
+        wallet = min(found, key=lambda w: w.post_paid)  # what is prepaid goes first
+        if len(self._known) >= KNOWN_MAX:
+            self._known.clear()
+        self._known[place] = _Known(wallet, now)
+        return wallet

@@ -13,8 +13,11 @@ import json
 import struct
 from collections.abc import Iterator
 
+from tokenmeter.providers.base import Reading
+
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
 SSE_TYPE = "text/event-stream"
+NOT_FRAMES = Reading(flags=frozenset({"not_frames"}))
 FRAME_BYTES_MAX = 1024 * 1024  # a larger frame is passed over: no usage report is that large
 SLICE_BYTES = 64 * 1024  # of a chunk that is there as a whole, so much is looked at at a time
 
@@ -53,11 +56,6 @@ class Frames:
             while frame := self._next():
                 yield as_event(*frame)
                 self.over = self.over or is_exception(frame[0])
-
-    def check(self) -> None:
-        """Raise ValueError if the bytes so far were no frames."""
-        if self.failed:
-            raise ValueError("this is no AWS event stream")
 
     def _next(self) -> tuple[dict[str, str], bytes] | None:
         pending = self._pending

@@ -15,7 +15,7 @@ from tokenmeter.attribution import current_scope
 from tokenmeter.capture.attempts import Attempt
 from tokenmeter.capture.decode import Decoder, open_decoder
 from tokenmeter.capture.estimate import PLACEHOLDER, estimated
-from tokenmeter.capture.eventstream import CONTENT_TYPE, SSE_TYPE, Frames
+from tokenmeter.capture.eventstream import CONTENT_TYPE, NOT_FRAMES, SSE_TYPE, Frames
 from tokenmeter.capture.observation import (
     FAILED_FROM,
     Observation,
@@ -145,7 +145,8 @@ class Exchange:
     def _decoded(self, reader: Reader, decoder: Decoder, data: bytes) -> bytes:
         parts = [reader.feed(plain) for plain in decoder.decode(data)]
         if isinstance(decoder, Frames):
-            decoder.check()
+            if decoder.failed:
+                reader.reading = reader.reading | NOT_FRAMES
             if decoder.over:
                 self.end()  # the user's library raises now, and may leave it open
         return b"".join(parts) if self._strip else data

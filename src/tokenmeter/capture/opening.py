@@ -52,12 +52,23 @@ def open_exchange(sink: Sink, outgoing: Outgoing) -> Exchange | None:
     if call is None:
         return None
     stop_if_previewed(current_scope(), call, fields)
-    if call.edited_body is not None and not sink.policy.include_usage:
+    if call.edited_body is not None and not (sink.policy.include_usage and may_edit(headers)):
         call = replace(call, edited_body=None)
     hashed = b"" if body is None or content_type.startswith("multipart/") else body
     retries = retry_count(headers)
     sent = Sent(outgoing.method, outgoing.url, hashed, fields, retries)
     return Exchange(sink, call, sent)
+
+
+def may_edit(headers: Mapping[str, str]) -> bool:
+    """Say whether another body may be sent: one that is signed, or summed up, may not."""
+    if headers.get("authorization", "").startswith("AWS4-"):
+        return False
+    return not any(headers.get(name) for name in SUMS)
+
+
+# Headers that hold a sum of the body, or a signature over one.
+SUMS = ("x-amz-content-sha256", "content-digest", "digest", "content-md5", "signature")
 
 
 def retry_count(headers: Mapping[str, str]) -> int:

@@ -205,18 +205,17 @@ def test_drain_policy_reads_a_stream_on(server: Server, aws: Any) -> None:
     assert not meter.faults
 
 
-def test_frames_that_are_none_are_the_users_to_see(server: Server, aws: Any) -> None:
-    meter = TokenMeter("memory:")
-    meter.instrument()
+def test_frames_that_are_none_are_the_users_to_see(
+    meter: TokenMeter, server: Server, aws: Any
+) -> None:
     body = b"this is no event stream" * 5
     server.play(Answer(200, dict(bedrock.FRAMES), [body]))
     stream = aws.converse_stream(**ASK)["stream"]
     with pytest.raises(botocore.eventstream.ParserError):
         list(stream)
     found = only(meter).properties
-    assert found["usage_source"] == "missing"
-    assert found["flags"] == "meter_fault"
-    meter.shutdown()
+    assert found["usage_source"] == "estimated"  # left early, as far as we can tell
+    assert "not_frames" in str(found["flags"]).split(",")
 
 
 def test_other_services_are_passed_untouched(meter: TokenMeter, server: Server) -> None:

@@ -14,7 +14,7 @@ from tokenmeter.capture.taps.httpx import FindSink
 from tokenmeter.capture.taps.outgoing import (
     TextHeaders,
     body_bytes,
-    edited_body,
+    edited_bytes,
     failed,
     open_once,
     plain_fields,
@@ -32,14 +32,12 @@ class _Outgoing:
 
     __slots__ = ("_options", "headers", "host", "method", "path", "query", "url")
 
-    def __init__(self, session: Any, method: str, url: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, headers: Any, method: str, url: str, options: Mapping[str, Any]) -> None:
         self._options = options
         self.method = method.upper()
         self.url = url
         self.host, self.path, self.query = split_url(url)
-        self.headers: Mapping[str, str] = TextHeaders(
-            session._prepare_headers(options.get("headers"))  # noqa: SLF001 - with the session's own
-        )
+        self.headers: Mapping[str, str] = TextHeaders(headers)
 
     def body(self) -> bytes | None:
         if self._options.get("json") is not None:
@@ -111,9 +109,10 @@ def _open(sink: Sink, session: Any, method: str, url: Any, options: Any) -> Exch
         built = session._build_url(url)  # noqa: SLF001 - with the session's base URL
         params = options.get("params")
         whole = str(built.update_query(params) if params else built)
+        headers = session._prepare_headers(options.get("headers"))  # noqa: SLF001 - as above
     except (ValueError, TypeError):
         return None  # aiohttp is going to say so
-    return open_once(sink, whole, lambda: _Outgoing(session, method, whole, options))
+    return open_once(sink, whole, lambda: _Outgoing(headers, method, whole, options))
 
 
 def _redirected(sink: Sink, session: Any, response: Any, options: Any) -> Any:
@@ -127,15 +126,20 @@ def _redirected(sink: Sink, session: Any, response: Any, options: Any) -> Any:
 
 def _edited(exchange: Exchange, session: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments with our body, if it is to be sent; the user's stay as they are."""
-    headers = session._prepare_headers(options.get("headers"))  # noqa: SLF001 - as above
-    body = edited_body(exchange, TextHeaders(headers))
-    if body is None:
+    edited = exchange.call.edited_body
+    if edited is None:
         return options
-    for name in ("Content-Length", "Transfer-Encoding"):
-        headers.popall(name, None)
-    headers["Accept-Encoding"] = "identity"
-    as_json = options.get("json") is not None
-    ours = {"json": exchange.call.edited_body} if as_json else {"data": body}
+    try:
+        # As JSON it is written by the session's own serializer: the user's values may need it.
+        as_json = options.get("json") is not None
+        ours = {"json": edited} if as_json else {"data": edited_bytes(exchange)}
+        headers = session._prepare_headers(options.get("headers"))  # noqa: SLF001 - as above
+        for name in ("Content-Length", "Transfer-Encoding"):
+            headers.popall(name, None)
+        headers["Accept-Encoding"] = "identity"
+    except Exception as error:  # noqa: BLE001 - our fault; the request goes out as it was
+        exchange.broken(error)
+        return options
     return {**options, "headers": headers, **ours}
 
 

@@ -35,14 +35,21 @@ class Answer:
 
     def begin(self, *, decoded: bool) -> None:
         """Say how the bytes will come; "not decoded" may be said later, before the first."""
-        self.exchange.response(self._status, self._headers, decoded=decoded)
+        try:
+            self.exchange.response(self._status, self._headers, decoded=decoded)
+        except Exception as error:  # noqa: BLE001 - our fault; the user still gets the answer
+            self.exchange.broken(error)
         self.edits = self.exchange.rewrites and (decoded or not self.encoded)
 
     def take(self, data: bytes) -> bytes:
         """Take the next bytes; return those that the user is to get."""
-        if len(data) < SMALL_BYTES and self._gathered(data):
-            return b"" if self.edits else data
-        whole, self._small = self._small + data, b""
+        try:
+            if len(data) < SMALL_BYTES and self._gathered(data):
+                return b"" if self.edits else data
+            whole, self._small = self._small + data, b""
+        except TypeError as error:  # a body that gives no bytes is the user's to see
+            self.exchange.broken(error)
+            return data
         given = self.exchange.chunk(whole)
         return given if self.edits else data
 

@@ -79,20 +79,23 @@ def open_once(sink: Sink, url: str, make: Callable[[], Outgoing]) -> Exchange | 
         return None
 
 
-def edited_body(exchange: Exchange, headers: Mapping[str, str]) -> bytes | None:
-    """Return the body to send instead of the user's; a signed body cannot be replaced."""
+def edited_bytes(exchange: Exchange) -> bytes | None:
+    """Return the body to send in place of the user's bytes, if there is one."""
     edited = exchange.call.edited_body
-    if edited is None or "x-amz-content-sha256" in headers:
-        return None
-    if headers.get("authorization", "").startswith("AWS4-"):
-        return None
-    return json.dumps(edited, separators=(",", ":")).encode()
+    return None if edited is None else json.dumps(edited, separators=(",", ":")).encode()
 
 
 def failed(exchange: Exchange, error: BaseException) -> None:
-    """Close the exchange of a request that raised; keep the status if the error knows it."""
-    answer = getattr(error, "response", error)  # requests; aiohttp's errors have it themselves
-    status = getattr(answer, "status_code", None) or getattr(answer, "status", None)
-    if isinstance(status, int) and status > 0:
-        exchange.response(status, getattr(answer, "headers", None) or {})
+    """
+    Close the exchange of a request that raised; keep the status if the error knows it.
+
+    Never raises: the error may be anybody's, with any `response`.
+    """
+    try:
+        answer = getattr(error, "response", error)  # requests; aiohttp's errors have it themselves
+        status = getattr(answer, "status_code", None) or getattr(answer, "status", None)
+        if isinstance(status, int) and status > 0:
+            exchange.response(status, getattr(answer, "headers", None) or {})
+    except Exception as fault:  # noqa: BLE001 - our fault; the user gets their own error
+        exchange.broken(fault)
     exchange.fail(error)

@@ -7,6 +7,8 @@ stays the library's own; we look at what it returns.
 
 from __future__ import annotations
 
+import inspect
+import operator
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -29,7 +31,7 @@ class WatchedRaw(wrapt.ObjectProxy[Any]):
         self._self_body = Body(raw, answer)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "data":
+        if name == "data" and inspect.getattr_static(self.__wrapped__, name, None) is not None:
             return self._self_body.everything()
         found = getattr(self.__wrapped__, name)
         watch = _WATCHED.get(name)
@@ -174,13 +176,16 @@ class Body:
         """Let the library read once; return what the user is to get of it."""
         try:
             data = pull()
+        except TypeError:  # the method was called wrongly: nothing was read
+            raise
         except BaseException as error:
             self._answer.exchange.fail(error)
             raise
         given = self._answer.take(data) if data else b""
         if at_once or self._is_read() or not (data or maybe_empty):
             self._ended = True
-            given += self._answer.ended()
+            held = self._answer.ended()
+            return given + held if held else given  # what is given may be no bytes
         return given
 
     def _fill(self, pull: Pull, enough: Callable[[bytearray], bool]) -> None:
@@ -211,7 +216,11 @@ def _chunks(raw: Any, *, decodes: bool | None) -> Iterator[bytes]:
 def _amount(args: tuple[Any, ...], named: dict[str, Any]) -> int | None:
     """How many bytes a call of `read` asks for; None for all."""
     value = args[0] if args else named.get("amt", named.get("size"))
-    return None if value is None or value < 0 else int(value)
+    try:
+        amount = -1 if value is None else operator.index(value)
+    except TypeError:  # the library is going to say so
+        amount = -1
+    return None if amount < 0 else amount
 
 
 def _begin(body: Body, args: tuple[Any, ...], named: dict[str, Any]) -> None:
@@ -229,9 +238,12 @@ def _read1(body: Body, method: Any, *args: Any, **named: Any) -> bytes:
 
 
 def _readinto(body: Body, method: Any, buffer: Any) -> int:
+    try:
+        view = memoryview(buffer).cast("B")
+    except TypeError:  # no buffer: the library says so
+        return int(method(buffer))
     body.begin(decodes=None)
-    view = memoryview(buffer).cast("B")
-    data = body.read(lambda: bytes(view[: method(buffer)]), len(view))
+    data = body.read(lambda: bytes(view[: method(buffer) or 0]), len(view))
     view[: len(data)] = data
     return len(data)
 

@@ -14,7 +14,7 @@ from tokenmeter.capture.taps.httpx import FindSink
 from tokenmeter.capture.taps.outgoing import (
     TextHeaders,
     body_bytes,
-    edited_body,
+    edited_bytes,
     failed,
     open_once,
     plain_fields,
@@ -59,7 +59,9 @@ def wrapper(find_sink: FindSink) -> Callable[..., Any]:
         if exchange is None:
             return wrapped(*args, **kwargs)
         options = {name: value for name, value in kwargs.items() if name != "request"}
-        return _send(wrapped, session, exchange, request, options)
+        response, sent = _send(wrapped, session, exchange, request, options)
+        last = _last_attempt(sink, exchange, request, response)
+        return response if last is None else _attach(last, request, sent, response)
 
     return send
 
@@ -74,9 +76,10 @@ def _open(sink: Sink, request: Any) -> Exchange | None:
     return open_once(sink, url, lambda: _Outgoing(request, url))
 
 
-def _send(wrapped: Any, session: Any, exchange: Exchange, request: Any, options: Any) -> Any:
-    edited = edited_body(exchange, TextHeaders(request.headers))
-    sent = request if edited is None else _edited(request, edited)
+def _send(
+    wrapped: Any, session: Any, exchange: Exchange, request: Any, options: Any
+) -> tuple[Any, Any]:
+    sent = _sent(exchange, request)
     url, within = guard.enter(str(request.url)), _sending.set(session)
     try:
         response = wrapped(sent, **options)
@@ -86,7 +89,46 @@ def _send(wrapped: Any, session: Any, exchange: Exchange, request: Any, options:
     finally:
         _sending.reset(within)
         guard.leave(url)
-    return _attach(exchange, request, sent, response)
+    return response, sent
+
+
+def _last_attempt(sink: Sink, exchange: Exchange, request: Any, response: Any) -> Exchange | None:
+    """
+    Close one exchange for each answer that urllib3 sent the request again for.
+
+    That is `HTTPAdapter(max_retries=Retry(...))`. Returns the exchange of the last attempt.
+    """
+    last: Exchange | None = exchange
+    try:
+        for past in _resent(response):
+            if last is not None and past.error is not None:
+                last.fail(past.error)
+            elif last is not None:
+                last.response(past.status or 0, {})
+                last.end()
+            last = _open(sink, request)
+    except Exception as error:  # noqa: BLE001 - our fault; the user still gets the answer
+        sink.fault(error)
+    return last
+
+
+def _resent(response: Any) -> list[Any]:
+    """Return what urllib3 tells of the attempts before the last, at each address."""
+    found: list[Any] = []
+    for answered in (*response.history, response):
+        retries = getattr(answered.raw, "retries", None)
+        found += (past for past in getattr(retries, "history", ()) if not past.redirect_location)
+    return found
+
+
+def _sent(exchange: Exchange, request: Any) -> Any:
+    """Return the request to send: a copy with our body if there is one, else the user's own."""
+    try:
+        edited = edited_bytes(exchange)
+        return request if edited is None else _edited(request, edited)
+    except Exception as error:  # noqa: BLE001 - our fault; the request goes out as it was
+        exchange.broken(error)
+        return request
 
 
 def _edited(request: Any, body: bytes) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -97,6 +98,16 @@ class Event:
             {**self.properties, **more},
             self.source,
         )
+
+
+def event_id_of(identity: str) -> str:
+    """Return the event id that stands for a thing: the same for the same thing, always."""
+    return "evt_" + hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
+
+
+def attempt_id(call_id: str, attempt: int) -> str:
+    """Return the event id of an attempt that has no id of the provider's own."""
+    return event_id_of(f"{call_id}/{attempt}")
 
 
 def timestamp_text(moment: datetime) -> str:

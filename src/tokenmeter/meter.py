@@ -84,6 +84,9 @@ class TokenMeter:
         home = Path(state_dir) if state_dir else None if spec == "memory:" else state_directory()
         self._delivery = Delivery(spec, home, resolve=self._resolve, durability=durability)
         self._jobs = Jobs(home)
+        # What capture calls (capture.sink.Sink), beside `observed` and `fault` below.
+        self.entered, self.left = self._delivery.entered, self._delivery.left
+        self.soon, self.defer = self._delivery.soon, self._delivery.defer
         close_with_process(self)
 
     def instrument(self) -> None:
@@ -258,14 +261,6 @@ class TokenMeter:
         event_id, observation = self.ids.identify(observation)
         for event in events_of(observation, event_id, shape, now):
             self._keep(event, scope, event_record(event, observation, renamed=renamed))
-
-    def soon(self, work: Callable[[], None]) -> None:
-        """Run `work` now if it need not wait, else on another thread; safe in finalizers."""
-        self._delivery.soon(work)
-
-    def defer(self, work: Callable[[], None]) -> None:
-        """Run `work` on another thread; safe in finalizers."""
-        self._delivery.defer(work)
 
     def fault(self, error: BaseException) -> None:
         """Count a fault of ours, and log it the first time."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from tokenmeter.attribution import NO_ATTRIBUTION, Attribution, Note, Repeats, Scope, innermost
-from tokenmeter.capture.observation import attempt_id
 from tokenmeter.capture.requests import Sent
 from tokenmeter.capture.retries import claim, new_id
+from tokenmeter.event import attempt_id
 
 
 class Attempt:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from tokenmeter.capture.observation import (
     FAILED_FROM,
     Observation,
-    attempt_id,
     provider_id,
 )
+from tokenmeter.event import attempt_id
 from tokenmeter.providers.base import Call, Reading
 
 SEEN_IDS_MAX = 65_536  # provider ids remembered, to keep two creates of one id apart

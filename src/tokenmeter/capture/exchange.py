@@ -21,13 +21,14 @@ from tokenmeter.capture.observation import (
     Observation,
     Outcome,
     UsageSource,
-    attempt_id,
 )
 from tokenmeter.capture.reader import BodyReader, Reader, SilentReader
 from tokenmeter.capture.requests import Sent
 from tokenmeter.capture.sink import Sink
 from tokenmeter.capture.sources import each_job, source_of
 from tokenmeter.capture.sse import EventReader
+from tokenmeter.capture.underway import opened_line
+from tokenmeter.event import attempt_id
 from tokenmeter.providers.base import NO_READING, Call, Reading
 
 
@@ -35,20 +36,8 @@ class Exchange:
     """One attempt: opened with a described request, closed once with an observation."""
 
     __slots__ = (
-        "_attempt",
-        "_complete",
-        "_date",
-        "_decoder",
-        "_draining",
-        "_error",
-        "_event_id",
-        "_open",
-        "_reader",
-        "_scope",
-        "_sent",
-        "_sink",
-        "_status",
-        "_strip",
+        *("_attempt", "_complete", "_date", "_decoder", "_draining", "_entered", "_error"),
+        *("_event_id", "_open", "_reader", "_scope", "_sent", "_sink", "_status", "_strip"),
         "call",
     )
 
@@ -69,6 +58,7 @@ class Exchange:
         self._event_id: str | None = None  # as announced
         window_s = sink.policy.retry_window_s
         self._attempt = Attempt(scope, sent, meter=sink.key, window_s=window_s)
+        self._entered = sink.entered(opened_line(call, self._attempt, scope))
         sink.open_exchanges.add(self)
         if scope is not None:
             for level in scope.chain():
@@ -230,7 +220,7 @@ class Exchange:
     def discard(self) -> None:
         """Forget this exchange: somebody else has seen the same thing. No event."""
         if self._taken():
-            self._reader = self._decoder = None
+            self._left()
 
     def _taken(self) -> bool:
         """Whether it is ours to close: one thread wins."""
@@ -249,6 +239,10 @@ class Exchange:
                 self._sink.observed(observation, self._scope)
         except Exception as error:  # noqa: BLE001 - as in chunk()
             self._sink.fault(error)
+        self._left()
+
+    def _left(self) -> None:
+        self._sink.left(self._entered)
         self._reader = self._decoder = None
 
     def _observation(self, ending: Outcome) -> Observation:

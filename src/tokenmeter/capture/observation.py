@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,7 @@ from functools import lru_cache
 from typing import Literal
 
 from tokenmeter.attribution import NO_ATTRIBUTION, UNATTRIBUTED, Attribution
-from tokenmeter.event import Event, Property
+from tokenmeter.event import Event, Property, event_id_of
 from tokenmeter.providers.base import NO_READING, Call, Part, Reading
 from tokenmeter.providers.models import model_type
 from tokenmeter.usage import Usage
@@ -74,18 +73,9 @@ class Shape:
     tokens_total: bool = False
 
 
-def attempt_id(call_id: str, attempt: int) -> str:
-    """Return the event id of an attempt that has no id of the provider's own."""
-    return _event_id(f"{call_id}/{attempt}")
-
-
 def provider_id(provider: str, response_id: str) -> str:
     """Return the event id of a thing that the provider names for all time."""
-    return _event_id(f"{provider}/{response_id}")
-
-
-def _event_id(identity: str) -> str:
-    return "evt_" + hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
+    return event_id_of(f"{provider}/{response_id}")
 
 
 def events_of(

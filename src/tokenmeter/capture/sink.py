@@ -27,6 +27,14 @@ class Sink(Protocol):
         """Take a closed exchange."""
         ...
 
+    def entered(self, line: bytes) -> int:
+        """Remember a call that is under way, in case the process dies; for `left`."""
+        ...
+
+    def left(self, entered: int) -> None:
+        """Forget a call that was under way; safe in finalizers."""
+        ...
+
     def soon(self, work: Callable[[], None]) -> None:
         """Run `work` now if it need not wait, else on another thread; safe in finalizers."""
         ...

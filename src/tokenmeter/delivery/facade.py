@@ -24,6 +24,7 @@ from tokenmeter.delivery.destinations import (
     private_directory,
 )
 from tokenmeter.delivery.journal import Durability, Journal
+from tokenmeter.delivery.opencalls import NO_SLOT
 from tokenmeter.delivery.protocol import Backend
 from tokenmeter.delivery.shipper import Resolve, Shipper, Wiring
 from tokenmeter.errors import TokenmeterError
@@ -87,6 +88,15 @@ class Delivery:
         if not self._running:
             self.start()
         self._journal.append(line)
+
+    def entered(self, line: bytes) -> int:
+        """Remember a call that is under way; a private journal does not outlive the process."""
+        return NO_SLOT if self._private else self._journal.enter(line)
+
+    def left(self, entered: int) -> None:
+        """Forget a call that was under way. Safe in finalizers."""
+        if entered != NO_SLOT:
+            self._journal.leave(entered)
 
     def defer(self, task: Callable[[], None]) -> None:
         """Run `task` soon, in a shipper thread or in flush(). Safe in finalizers."""

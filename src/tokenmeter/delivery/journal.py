@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from tokenmeter.delivery.alarms import Alarms
+from tokenmeter.delivery.opencalls import NO_SLOT, OpenCalls
 from tokenmeter.delivery.writer import Limits, Writer
 from tokenmeter.delivery.writerlog import Chunk, WriterLog
 from tokenmeter.errors import ConfigurationError
@@ -29,6 +30,8 @@ class Journal:
     process leaves behind when it ends is adopted by the next one that serves the same backend.
     `append` is the caller's path; everything else belongs to the shipper threads.
     """
+
+    _calls: OpenCalls | None = None  # made when the first call opens
 
     def __init__(
         self,
@@ -71,6 +74,20 @@ class Journal:
         Not from finalizers: they may run while this very thread holds a lock.
         """
         self._writer.append(line)
+
+    def enter(self, line: bytes) -> int:
+        """Remember a call that is under way (see `opencalls`); returns what `leave` needs."""
+        if self._calls is None:
+            log = self._writer.log
+            if log is None:
+                return NO_SLOT
+            self._calls = OpenCalls(log.directory)
+        return self._calls.enter(line)
+
+    def leave(self, entered: int) -> None:
+        """Forget a call that was under way: its record is in the journal, or it has none."""
+        if self._calls is not None:
+            self._calls.leave(entered)
 
     def if_free(self, task: Callable[[], None]) -> bool:
         """Run `task` if its appends need not wait for a lock; False if it was not run."""
@@ -148,6 +165,7 @@ class Journal:
     def forked(self) -> None:
         """In a forked child: leave everything to the parent and write a log of our own."""
         self._lock = threading.Lock()
+        self._calls = None
         for log in self._adopted:
             log.unlock()
         self._adopted = {}
@@ -175,6 +193,7 @@ class Journal:
     def close(self, *, sealed: bool = False) -> None:
         """Let other processes have what is left; remove our log if nothing is."""
         own, end = self._writer.close(sealed=sealed)
+        self._calls = None
         with self._lock:
             adopted, self._adopted = list(self._adopted), {}
         for log in adopted:

@@ -34,12 +34,12 @@ class Attempt:
             self.number = note.attempt + 1
             self.retry_of = note.event_id
 
-    def leave_note(self) -> None:
-        """Leave a note for the retry of this attempt, once."""
+    def leave_note(self, event_id: str = "") -> None:
+        """Leave a note for the retry of this attempt, once; a failure has an id of its own."""
         if self._noted:
             return
         self._noted = True
-        event_id = attempt_id(self.call_id, self.number)
+        event_id = event_id or attempt_id(self.call_id, self.number)
         note = Note(self._repeats(), self.call_id, self.number, event_id, time.monotonic())
         (self._scope or innermost()).leave_note(note)
 

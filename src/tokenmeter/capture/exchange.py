@@ -8,6 +8,7 @@ into the user's call: a fault of ours is reported to the sink and the bytes pass
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -53,8 +54,7 @@ class Exchange:
         self._status: int | None = None
         self._date: str | None = None
         self._error: str | None = None
-        self._draining = False  # the user is gone; we read on
-        self._complete = False  # the answer was read to its end
+        self._draining = self._complete = False  # read on without the user; read to the end
         self._event_id: str | None = None  # as announced
         window_s = sink.policy.retry_window_s
         self._attempt = Attempt(scope, sent, meter=sink.key, window_s=window_s)
@@ -133,7 +133,8 @@ class Exchange:
         return given
 
     def _decoded(self, reader: Reader, decoder: Decoder, data: bytes) -> bytes:
-        parts = [reader.feed(plain) for plain in decoder.decode(data)]
+        passed = (reader.feed(plain) for plain in decoder.decode(data))
+        parts = deque(passed, None if self._strip else 0)  # a gzip bomb stays small
         if isinstance(decoder, Frames):
             if decoder.failed:
                 reader.reading = reader.reading | NOT_FRAMES
@@ -252,9 +253,10 @@ class Exchange:
         source = source_of(reading, self.call)
         if (outcome == "cancelled" and not self._complete) or PLACEHOLDER in reading.flags:
             reading, source = self._aborted(reading, source)
-        unanswered = outcome == "cancelled" and self._status is None
-        if outcome == "failed" or unanswered or (self._scope and self._scope.keeps_notes):
+        if outcome == "failed" or (outcome == "cancelled" and self._status is None):
             self._attempt.leave_note()
+        elif self._scope is not None and self._scope.keeps_notes:
+            self._attempt.leave_note(self.announce())
         return Observation(
             self.call,
             self._attempt.call_id,

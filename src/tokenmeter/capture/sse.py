@@ -19,9 +19,10 @@ HELD_BYTES_MAX = 64 * 1024  # an edited stream holds back at most this much of o
 SAMPLE_BYTES_MAX = 4 * 1024  # kept of the beginning, to learn how much of an event is text
 COUNT_EVERY = 16  # of so many quiet chunks one has its events counted, for all of them
 FIRST_EVENTS = 3  # so many are parsed to find the id of the answer
+NAMELESS_BYTES_MAX = 256 * 1024  # so far they may lie from the beginning
 TAIL_BYTES = 3  # of a boundary may stand in the chunk before its last byte
 
-_BOUNDARY = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_BOUNDARY = re.compile(rb"\r\n\r\n[\r\n]*|\n\n\n*|\r\r\r*")  # more empty lines end nothing
 _ENDS = (b"\n\n", b"\r\n\r\n")
 _NULLS = (b":null", b": null")
 CUT_SHORT = Reading(flags=frozenset({"cut_short"}))  # the stream ended without its end marker
@@ -156,7 +157,8 @@ class EventReader:
         """Go through the events one by one and read those that are wanted."""
         given = self._feed_events(data) if self._large is None else self._feed_large(data)
         unsampled = len(self._sample) < SAMPLE_BYTES_MAX
-        self._slow = unsampled or self._named < FIRST_EVENTS or self._large is not None
+        nameless = self._named < FIRST_EVENTS and self.bytes_seen < NAMELESS_BYTES_MAX
+        self._slow = unsampled or nameless or self._large is not None
         return given
 
     def _feed_events(self, data: bytes) -> bytes:
@@ -165,7 +167,7 @@ class EventReader:
         start = 0
         for boundary in _BOUNDARY.finditer(rest):
             raw = rest[start : boundary.end()]
-            if self._read(raw):
+            if self._read(raw) and self._strip:
                 given.append(raw)
             start = boundary.end()
         self._pending = rest[start:]

@@ -29,7 +29,7 @@ def named_hosts(hosts: Mapping[str, str]) -> dict[str, str]:
     ``{"llm.internal:8000": "vllm"}``: a host without a port stands for all of its ports.
     Raises ConfigurationError for what is no host or no name.
     """
-    return {_checked(host): _host_of(_named(host, name)) for host, name in hosts.items()}
+    return {_checked(host): host_of(_named(host, name)) for host, name in hosts.items()}
 
 
 def known_host(authority: str, named: Mapping[str, str]) -> str:
@@ -71,7 +71,7 @@ def _named(host: str, name: object) -> str:
     return name.strip()
 
 
-def _host_of(name: str) -> str:
+def host_of(name: str) -> str:
     """Return the first host of the provider of this name; the name itself if it has none."""
     owned = (adapter.hosts[0] for adapter in adapters() if adapter.name == name and adapter.hosts)
     listed = (host for host, provider in HOSTS.items() if provider == name)

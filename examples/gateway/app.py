@@ -1,0 +1,55 @@
+"""The gateway: customers by API key, the middleware, and the proxy behind it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from tokenmeter import TokenMeter
+from tokenmeter.asgi import ApiKeys, TokenMeterMiddleware
+
+from .proxy import LIMITS, TIMEOUT, Proxy
+from .upstreams import PREFIXES
+
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def create_app(
+    meter: TokenMeter,
+    keys: Mapping[str, str],
+    *,
+    transport: httpx2.AsyncBaseTransport | None = None,
+    **options: Any,
+) -> Starlette:
+    """
+    Build the gateway. `keys` says which API key belongs to which customer.
+
+    The client of the proxy is wrapped, so what is metered is what the providers were asked and
+    what they answered; `options` are the middleware's.
+    """
+    client = httpx2.AsyncClient(transport=transport, timeout=TIMEOUT, limits=LIMITS)
+    meter.wrap(client)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
+        yield
+        await client.aclose()
+        meter.shutdown()
+
+    metering = Middleware(
+        TokenMeterMiddleware,
+        customer=ApiKeys(keys),
+        feature="path",
+        prefixes=PREFIXES,
+        anonymous=False,
+        meter=meter,
+        **options,
+    )
+    routes = [Route("/{path:path}", Proxy(client).forward, methods=METHODS)]
+    return Starlette(routes=routes, middleware=[metering], lifespan=lifespan)

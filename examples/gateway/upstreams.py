@@ -1,0 +1,49 @@
+"""Which provider a request goes to, and what it gets there instead of the client's key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """One provider: its address, and how it wants its key, which only the gateway knows."""
+
+    base_url: str
+    key_variable: str
+    key_header: Callable[[str], Mapping[str, str]]
+
+    def headers(self) -> Mapping[str, str]:
+        """The header with the provider's key, from the environment."""
+        return self.key_header(os.environ.get(self.key_variable, ""))
+
+
+def _bearer(key: str) -> Mapping[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+OPENAI = Upstream("https://api.openai.com", "OPENAI_API_KEY", _bearer)
+ANTHROPIC = Upstream(
+    "https://api.anthropic.com", "ANTHROPIC_API_KEY", lambda key: {"x-api-key": key}
+)
+GOOGLE = Upstream(
+    "https://generativelanguage.googleapis.com",
+    "GOOGLE_API_KEY",
+    lambda key: {"x-goog-api-key": key},
+)
+BYTEPLUS = Upstream("https://ark.ap-southeast.bytepluses.com", "ARK_API_KEY", _bearer)
+
+PREFIXES = {"/byteplus": "byteplus"}  # what the middleware is told, too
+
+
+def upstream_of(path: str, headers: Mapping[str, str]) -> tuple[Upstream, str]:
+    """Return where a request goes, and its path there."""
+    if path.startswith("/byteplus/"):
+        return BYTEPLUS, path.removeprefix("/byteplus")
+    if path.startswith("/v1/messages") or "anthropic-version" in headers:
+        return ANTHROPIC, path
+    if path.startswith(("/v1beta/", "/v1alpha/")) or "x-goog-api-key" in headers:
+        return GOOGLE, path
+    return OPENAI, path

@@ -1,0 +1,46 @@
+"""What came in, as the adapters take it: a request to the provider whose API it speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from tokenmeter.asgi.body import unpacked
+from tokenmeter.asgi.incoming import Incoming
+from tokenmeter.asgi.routes import Route
+from tokenmeter.capture.requests import parse_body
+from tokenmeter.providers.base import Json
+
+
+class Asked:
+    """The request of one route; see capture.opening.Outgoing. `content` None: it was too large."""
+
+    def __init__(self, request: Incoming, route: Route, content: bytes | None) -> None:
+        self.method = request.method
+        self.host = route.host or ""
+        self.path = route.path
+        self.query = request.query
+        self.url = f"https://{self.host}{self.path}"
+        self.headers: Mapping[str, str] = request.headers
+        self._content = content
+
+    def body(self) -> bytes | None:
+        """The body without its content-encoding."""
+        return self._plain
+
+    def fields(self) -> Json:
+        """The parameters that the body holds."""
+        if not self._plain:
+            return {}
+        return parse_body(self._plain, self.headers.get("content-type", ""))
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the body, if there is one, says what is asked for."""
+        return self._content == b"" or bool(self.fields())
+
+    @cached_property
+    def _plain(self) -> bytes | None:
+        if self._content is None:
+            return None
+        return unpacked(self._content, self.headers.get("content-encoding", ""))

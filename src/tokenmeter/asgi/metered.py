@@ -1,0 +1,171 @@
+"""
+One metered request on its way through the middleware.
+
+Its upstream calls are metered by the taps, where the application's client has one; else the
+answer's own bytes are read. Never both: an exchange of ours that stands for the answer is
+forgotten as soon as an upstream exchange is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tokenmeter.asgi.answer import (
+    amounts,
+    event_ids,
+    header,
+    is_small,
+    plain_headers,
+    without_ours,
+)
+from tokenmeter.asgi.asked import Asked
+from tokenmeter.asgi.body import Body
+from tokenmeter.asgi.incoming import App, Incoming, Message, RawHeaders, Send
+from tokenmeter.asgi.routes import Route
+from tokenmeter.attribution import Run, Scope, entered
+from tokenmeter.capture.exchange import Exchange
+from tokenmeter.capture.opening import open_exchange
+
+if TYPE_CHECKING:
+    from tokenmeter.event import Event
+    from tokenmeter.meter import TokenMeter
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What a request brings with it: who asks for what, in which scope."""
+
+    request: Incoming
+    route: Route
+    body: Body
+    scope: Scope
+    run: Run
+
+
+class Metered:
+    """The state of one request: made when it comes in, done when its last exchange closed."""
+
+    def __init__(self, asking: Asking, meter: TokenMeter, send: Send) -> None:
+        self._asking = asking
+        self._meter = meter
+        self._forward = send
+        self._own: Exchange | None = None  # reads the answer, where no upstream call is seen
+        self._upstream: list[Exchange] = []
+        self._start: Message | None = None  # held until its headers are known
+        self._held: list[Message] = []
+        self._status: int | None = None
+        self._waits = self._ended = False
+        self._charge: Callable[[list[Event]], RawHeaders] | None = None
+        asking.scope.watch = self._opened
+
+    async def run(self, app: App) -> None:
+        """Let the application answer; close what it left open."""
+        try:
+            with entered(self._asking.scope):
+                await app(self._asking.request.scope, self._asking.body.receive, self.send)
+        except BaseException as error:
+            if self._own is not None:
+                self._own.fail(error)
+            raise
+        finally:
+            self._finish()
+        await self._flush()
+
+    async def send(self, message: Message) -> None:
+        """Take a message of the application's; the server gets it unchanged but for headers."""
+        kind = message["type"]
+        if kind == "http.response.start":
+            self._begin(message)
+        elif kind != "http.response.body":
+            await self._flush()
+            await self._forward(message)
+        else:
+            await self._body(message)
+
+    def _opened(self, exchange: Exchange) -> None:
+        self._upstream.append(exchange)
+        own, self._own = self._own, None
+        if own is not None:
+            own.discard()
+
+    def _begin(self, message: Message) -> None:
+        self._start = message
+        self._status = message["status"]
+        self._waits = is_small(message)
+        if self._upstream:
+            return
+        try:
+            own = self._read_answer()
+            if own is not None:
+                own.response(message["status"], plain_headers(message))
+        except Exception as error:  # noqa: BLE001 - our fault; the answer goes on unmetered
+            self._meter.fault(error)
+
+    def _read_answer(self) -> Exchange | None:
+        """Open the exchange that reads the answer, if its path speaks a provider's API."""
+        asking = self._asking
+        if asking.route.host is None:
+            return None
+        asked = Asked(asking.request, asking.route, asking.body.known)
+        with entered(asking.scope):
+            own = open_exchange(self._meter, asked)
+        if own is not None:
+            self._upstream.clear()  # it has told the scope, as upstream exchanges do
+            self._own = own
+            if not asked.is_readable:
+                unread = {**own.call.dimensions, "request_body": "unreadable"}
+                own.call = replace(own.call, dimensions=unread)
+        return own
+
+    async def _body(self, message: Message) -> None:
+        data: bytes = message.get("body", b"")
+        own = self._own
+        if own is not None and data:
+            own.chunk(data)
+        more: bool = message.get("more_body", False)
+        if not more:
+            self._ended = True
+            if own is not None:
+                own.end()
+        if self._start is not None and self._waits and more:
+            self._held.append(message)
+            return
+        await self._flush(whole=not more)
+        await self._forward(message)
+
+    async def _flush(self, *, whole: bool = False) -> None:
+        """Send what was held back, with the headers that are known by now."""
+        start, self._start = self._start, None
+        if start is None:
+            return
+        held, self._held = self._held, []
+        headers = without_ours(list(start.get("headers", ())))
+        await self._forward({**start, "headers": headers + self._headers(whole=whole)})
+        for message in held:
+            await self._forward(message)
+
+    def _headers(self, *, whole: bool) -> RawHeaders:
+        run = self._asking.run
+        found = [header("run-id", run.run_id)]
+        try:
+            ids = [event.event_id for event in run.events]
+            ids += [exchange.announce() for exchange in self._open()]
+            found += event_ids(ids)
+            if whole and run.events and not self._open():
+                cost = run.cost
+                found += amounts(run.usage, None if cost is None else cost.amount, None)
+        except Exception as error:  # noqa: BLE001 - our fault; the answer goes out without them
+            self._meter.fault(error)
+        return found
+
+    def _open(self) -> list[Exchange]:
+        exchanges = self._upstream if self._own is None else [self._own]
+        return [exchange for exchange in exchanges if exchange.is_open]
+
+    def _finish(self) -> None:
+        """The application is done; an answer that it broke off was cancelled."""
+        own = self._own
+        if own is not None and own.is_open:
+            own.cancelled()

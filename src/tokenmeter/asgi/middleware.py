@@ -1,0 +1,102 @@
+"""Pure ASGI middleware that meters the AI calls of a gateway, or of any application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from tokenmeter.asgi.answer import PREVIEW_HEADER, refuse, without_ours
+from tokenmeter.asgi.body import Body
+from tokenmeter.asgi.identity import Identifier, Identity, Source
+from tokenmeter.asgi.incoming import App, Incoming, Receive, Send
+from tokenmeter.asgi.incoming import Scope as AsgiScope
+from tokenmeter.asgi.metered import Asking, Metered
+from tokenmeter.asgi.replays import IDEMPOTENCY_HEADER, Replays
+from tokenmeter.asgi.routes import Route, Routes
+from tokenmeter.attribution import Attribution, Run, Scope
+from tokenmeter.capture.refusal import Refusal
+from tokenmeter.capture.retries import new_id
+from tokenmeter.default import default_meter
+from tokenmeter.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from tokenmeter.meter import TokenMeter
+
+NOBODY = Refusal(401, "This API key is not known; send the key that you were given.")
+BODY_BYTES_MAX = 32 * 1024 * 1024  # of a request that is looked at
+
+
+class TokenMeterMiddleware:
+    """
+    Meter every AI call that a request makes or stands for, for the customer who sent it.
+
+    ``app.add_middleware(TokenMeterMiddleware, customer=lookup)`` in Starlette and FastAPI,
+    ``TokenMeterMiddleware(app, customer=lookup)`` anywhere else.
+
+    `customer`, `feature`, `plan`: a function of the request (``Incoming``; plain or async),
+    ``ApiKeys({...})`` for the customer, ``"path"`` for the others, or ``"header:NAME"``, which
+    counts only from `trusted_proxies`. `prefixes` says which provider stands behind a path:
+    ``{"/kling": "kling"}``; the paths of OpenAI, Anthropic and Google are known without.
+    `routes` marks requests of your own that make AI calls. `meter`: default, the process's.
+    With `anonymous=False` a request of nobody's is refused with 401.
+    A wrong configuration raises ConfigurationError at start.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        customer: Source | None = None,
+        feature: Source | None = None,
+        plan: Source | None = None,
+        trusted_proxies: Iterable[str] = (),
+        prefixes: Mapping[str, str] | None = None,
+        routes: Callable[[Incoming], bool] | None = None,
+        meter: TokenMeter | None = None,
+        anonymous: bool = True,
+        body_bytes_max: int = BODY_BYTES_MAX,
+    ) -> None:
+        self.app = app
+        self._identifier = Identifier(customer, feature, plan, trusted_proxies)
+        self._routes = Routes(prefixes or {}, routes)
+        self._meter = meter
+        self._replays = Replays()
+        self._anonymous = anonymous
+        if body_bytes_max < 1:
+            raise ConfigurationError("body_bytes_max must be at least 1; leave it out for 32 MiB")
+        self._body_bytes_max = body_bytes_max
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Answer one connection; what is not a metered HTTP request passes untouched."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Incoming(scope)
+        route = self._routes.find(request)
+        if route is None:
+            await self.app(scope, receive, send)
+            return
+        scope["headers"] = without_ours(list(scope["headers"]), PREVIEW_HEADER)
+        identity = await self._identifier.identify(request)
+        if identity.customer is None and not self._anonymous:
+            await refuse(send, route, NOBODY)
+            return
+        meter = self._meter or default_meter()
+        asking = self._asking(request, route, receive, identity, meter)
+        await Metered(asking, meter, send).run(self.app)
+
+    def _asking(
+        self,
+        request: Incoming,
+        route: Route,
+        receive: Receive,
+        identity: Identity,
+        meter: TokenMeter,
+    ) -> Asking:
+        body = Body(receive, self._body_bytes_max)
+        attribution = Attribution(identity.customer, identity.feature)
+        key = request.headers.get(IDEMPOTENCY_HEADER)
+        outer = self._replays.of(identity, key) if key else None
+        run_id = new_id("run_") if outer is None or outer.run is None else outer.run.run_id
+        run = Run(run_id, price=meter.cost_of)
+        return Asking(request, route, body, Scope(outer, attribution, run, meter), run)

@@ -19,6 +19,7 @@ from tokenmeter.errors import TokenmeterError
 COMMANDS = (
     "catalog",
     "demo",
+    "doctor",
     "events",
     "prices",
     "serve",

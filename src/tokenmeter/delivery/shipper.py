@@ -17,6 +17,7 @@ from tokenmeter.delivery.journal import Journal
 from tokenmeter.delivery.masking import masked
 from tokenmeter.delivery.protocol import Backend, TransientError
 from tokenmeter.delivery.sender import Sender
+from tokenmeter.delivery.status import Status
 from tokenmeter.delivery.writerlog import Chunk, WriterLog
 from tokenmeter.event import Event
 
@@ -69,6 +70,7 @@ class Shipper:
         self.alarms = Alarms()
         self._wiring, self._journal = wiring, wiring.journal
         self.sender = Sender(backend, name, wiring.dead, self.alarms)
+        self._status = Status(wiring.dead.state_dir, name)
         self._pending: deque[_Item] = deque()
         self._events_pending = 0
         self._behind = False  # more waits in the journal than one batch takes
@@ -125,11 +127,25 @@ class Shipper:
             "sending_s": now - since if since is not None else 0.0,
             "failures": self._failures,
             "last_error": self.alarms.last,
+            "unpriced_models": dict(self._status.unpriced),
+            "unattributed": self._status.unattributed,
+            **self._own_health(),
         }
+
+    def _own_health(self) -> dict[str, Any]:
+        """What the backend says of itself, if it does; it is foreign code."""
+        tell: object = getattr(self.sender.backend, "health", None)
+        if not callable(tell):
+            return {}
+        try:
+            return {"backend": tell()}
+        except Exception as error:  # noqa: BLE001  a border: health() must not raise
+            return {"backend": {"error": masked(f"{type(error).__name__}: {error}")}}
 
     def step(self) -> bool:
         """Ship one batch; False if there is nothing to do at the moment."""
         self._wiring.chores()
+        self._tell()
         if time.monotonic() < self._not_before:
             return False
         self._fill()
@@ -148,16 +164,25 @@ class Shipper:
             self.alarms.over("transient", f"{self.name} takes events again")
         return self._acknowledge()
 
+    def _tell(self, *, now: bool = False) -> None:
+        try:
+            self._status.save(now=now)
+        except OSError as error:
+            self.alarms.sound("status", f"the status cannot be written ({error.strerror})")
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 busy = self.step()
             except BaseException as error:  # noqa: BLE001  the thread's border: go on
                 busy = False
-                self.alarms.sound("shipper", f"delivery to {self.name} stumbled: {error!r}")
+                message = f"delivery to {self.name} stumbled: {masked(repr(error))}"
+                self.alarms.sound("shipper", message)
+                self._status.failed(message)
             if not (busy and self._behind):
                 self._wake.wait(self._pause_s())
                 self._wake.clear()
+        self._tell(now=True)
         try:
             self.sender.backend.close()
         except Exception as error:  # noqa: BLE001  a border: a backend may raise anything
@@ -199,7 +224,7 @@ class Shipper:
             self._add(_Item(log, end, self._events(log, line), now))
             self._let_others_in()
         if chunk.torn:
-            self._journal.unreadable(log, self.name, f"{chunk.torn} bytes cut short or missing")
+            self._skip(log, f"{chunk.torn} bytes cut short or missing")
         if not chunk.lines:
             self._add(_Item(log, chunk.next_at, (), now))
 
@@ -214,7 +239,7 @@ class Shipper:
         except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict):
-            self._journal.unreadable(log, self.name, f"{len(line)} bytes that are no JSON object")
+            self._skip(log, f"{len(line)} bytes that are no JSON object")
             return ()
         try:
             return _checked(self._wiring.resolve(record))
@@ -226,6 +251,10 @@ class Shipper:
             self.alarms.sound("resolve", f"a record became no event: {masked(reason)}")
             return ()
 
+    def _skip(self, log: WriterLog, why: str) -> None:
+        self._journal.unreadable(log, self.name, why)
+        self._status.failed(f"a record in {str(log.directory)!r} was skipped: {why}")
+
     def _let_others_in(self) -> None:
         now = time.perf_counter()
         if now >= self._slice_end:
@@ -233,7 +262,9 @@ class Shipper:
             self._slice_end = time.perf_counter() + SLICE_S
 
     def _back_off(self, error: TransientError) -> None:
-        self.alarms.sound("transient", f"{self.name} cannot take events now: {masked(str(error))}")
+        message = f"{self.name} cannot take events now: {masked(str(error))}"
+        self.alarms.sound("transient", message)
+        self._status.failed(message)
         delay = min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** min(self._failures, 20))
         delay *= 0.5 + os.urandom(1)[0] / 512
         self._failures += 1
@@ -249,6 +280,8 @@ class Shipper:
             item = self._pending.popleft()
             self._events_pending -= len(item.events)
             settled.difference_update(map(id, item.events))
+            for event in item.events:
+                self._status.saw(event)
             done[item.log] = item.end
         with self._progress:  # so that flush() returns when this is all done, not half
             for log, end in done.items():

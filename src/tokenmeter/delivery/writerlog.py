@@ -76,6 +76,11 @@ class WriterLog:
             return None
         return cls(directory, lock_fd, {n: _cursor(directory, n) for n in cursor_names(directory)})
 
+    @classmethod
+    def seen(cls, directory: Path) -> WriterLog:
+        """Look at a directory that stays its owner's."""
+        return cls(directory, -1, {n: _cursor(directory, n) for n in cursor_names(directory)})
+
     def segment_path(self, start: int) -> Path:
         """Return the path of the segment that starts at this offset."""
         return self.directory / f"{start:0{_DIGITS}d}{_SEGMENT}"

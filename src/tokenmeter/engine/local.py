@@ -61,6 +61,7 @@ class Engine:
         end: datetime | None = None,
         filters: Filters | None = None,
         metrics: Iterable[str] | None = None,
+        environment: str | None = None,
     ) -> list[UsageRow]:
         """
         Add up usage and cost by dimensions and, if wanted, by UTC minute, hour, day or month.
@@ -69,7 +70,7 @@ class Engine:
         `metrics` every metric that the events report is added up. A report: events that are not
         billable count too, unless a filter ``{"billable": "true"}`` leaves them out.
         """
-        wanted = query.conditions(start=start, end=end, filters=filters)
+        wanted = query.conditions(start=start, end=end, filters=filters, environment=environment)
         return query.usage(self._store, wanted, query.grouping(by, window), metrics=metrics)
 
     def events(
@@ -80,9 +81,10 @@ class Engine:
         end: datetime | None = None,
         limit: int = EVENTS_LIMIT,
         cursor: str | None = None,
+        environment: str | None = None,
     ) -> EventPage:
         """Return a page of events, newest first; pass its `cursor` to get the next one."""
-        wanted = query.conditions(start=start, end=end, filters=filters)
+        wanted = query.conditions(start=start, end=end, filters=filters, environment=environment)
         return query.events(self._store, wanted, limit=limit, cursor=cursor)
 
     def aggregate(

@@ -96,14 +96,18 @@ def dimension_name(name: str) -> str:
 
 
 def conditions(
-    *, start: datetime | None, end: datetime | None, filters: Filters | None
+    *,
+    start: datetime | None,
+    end: datetime | None,
+    filters: Filters | None,
+    environment: str | None = None,
 ) -> Conditions:
     """Check a time range, half-open, and filters; raise QueryError if they make no sense."""
     start_us, end_us = _instant(start), _instant(end)
     if start_us is not None and end_us is not None and end_us < start_us:
         raise QueryError("the end lies before the start; swap them")
     chosen = {dimension_name(k): _values(k, wanted) for k, wanted in (filters or {}).items()}
-    return Conditions(start_us, end_us, chosen)
+    return Conditions(start_us, end_us, chosen, environment)
 
 
 def grouping(by: Iterable[str], window: Window | None) -> Grouping:

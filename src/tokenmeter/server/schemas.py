@@ -187,6 +187,39 @@ CREDIT_GRANT = fields(
     priority=WHOLE,
     metadata=METADATA,
 )
+_ASKED = {
+    "external_customer_id": TEXT,
+    "customer_id": TEXT,
+    "start_time": TIME,
+    "end_time": TIME,
+    "window_size": TEXT,
+    "bucket_size": TEXT,
+    "filters": VALUES,
+    "billing_anchor": TIME,
+    "timezone": TEXT,
+    "group_by": several(TEXT),
+}
+USAGE = fields(
+    ("event_name", "aggregation_type"),
+    event_name=NAME,
+    aggregation_type=NAME,
+    property_name=TEXT,
+    multiplier=DECIMAL,
+    **_ASKED,
+)
+METER_USAGE = fields(("meter_id",), meter_id=NAME, **_ASKED)
+EVENTS_QUERY = fields(
+    external_customer_id=TEXT,
+    event_name=TEXT,
+    event_id=TEXT,
+    source=TEXT,
+    start_time=TIME,
+    end_time=TIME,
+    property_filters=VALUES,
+    page_size=WHOLE,
+    offset=WHOLE,
+    iter_last_key=TEXT,
+)
 API_KEY = fields(
     ("name",),
     name=NAME,

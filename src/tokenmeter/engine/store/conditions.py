@@ -31,11 +31,16 @@ COLUMNS: Mapping[str, ColumnElement[Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """A half-open time range and, for each dimension named, the values it may have."""
+    """
+    A half-open time range and, for each dimension named, the values it may have.
+
+    `environment` None is every one, "" those events that have none.
+    """
 
     start_us: int | None = None  # inclusive
     end_us: int | None = None  # exclusive
     filters: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    environment: str | None = None
 
 
 def dimension(name: str) -> ColumnElement[Any]:
@@ -51,6 +56,8 @@ def where(conditions: Conditions) -> list[ColumnElement[bool]]:
         found.append(events.c.timestamp_us >= conditions.start_us)
     if conditions.end_us is not None:
         found.append(events.c.timestamp_us < conditions.end_us)
+    if conditions.environment is not None:
+        found.append(func.coalesce(COLUMNS["environment"], "") == conditions.environment)
     for name, values in conditions.filters.items():
         found.append(dimension(name).in_(values))
     return found

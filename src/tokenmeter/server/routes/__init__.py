@@ -7,6 +7,7 @@ from tokenmeter.server.routes import (
     credit_grants,
     customers,
     entitlements,
+    event_log,
     events,
     features,
     keys,
@@ -14,10 +15,13 @@ from tokenmeter.server.routes import (
     plans,
     price_units,
     prices,
+    usage,
 )
 
 ROUTERS = (
+    usage.router,
     events.router,
+    event_log.router,
     meters.router,
     features.router,
     customers.router,

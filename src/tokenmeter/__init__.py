@@ -11,6 +11,8 @@ from tokenmeter.default import (
     flush,
     instrument,
     metered,
+    preview,
+    preview_call,
     read_event,
     record,
     run,
@@ -31,12 +33,14 @@ from tokenmeter.errors import (
     CurrencyError,
     MissingExtraError,
     NoCallError,
+    PreviewError,
     TokenmeterError,
     UnknownClientError,
 )
 from tokenmeter.event import Event
 from tokenmeter.meter import TokenMeter
 from tokenmeter.money import Money
+from tokenmeter.pricing.quote import Quote, Range
 from tokenmeter.usage import METRICS, Usage
 
 __all__ = [
@@ -50,6 +54,9 @@ __all__ = [
     "NoCallError",
     "Observation",
     "Policy",
+    "PreviewError",
+    "Quote",
+    "Range",
     "Receipt",
     "RefusedError",
     "Rejection",
@@ -64,6 +71,8 @@ __all__ = [
     "flush",
     "instrument",
     "metered",
+    "preview",
+    "preview_call",
     "read_event",
     "record",
     "run",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from tokenmeter.attribution import Attribution, Run, entered, inner_scope
 from tokenmeter.capture import taps
@@ -19,6 +19,9 @@ from tokenmeter.delivery.backends import BackendSpec
 from tokenmeter.event import Event
 from tokenmeter.meter import FLUSH_TIMEOUT_S, EventShape, TokenMeter
 from tokenmeter.usage import Number
+
+if TYPE_CHECKING:
+    from tokenmeter.pricing.quote import Quote
 
 Client = TypeVar("Client")
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -156,6 +159,50 @@ def read_event(
 ) -> Event | None:
     """Meter one event of a realtime session that you read (see TokenMeter.read_event)."""
     return _meter().read_event(provider, payload, session=session, model=model)
+
+
+def preview(
+    *,
+    provider: str,
+    model: str,
+    customer: str | None = None,
+    feature: str | None = None,
+    **said: object,
+) -> Quote:
+    """
+    Say what a call will cost, and what the customer will be charged for it, before it is made.
+
+    `said` holds parameters as the provider's API names them (``size="1024x1024"``, ``n=2``,
+    ``messages=[...]``, ``max_tokens=500``, ``duration=5``), with its defaults, or quantities by
+    our names (``image_count=2``, ``input_tokens=1200``). Raises PreviewError for a value that
+    makes no sense. Where no price is known `cost` is None and `notes` say why.
+    """
+    return _meter().preview(
+        provider=provider, model=model, customer=customer, feature=feature, **said
+    )
+
+
+@overload
+def preview_call(  # type: ignore[overload-overlap]  # any object may be awaitable
+    function: Callable[[], Awaitable[object]] | Callable[[], AsyncIterator[object]],
+    *,
+    customer: str | None = None,
+    feature: str | None = None,
+) -> Awaitable[Quote]: ...
+@overload
+def preview_call(
+    function: Callable[[], object], *, customer: str | None = None, feature: str | None = None
+) -> Quote: ...
+def preview_call(
+    function: Callable[[], Any], *, customer: str | None = None, feature: str | None = None
+) -> Any:
+    """
+    Quote the first provider call that `function` makes. It is stopped before it is sent.
+
+    Nothing is recorded. Returns an awaitable of the quote if `function` returns an awaitable or
+    an async iterator. Raises NoCallError if no call is made.
+    """
+    return _meter().preview_call(function, customer=customer, feature=feature)
 
 
 def timer(event_name: str, **dimensions: str | None) -> AbstractContextManager[None]:

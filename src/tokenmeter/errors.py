@@ -40,3 +40,7 @@ class StoreError(TokenmeterError, RuntimeError):
 
 class StoreBusyError(StoreError):
     """Another process kept the store locked for too long; try again."""
+
+
+class PreviewError(TokenmeterError, ValueError):
+    """The call cannot be previewed as it was asked; correct the value named."""

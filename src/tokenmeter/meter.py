@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
-from tokenmeter import realtime
+from tokenmeter import quoting, realtime
 from tokenmeter.attribution import Attribution, Run, Scope, current_scope, entered, inner_scope
 from tokenmeter.capture import taps
 from tokenmeter.capture.eventids import EventIds
@@ -69,7 +69,7 @@ class TokenMeter:
     ) -> None:
         self._prices_file = prices_file()
         if self._prices_file is not None:
-            _ = self._prices  # a mistake in it is raised now
+            _ = self.prices  # a mistake in it is raised now
         self.policy = policy or Policy()
         self._shape = Shape(self.policy.billable, dict(names or {}), _in_directions(shape))
         self.ids = EventIds()
@@ -186,6 +186,10 @@ class TokenMeter:
             named: dict[str, Any] = {"outcome": outcome, **dimensions}
             self.record(event_name, {"time_seconds": seconds}, **named)
 
+    preview = quoting.preview
+    preview_call = quoting.preview_call
+    preview_request = quoting.preview_request
+
     @property
     def backend(self) -> Any:
         """Where the events go: a `memory:` backend has a list `events`."""
@@ -233,14 +237,15 @@ class TokenMeter:
         }
 
     @cached_property
-    def _prices(self) -> PriceBook:
+    def prices(self) -> PriceBook:
+        """The price book: the lists, and the user's own rows."""
         from tokenmeter.pricing.pricebook import PriceBook  # here to keep our import light
 
         return PriceBook(self._prices_file)
 
     def cost_of(self, event: Event) -> Decimal | None:
         """Return what the provider bills for an event, in USD; None if no price is known."""
-        return self._prices.price(event).cost
+        return self.prices.price(event).cost
 
     # -- what capture calls (capture.exchange.Sink) ----------------------------------------
 
@@ -271,8 +276,6 @@ class TokenMeter:
         if scope is not None and scope.run is not None:
             scope.run.add(event)
 
-    # -- what the shipper calls ------------------------------------------------------------
-
     def _resolve(self, record: dict[str, Any]) -> Sequence[Event]:
         """Turn a journal record into priced events; may run again for the same record."""
         event = self._jobs.resolved(record)
@@ -280,7 +283,7 @@ class TokenMeter:
             return ()
         from tokenmeter.pricing.pricebook import price_event  # here to keep our import light
 
-        return (price_event(Event.from_dict(event), self._prices),)
+        return (price_event(Event.from_dict(event), self.prices),)
 
 
 def _in_directions(shape: str) -> bool:

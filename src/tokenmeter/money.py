@@ -51,7 +51,7 @@ class Money:
         return Money(self.amount.quantize(exponent, ROUND_HALF_UP), self.currency)
 
     def __str__(self) -> str:
-        return f"{self.amount} {self.currency.upper()}"
+        return f"{self.amount:f} {self.currency.upper()}"
 
     def _same(self, other: Money) -> None:
         if self.currency.lower() != other.currency.lower():

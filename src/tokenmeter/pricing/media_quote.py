@@ -56,11 +56,14 @@ def quote_rows(
     if tariff is None:
         return None
     bases: tuple[Basis, ...] = ("list", "estimate")
-    quotes = [_quoted(tariff, event, basis) for basis in bases]
+    quotes: list[MediaQuote] = []
+    for basis in bases:
+        quotes.append(_quoted(tariff, event, basis))
+        if quotes[-1].low is not None:
+            return quotes[-1]
     metrics = ", ".join(billing_metrics(provider, model, prices))
     missing = f"{model} is billed by {metrics}: none is given"
-    refused = MediaQuote(None, None, notes=_notes(quotes) or (missing,))
-    return next((quote for quote in quotes if quote.low is not None), refused)
+    return MediaQuote(None, None, notes=_notes(quotes) or (missing,))
 
 
 def billing_metrics(provider: str, model: str, prices: MediaPrices) -> tuple[str, ...]:

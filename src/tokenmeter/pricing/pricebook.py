@@ -51,6 +51,11 @@ class PriceBook:
         return self._tokens.version
 
     @property
+    def tokens(self) -> TokenPrices:
+        """The token prices."""
+        return self._tokens
+
+    @property
     def media(self) -> MediaPrices:
         """The price lists of media, and the user's own."""
         return self._media

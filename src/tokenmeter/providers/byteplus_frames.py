@@ -19,7 +19,7 @@ DRAFT_FACTOR = Decimal("0.6")  # of a draft with sound; that of a silent one is 
 INPUT_SECONDS_MAX = 15  # of reference videos, all together
 TOLERANCE = Decimal("0.05")  # a published table may count 24 frames a second, or 24 and one
 
-_RATIOS = ("16:9", "4:3", "1:1", "3:4", "9:16", "21:9")
+RATIOS = ("16:9", "4:3", "1:1", "3:4", "9:16", "21:9")
 # Model generation -> resolution -> frame per ratio (docs.byteplus.com/en/docs/ModelArk/1544106).
 _FRAMES = {
     "1-0": {
@@ -38,7 +38,7 @@ _FRAMES = {
 
 def _parsed(row: str) -> dict[str, tuple[int, int]]:
     pairs = (size.split("x") for size in row.split())
-    return {ratio: (int(w), int(h)) for ratio, (w, h) in zip(_RATIOS, pairs, strict=True)}
+    return {ratio: (int(w), int(h)) for ratio, (w, h) in zip(RATIOS, pairs, strict=True)}
 
 
 _SIZES = {

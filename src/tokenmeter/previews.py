@@ -1,0 +1,130 @@
+"""Previews of one meter: what it asked, priced by its price book, its history and its catalog."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from tokenmeter.attribution import Attribution
+from tokenmeter.capture.previewing import stopped_call
+from tokenmeter.capture.requests import parse_body
+from tokenmeter.capture.stopping import CallStopped
+from tokenmeter.pricing.forecast import Asked
+from tokenmeter.pricing.history import NO_HISTORY, History, learned
+from tokenmeter.pricing.keywords import asked_by_keywords
+from tokenmeter.pricing.preview import Terms, quote
+from tokenmeter.pricing.pricebook import PriceBook
+from tokenmeter.pricing.quote import Charger, Quote
+from tokenmeter.providers import find
+from tokenmeter.providers.base import Call, Json, Request
+from tokenmeter.providers.hosts import known_host
+
+HISTORY_EVENTS = 200  # the newest calls of a model and feature that are looked at
+HISTORY_DAYS = 30
+HISTORY_S = 60.0  # what was learned is used for so long before it is looked at again
+HISTORIES_MAX = 1_000  # models and features that are remembered
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request to a provider as a gateway has it before it is sent on; `body` may be bytes."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes | Json = b""
+
+
+class Previews:
+    """Quotes the calls of one meter; a history that was read is kept for HISTORY_S."""
+
+    def __init__(self, book: PriceBook, engine: Any, hosts: Mapping[str, str]) -> None:
+        self._book = book
+        self._engine = engine
+        self._hosts = hosts
+        self._charger: Charger | None = getattr(engine, "charge_of", None)
+        self._histories: dict[tuple[str, str, str | None], tuple[float, History]] = {}
+
+    def by_keywords(
+        self, provider: str, model: str, said: Mapping[str, object], whose: Attribution
+    ) -> Quote:
+        """Quote what was asked by keyword; raises PreviewError for what makes no sense."""
+        asked = asked_by_keywords(provider, model, said, self._book.media)
+        return self._quote(asked, whose)
+
+    def of_call(self, call: Call, body: Json, whose: Attribution) -> Quote:
+        """Quote a request that an adapter has described."""
+        return self._quote(Asked.of_call(call, body), whose)
+
+    def of_request(self, request: HttpRequest, whose: Attribution) -> Quote | None:
+        """Quote a request before it is sent; None if no adapter meters it."""
+        parts = urlsplit(request.url)
+        host = known_host(parts.netloc.rpartition("@")[2].lower(), self._hosts)
+        adapter = find(host, parts.path)
+        if adapter is None:
+            return None
+        headers, body = request.headers, request.body
+        if isinstance(body, bytes):
+            is_json = body[:1] == b"{"
+            body = parse_body(body, "" if is_json else headers.get("content-type", ""))
+        call = adapter.describe(
+            Request(request.method, host, parts.path, parts.query, headers, body)
+        )
+        return None if call is None else self.of_call(call, body, whose)
+
+    def _quote(self, asked: Asked, whose: Attribution) -> Quote:
+        history = self._history(asked, whose.feature)
+        dimensions = dict(asked.dimensions)
+        if whose.feature is not None:
+            dimensions["feature"] = whose.feature
+        if whose.environment is not None:
+            dimensions["environment"] = whose.environment
+        terms = Terms(datetime.now(UTC), whose.customer, history, self._charger)
+        return quote(replace(asked, dimensions=dimensions), terms, self._book)
+
+    def _history(self, asked: Asked, feature: str | None) -> History:
+        if self._engine is None or not asked.model or asked.stated:
+            return NO_HISTORY
+        key, now_s = (asked.provider, asked.model, feature), time.monotonic()
+        read_s, history = self._histories.get(key, (None, NO_HISTORY))
+        if read_s is None or now_s - read_s > HISTORY_S:
+            history = self._read(*key)
+            if len(self._histories) >= HISTORIES_MAX:
+                self._histories.clear()
+            self._histories[key] = now_s, history
+        return history
+
+    def _read(self, provider: str, model: str, feature: str | None) -> History:
+        """Look at the newest calls of this model and feature in the local store."""
+        filters: dict[str, object] = {"provider": provider, "request_model": model}
+        filters |= {} if feature is None else {"feature": feature}
+        page = self._engine.events(
+            filters={**filters, "outcome": "success"},
+            start=datetime.now(UTC) - timedelta(days=HISTORY_DAYS),
+            limit=HISTORY_EVENTS,
+        )
+        return learned(page.events)
+
+
+def previewed_call(
+    function: Callable[[], Any], meter: Any, whose: Attribution, previews: Previews
+) -> Any:
+    """Quote the first provider call that `function` makes; it is not sent (see preview_call)."""
+    stopped = stopped_call(function, meter)
+    if isinstance(stopped, CallStopped):
+        return _quoted(stopped, whose, previews)
+    return _awaited(stopped, whose, previews)
+
+
+async def _awaited(
+    stopped: Awaitable[CallStopped], whose: Attribution, previews: Previews
+) -> Quote:
+    return _quoted(await stopped, whose, previews)
+
+
+def _quoted(stopped: CallStopped, whose: Attribution, previews: Previews) -> Quote:
+    return previews.of_call(stopped.call, stopped.body, stopped.attribution.under(whose))

@@ -1,0 +1,168 @@
+"""
+Count a prompt's tokens before it is sent.
+
+OpenAI's models are counted by their own encoding and chat format: exact for text. Any other
+family is estimated by the same encoding times what such texts measured (benchmarks/accuracy.py),
+and says so. Tools and pictures follow the published rules and are estimates everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from typing import NamedTuple
+
+from tokenmeter.pricing import bpe
+from tokenmeter.pricing.pictures import picture_tokens
+from tokenmeter.pricing.prompt import Prompt, compact, declared, read_prompt
+from tokenmeter.providers.base import Json
+
+MISSING = "pip install 'tokenmeter[preview]' counts better"
+_FILES_MAX = 20_000  # tokens that an attachment may be, for the upper end
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How one family's prompts become tokens."""
+
+    name: str
+    encoding: str = bpe.NEW
+    exact: bool = False  # for text
+    factor: float = 1.0  # on the encoding's count
+    spread: float = 0.25  # of an estimate, both ways
+    message: int = 4  # for each message, its role included
+    end: int = 3  # for the beginning of the answer
+    tools: int = 9  # for the first tool, beside its text
+    system: int = 0  # what a system message changes where there are tools
+    declares: bool = False  # tools are shown as types, not as JSON
+    reads_schema: bool = True  # the schema of the answer is part of the prompt
+
+
+class Count(NamedTuple):
+    """Tokens of a prompt, how they were counted, and what could not be."""
+
+    low: int
+    expected: int
+    high: int
+    basis: str
+    notes: tuple[str, ...] = ()
+    exact: bool = False
+
+    def times(self, ratio: Decimal, basis: str) -> Count:
+        """Correct an estimate by the ratio seen of its kind; it is then closer, not sure."""
+        low, high = ratio * Decimal("0.9"), ratio * Decimal("1.1")
+        return Count(
+            int(self.low * low),
+            round(self.expected * ratio),
+            -(-int(self.high * high * 10) // 10),
+            basis,
+            self.notes,
+        )
+
+
+_CLAUDE = Format("Claude", factor=1.15, message=3, end=1, tools=310)
+_GEMINI = Format(
+    "Gemini", spread=0.1, message=1, end=0, tools=0, declares=True, reads_schema=False
+)
+_HARMONY = Format("gpt-oss", end=62, declares=True)  # each server writes a preamble
+_ANY = Format("other", factor=1.05)
+_SEARCHES = "-search-preview"  # only the texts are counted
+
+
+@lru_cache(maxsize=1024)
+def format_of(model: str) -> Format:
+    """Return how a model's prompts are counted, by its name."""
+    name = model.lower().removeprefix("ft:").rpartition("/")[2]
+    if "claude" in name:
+        return _CLAUDE
+    if name.startswith(("gemini", "models/gemini", "gemma", "learnlm")):
+        return _GEMINI
+    if name.startswith("gpt-oss"):
+        return _HARMONY
+    if not name.startswith(("gpt-", "chatgpt", "o1", "o3", "o4", "text-embedding", "codex")):
+        return _ANY
+    return _openai(name)
+
+
+def _openai(name: str) -> Format:
+    encoding = bpe.encoding_of(name)
+    if _SEARCHES in name or name.startswith(("text-embedding", "gpt-image")):
+        return Format("OpenAI", encoding, exact=True, message=0, end=0)
+    late = name.startswith("gpt-5")  # and what comes after is taken for one of these
+    return Format("OpenAI", encoding, exact=True, end=2 if late else 3, system=-4, declares=True)
+
+
+def count_input(model: str, body: Json) -> Count | None:
+    """Return the input tokens of a request; None if it has no prompt that we can read."""
+    prompt = read_prompt(body)
+    return None if prompt is None else count_prompt(model, prompt)
+
+
+def count_prompt(model: str, prompt: Prompt) -> Count:
+    """Return the input tokens of a prompt, from the least to the most."""
+    form = format_of(model)
+    count = bpe.counter(form.encoding)
+    counted = sum(map(count or bpe.by_size, prompt.texts))
+    plain = round(counted * form.factor) + _overhead(form, prompt)
+    extra, notes = _extras(form, model, prompt)
+    sure = form.exact and count is not None and not prompt.tools and prompt.schema is None
+    spread = 0 if sure else round((counted + extra[1]) * form.spread)
+    exact = sure and not notes
+    return Count(
+        max(0, plain + extra[0] - spread),
+        plain + extra[1],
+        plain + extra[2] + spread,
+        _basis(form, exact=exact, with_counter=count is not None),
+        notes if count is not None else (*notes, MISSING),
+        exact,
+    )
+
+
+def _overhead(form: Format, prompt: Prompt) -> int:
+    if not prompt.roles:
+        return 0
+    return form.message * len(prompt.roles) + form.end + prompt.names
+
+
+def _extras(form: Format, model: str, prompt: Prompt) -> tuple[list[int], tuple[str, ...]]:
+    """Return what is not text, from the least to the most, and a note for each guess."""
+    extra, notes = [0, 0, 0], list[str]()
+    if prompt.tools or prompt.schema is not None:
+        tokens = _tool_tokens(form, prompt)
+        extra = [tokens, tokens, tokens]
+    for image in prompt.images:
+        more = picture_tokens(model, image)
+        extra = [known + tokens for known, tokens in zip(extra, more, strict=True)]
+    if prompt.images:
+        notes.append(f"{len(prompt.images)} picture(s) counted by the family's rule of tiles")
+    if prompt.files:
+        extra[2] += _FILES_MAX * len(prompt.files)
+        notes.append(f"not counted locally: {', '.join(sorted(prompt.files))}")
+    if prompt.served:
+        named = ", ".join(sorted(prompt.served))
+        notes.append(f"what tools of the provider read is not known before: {named}")
+    return extra, tuple(notes)
+
+
+def _tool_tokens(form: Format, prompt: Prompt) -> int:
+    count = bpe.counter(form.encoding) or bpe.by_size
+    tokens = 0
+    if prompt.tools:
+        text = declared(prompt.tools) if form.declares else compact(prompt.tools)
+        tokens = round(count(text) * form.factor) + form.tools
+        if "system" in prompt.roles or "developer" in prompt.roles:
+            tokens += form.system
+    if prompt.schema is not None and form.reads_schema:
+        tokens += round(count(compact(prompt.schema)) * form.factor)
+    return tokens
+
+
+def _basis(form: Format, *, exact: bool, with_counter: bool) -> str:
+    if exact:
+        return f"exact token count ({form.encoding})"
+    if not with_counter:
+        return "estimate by the size of the text"
+    if form.exact:
+        return f"token count ({form.encoding}), tools and media estimated"
+    return f"estimate for {form.name} models by {form.encoding}"

@@ -1,0 +1,225 @@
+"""What a call will use: quantities from its request, by rule, count, limit or history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tokenmeter.event import Property
+from tokenmeter.pricing.counting import Count, count_input
+from tokenmeter.pricing.history import History, Spread
+from tokenmeter.pricing.image_tokens import PARTIAL_TOKENS, drawn_tokens
+from tokenmeter.pricing.seedance import clip_tokens
+from tokenmeter.providers.base import Call, Json, mapping
+from tokenmeter.providers.media import IMAGE, VIDEO, WORLD, asked_of, seconds, whole
+from tokenmeter.usage import Number, Usage
+
+OUTPUTS_MAX = 1_000  # more of one call is a mistake of the wire
+# Where nobody says how long an answer may be: an assumption, and called one.
+ANSWER_TOKENS = Spread(1, 500, 4_096)
+SORA_SECONDS = 4  # of a video whose request says no length (openai 3.57.0, VideoCreateParams)
+TEXT, EMBEDDING = "text_generated", "embedding_created"
+
+_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens", "max_tokens_to_sample")
+_CONFIGS = ("generationConfig", "generation_config", "inferenceConfig", "parameters")
+_CONFIG_LIMITS = ("maxOutputTokens", "max_output_tokens", "maxTokens")
+_OUTPUTS = ("n", "num_images", "sampleCount", "candidateCount", "numberOfVideos", "num_outputs")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a call asks for, whoever says so: a request at the tap, or the caller of preview."""
+
+    provider: str
+    model: str | None
+    event_name: str
+    operation: str = ""
+    dimensions: Mapping[str, str] = field(default_factory=dict[str, str])
+    usage: Mapping[str, Number] = field(default_factory=dict[str, Number])
+    body: Json = field(default_factory=dict[str, Any])
+    outputs: int = 1
+    stated: bool = False  # quantities were given: nothing is assumed beside them
+
+    @classmethod
+    def of_call(cls, call: Call, body: Json, outputs: int | None = None) -> Asked:
+        """Read what a described request asks for; `outputs` if the caller knows how many."""
+        outputs = outputs or _outputs(body, call.dimensions)
+        usage: Mapping[str, Number] = asked_of(call.usage, outputs)
+        if call.api.event_name == VIDEO and call.api.operation == "videos":
+            usage = _sora(usage, body)
+        return cls(
+            call.provider,
+            call.request_model,
+            call.api.event_name,
+            call.api.operation,
+            call.dimensions,
+            usage,
+            body,
+            outputs,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The quantities of a call: those that are sure, and those within a spread."""
+
+    sure: Mapping[str, Property]
+    open: Mapping[str, Spread]
+    basis: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    exact: bool = True  # all of it is counted or stated, nothing estimated
+
+    @property
+    def usage(self) -> Usage:
+        """What is expected."""
+        numbers = {k: v for k, v in self.sure.items() if not isinstance(v, str)}
+        return Usage({**numbers, **{name: spread.expected for name, spread in self.open.items()}})
+
+
+class _Draft:
+    """A forecast in the making."""
+
+    __slots__ = ("basis", "exact", "notes", "open", "sure")
+
+    def __init__(self, sure: Mapping[str, Property]) -> None:
+        self.sure: dict[str, Property] = dict(sure)
+        self.open: dict[str, Spread] = {}
+        self.basis: list[str] = []
+        self.notes: list[str] = []
+        self.exact = True
+
+    def add(self, metric: str, spread: Spread, basis: str, *, exact: bool = False) -> None:
+        self.exact = self.exact and exact
+        if spread.low == spread.high:
+            self.sure[metric] = spread.expected
+        else:
+            self.open[metric] = spread
+        self.basis.append(basis)
+
+    def done(self) -> Forecast:
+        return Forecast(self.sure, self.open, tuple(self.basis), tuple(self.notes), self.exact)
+
+
+def forecast(asked: Asked, history: History, billed_by: tuple[str, ...]) -> Forecast:
+    """Return what a call will use; `billed_by` are the metrics in the model's price list."""
+    draft = _Draft(asked.usage)
+    if asked.event_name in {TEXT, EMBEDDING}:
+        _text(draft, asked, history)
+    elif not asked.stated:
+        _media(draft, asked, history, billed_by)
+    return draft.done()
+
+
+def _media(draft: _Draft, asked: Asked, history: History, billed_by: tuple[str, ...]) -> None:
+    if asked.event_name == IMAGE:
+        _images(draft, asked, history)
+    elif asked.event_name == VIDEO:
+        draft.sure |= {
+            "video_count": asked.outputs,
+            "video_jobs": 1,
+            "output_count": asked.outputs,
+        }
+        if "video_tokens" in billed_by:
+            _clip(draft, asked)
+    elif asked.event_name == WORLD:
+        draft.sure |= {"world_count": 1, "output_count": 1}
+
+
+def _text(draft: _Draft, asked: Asked, history: History) -> None:
+    if "input_tokens" not in draft.sure:
+        _input(draft, asked, history)
+    if asked.event_name == TEXT and "output_tokens" not in draft.sure:
+        _output(draft, asked, history)
+
+
+def _input(draft: _Draft, asked: Asked, history: History) -> None:
+    count = count_input(asked.model or "", asked.body)
+    if count is not None:
+        count = _corrected(count, history)
+        spread = Spread(count.low, count.expected, count.high)
+        draft.add("input_tokens", spread, f"input: {count.basis}", exact=count.exact)
+        draft.notes += count.notes
+    elif history.input_tokens is not None and not asked.stated:
+        draft.add("input_tokens", history.input_tokens, f"input: history of {history.events}")
+    elif not asked.stated:
+        draft.exact = False
+        draft.notes.append("no prompt is given: the input is not in this quote")
+
+
+def _corrected(count: Count, history: History) -> Count:
+    """An exact count needs no correction; an estimate is closer by the ratio seen."""
+    if history.input_ratio is None or count.low == count.high:
+        return count
+    ratio = history.input_ratio
+    return count.times(ratio, f"{count.basis}, x {ratio:.2f} by history of {history.events}")
+
+
+def _output(draft: _Draft, asked: Asked, history: History) -> None:
+    limit = output_limit(asked.body)
+    if history.output_tokens is not None:
+        spread = history.output_tokens.at_most(limit)
+        basis = f"output: history of {history.events} (median, 90th percentile)"
+    elif limit is not None:
+        spread, basis = Spread(min(1, limit), limit, limit), f"output: max_tokens={limit}"
+    elif asked.stated or not draft.sure.keys() | draft.open.keys():
+        return
+    else:
+        spread, basis = ANSWER_TOKENS, f"output: assumed, up to {ANSWER_TOKENS.high} tokens"
+        draft.notes.append("neither max_tokens nor a history says how long the answer may be")
+    draft.add("output_tokens", spread.times(asked.outputs), basis)
+
+
+def _images(draft: _Draft, asked: Asked, history: History) -> None:
+    said = asked.dimensions
+    drawn = drawn_tokens(asked.model or "", said.get("size"), said.get("quality"))
+    draft.sure |= {"image_count": asked.outputs, "output_count": asked.outputs}
+    if drawn is None:
+        return
+    partial = (whole(asked.body.get("partial_images")) or 0) * PARTIAL_TOKENS
+    spread = Spread(drawn.low, drawn.expected + partial, drawn.high + partial)
+    tokens = spread.times(asked.outputs)
+    draft.add("output_image_tokens", tokens, f"images: {drawn.basis}")
+    draft.add("output_tokens", tokens, "")
+    draft.basis.pop()
+    _input(draft, asked, history)
+
+
+def _clip(draft: _Draft, asked: Asked) -> None:
+    """Seedance's formula: frame size, seconds, and what is open of them."""
+    length = asked.usage.get("video_seconds")
+    found = clip_tokens(asked.model or "", asked.dimensions, length)
+    if found is None:
+        draft.notes.append("the frame of this video is not known: no tokens by the formula")
+        return
+    spread, basis = found
+    draft.add("video_tokens", spread.times(asked.outputs), basis)
+
+
+def _sora(usage: Mapping[str, Number], body: Json) -> Mapping[str, Number]:
+    if "video_seconds" in usage:
+        return usage
+    length = seconds(body["seconds"]) if body.get("seconds") is not None else SORA_SECONDS
+    return usage if length is None else {**usage, "video_seconds": length}
+
+
+def _outputs(body: Json, dimensions: Mapping[str, str]) -> int:
+    """Return how many images, videos or answers are asked for; 1 where nobody says."""
+    places = [body, *(mapping(body.get(name)) for name in _CONFIGS if name in body)]
+    found = [place[name] for place in places for name in _OUTPUTS if name in place]
+    number = whole(found[0] if found else dimensions.get("n", dimensions.get("sample_count")))
+    return number if number and number <= OUTPUTS_MAX else 1
+
+
+def output_limit(body: Json) -> int | None:
+    """Return the most tokens that the answer may have, wherever the format says so."""
+    for name in _LIMITS:
+        limit = whole(body.get(name)) if name in body else None
+        if limit:
+            return limit
+    for place in (mapping(body[name]) for name in _CONFIGS if name in body):
+        for name in _CONFIG_LIMITS:
+            limit = whole(place.get(name)) if name in place else None
+            if limit:
+                return limit
+    return None

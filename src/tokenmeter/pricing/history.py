@@ -1,0 +1,82 @@
+"""What calls like this one used before: the ground for an expectation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from statistics import median, quantiles
+from typing import NamedTuple
+
+from tokenmeter.event import Event
+from tokenmeter.usage import Number
+
+EVENTS_MIN = 3  # fewer calls are no history
+# What a call was previewed with; events carry it where their call had been previewed.
+PREVIEWED = "previewed_input_tokens"
+
+
+class Spread(NamedTuple):
+    """From the least to the most that is to be expected of one quantity."""
+
+    low: Number
+    expected: Number
+    high: Number
+
+    def times(self, factor: int) -> Spread:
+        """Return the spread of so many."""
+        return self if factor == 1 else Spread(*(number * factor for number in self))
+
+    def at_most(self, limit: Number | None) -> Spread:
+        """Return the spread under a limit."""
+        return self if limit is None else Spread(*(min(number, limit) for number in self))
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """
+    Median and outer tenths of what past calls used.
+
+    `input_ratio` is what was billed for each token that had been counted before the call.
+    """
+
+    events: int = 0
+    input_tokens: Spread | None = None
+    output_tokens: Spread | None = None
+    input_ratio: Decimal | None = None
+
+
+NO_HISTORY = History()
+
+
+def learned(events: Iterable[Event]) -> History:
+    """Return what these events teach; only calls that went well, with usage, are asked."""
+    facts = [event.properties for event in events if event.properties.get("outcome") == "success"]
+    inputs = [n for n in (fact.get("input_tokens") for fact in facts) if _counts(n)]
+    outputs = [n for n in (fact.get("output_tokens") for fact in facts) if _counts(n)]
+    ratios = [
+        (Decimal(int(fact["input_tokens"])), Decimal(int(fact[PREVIEWED])))
+        for fact in facts
+        if _counts(fact.get("input_tokens")) and _counts(fact.get(PREVIEWED))
+    ]
+    return History(len(facts), _spread(inputs), _spread(outputs), ratio_of(ratios))
+
+
+def ratio_of(pairs: list[tuple[Decimal, Decimal]]) -> Decimal | None:
+    """Return the median of tokens billed to tokens counted; None if too few are known."""
+    found = [billed / counted for billed, counted in pairs if billed and counted]
+    return median(found) if len(found) >= EVENTS_MIN else None
+
+
+def _counts(value: object) -> bool:
+    return (isinstance(value, int) and not isinstance(value, bool) and value >= 0) or (
+        isinstance(value, str) and value.isdecimal()
+    )
+
+
+def _spread(numbers: Iterable[object]) -> Spread | None:
+    known = sorted(int(str(number)) for number in numbers)
+    if len(known) < EVENTS_MIN:
+        return None
+    tenths = quantiles(known, n=10, method="inclusive")
+    return Spread(int(tenths[0]), round(median(known)), -int(-tenths[-1] // 1))

@@ -1,0 +1,244 @@
+"""What a request puts before the model: its texts, messages, tools and pictures, in any format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tokenmeter.providers.base import Json, mapping
+
+DEPTH_MAX = 32  # of nesting that is looked at
+ATTACHMENT_CHARS = 4_096  # a longer text without a space is a file, not a prompt
+
+# Where the formats keep what the model reads.
+_FIELDS = (
+    *("messages", "input", "prompt", "instructions", "system", "contents", "texts", "content"),
+    *("systemInstruction", "system_instruction", "instances", "inputs", "requests"),
+)
+_SYSTEMS = ("instructions", "system", "systemInstruction", "system_instruction")
+_MESSAGES = frozenset({"messages", "contents", "input"})
+# Keys of an object that the model does not read as text.
+_SILENT = frozenset(
+    {
+        *("type", "id", "call_id", "tool_call_id", "tool_use_id", "signature", "thoughtSignature"),
+        *("cache_control", "role", "status", "encrypted_content", "name", "detail", "index"),
+        *("is_error", "taskType", "task_type", "embedding_types", "source"),
+    }
+)
+_IMAGES = frozenset({"image_url", "image", "input_image"})
+_FILES = frozenset(
+    {
+        *("input_audio", "audio", "file", "document", "input_file", "fileData", "file_data"),
+        *("video", "video_url", "container_upload", "search_result"),
+    }
+)
+_BLOBS = ("inlineData", "inline_data")
+_SERVED = ("web_search", "web_fetch", "code_execution", "code_interpreter", "computer", "mcp")
+
+
+@dataclass(slots=True)
+class Prompt:
+    """The parts of one request, as far as tokens depend on them."""
+
+    texts: list[str] = field(default_factory=list[str])
+    roles: list[str] = field(default_factory=list[str])  # one for each message
+    names: int = 0
+    images: list[Json] = field(default_factory=list[Json])
+    files: set[str] = field(default_factory=set[str])  # kinds of what no local rule counts
+    tools: list[Json] = field(default_factory=list[Json])  # with a schema of the user's
+    served: set[str] = field(default_factory=set[str])  # tools that the provider runs
+    schema: Json | None = None  # of the answer
+
+
+def read_prompt(body: Json) -> Prompt | None:
+    """Read a request's body; None if it holds no prompt that we know."""
+    found = [name for name in _FIELDS if body.get(name)]
+    if not found:
+        return None
+    prompt = Prompt()
+    for name in found:
+        _read(body[name], prompt, 0, messages=name in _MESSAGES)
+    if any(body.get(name) for name in _SYSTEMS):
+        prompt.roles.append("system")
+    if body.get("tools") or body.get("functions"):
+        _read_tools(body, prompt)
+    prompt.schema = _schema(body)
+    return prompt
+
+
+def _read(value: Any, prompt: Prompt, depth: int, *, messages: bool = False) -> None:
+    if isinstance(value, str):
+        _add_text(value, prompt)
+        if messages and depth == 0:
+            prompt.roles.append("user")
+    elif depth < DEPTH_MAX:
+        if isinstance(value, list):
+            for item in value:
+                _read(item, prompt, depth + 1, messages=messages and depth == 0)
+        elif isinstance(value, dict):
+            _read_object(value, prompt, depth, messages=messages)
+
+
+def _read_object(item: Json, prompt: Prompt, depth: int, *, messages: bool) -> None:
+    kind = item.get("type")
+    if messages:
+        _read_head(item, prompt)
+    if kind in _IMAGES or any(name in item for name in _BLOBS):
+        _add_media(item, prompt)
+    elif kind in _FILES or not _FILES.isdisjoint(item):
+        prompt.files.add(str(kind or next(iter(_FILES & item.keys()))))
+    elif "name" in item and ("arguments" in item or "args" in item or "input" in item):
+        _add_call(item, prompt)
+    else:
+        for name, inner in item.items():
+            if name not in _SILENT:
+                _read(inner, prompt, depth + 1)
+
+
+def _read_head(item: Json, prompt: Prompt) -> None:
+    role, name = item.get("role"), item.get("name")
+    if role is not None or "content" in item or "parts" in item:
+        prompt.roles.append(role if isinstance(role, str) else "user")
+    if isinstance(name, str) and "arguments" not in item:
+        prompt.names += 1
+        prompt.texts.append(name)
+
+
+def _add_text(value: str, prompt: Prompt) -> None:
+    packed = len(value) > ATTACHMENT_CHARS and " " not in value[:ATTACHMENT_CHARS]
+    if packed or value.startswith("data:"):
+        prompt.files.add("attachment")
+    else:
+        prompt.texts.append(value)
+
+
+def _add_media(item: Json, prompt: Prompt) -> None:
+    blob = mapping(item.get("inlineData") or item.get("inline_data"))
+    kind = str(blob.get("mimeType") or blob.get("mime_type") or "image/")
+    if kind.startswith("image/"):
+        prompt.images.append(item)
+    else:
+        prompt.files.add(kind.partition("/")[0])
+
+
+def _add_call(item: Json, prompt: Prompt) -> None:
+    """A call that the model made before: its name, and its arguments as they were written."""
+    given = next(item[key] for key in ("arguments", "args", "input") if key in item)
+    prompt.texts.append(str(item["name"]))
+    prompt.texts.append(given if isinstance(given, str) else compact(given))
+
+
+def _read_tools(body: Json, prompt: Prompt) -> None:
+    for tool in _each(body.get("tools"), body.get("functions")):
+        declared = tool.get("functionDeclarations", tool.get("function_declarations"))
+        functions = list(_each(declared)) if declared else [mapping(tool.get("function")) or tool]
+        for function in functions:
+            if "name" in function and _is_ours(function):
+                prompt.tools.append(function)
+            else:
+                prompt.served.add(_served_name(function))
+
+
+def _is_ours(function: Json) -> bool:
+    schema = ("parameters", "input_schema", "parametersJsonSchema", "parameters_json_schema")
+    kind = str(function.get("type") or "function")
+    return any(name in function for name in schema) or (
+        kind in {"function", "custom"} and not any(word in kind for word in _SERVED)
+    )
+
+
+def _served_name(function: Json) -> str:
+    return str(function.get("type") or next(iter(function), "tool"))
+
+
+def _schema(body: Json) -> Json | None:
+    """Return the JSON schema that the answer must follow, wherever the format keeps it."""
+    asked = mapping(body.get("response_format"))
+    if asked.get("type") == "json_schema":
+        return mapping(asked.get("json_schema")) or asked
+    wanted = mapping(mapping(body.get("text")).get("format"))
+    if wanted.get("type") == "json_schema":
+        return wanted
+    config = mapping(body.get("generationConfig") or body.get("generation_config"))
+    schema = config.get("responseSchema") or config.get("responseJsonSchema")
+    return mapping(schema) or mapping(mapping(body.get("output_config")).get("format")) or None
+
+
+def schema_of(function: Json) -> Json:
+    """Return the parameters of a tool, whatever the format calls them."""
+    names = ("parameters", "input_schema", "parametersJsonSchema", "parameters_json_schema")
+    return next((mapping(function[name]) for name in names if name in function), {})
+
+
+def _each(*lists: object) -> Iterator[Json]:
+    for items in lists:
+        for item in items if isinstance(items, list) else ():
+            if isinstance(item, dict):
+                yield item
+
+
+def compact(value: object) -> str:
+    """Write JSON as models are shown it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def declared(tools: list[Json]) -> str:
+    """Write tools the way OpenAI's models are shown them: as types of a namespace."""
+    lines = ["namespace functions {", ""]
+    for tool in tools:
+        if tool.get("description"):
+            lines.append(f"// {tool['description']}")
+        fields = schema_of(tool)
+        if fields.get("properties"):
+            lines += [f"type {tool.get('name')} = (_: {{", _fields(fields, 0), "}) => any;", ""]
+        else:
+            lines += [f"type {tool.get('name')} = () => any;", ""]
+    return "\n".join([*lines, "} // namespace functions"])
+
+
+def _fields(schema: Json, depth: int) -> str:
+    required = schema.get("required")
+    lines: list[str] = []
+    for name, value in mapping(schema.get("properties")).items():
+        fact = mapping(value)
+        if fact.get("description"):
+            lines.append(f"// {fact['description']}")
+        must = isinstance(required, list) and name in required
+        lines.append(f"{name}{'' if must else '?'}: {_type(fact, depth)},")
+    return "\n".join(lines)
+
+
+def _type(schema: Json, depth: int) -> str:
+    if depth >= DEPTH_MAX:
+        return "any"
+    if isinstance(schema.get("enum"), list):
+        return " | ".join(compact(value) for value in schema["enum"])
+    several = schema.get("anyOf") or schema.get("oneOf")
+    if isinstance(several, list):
+        return " | ".join(_type(mapping(one), depth + 1) for one in several)
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        return " | ".join(_type({**schema, "type": one}, depth + 1) for one in kind)
+    write = _WRITTEN.get(str(kind).lower())
+    return "any" if write is None else write(schema, depth)
+
+
+def _array(schema: Json, depth: int) -> str:
+    return f"{_type(mapping(schema.get('items')), depth + 1)}[]"
+
+
+def _object(schema: Json, depth: int) -> str:
+    return f"{{\n{_fields(schema, depth + 1)}\n}}"
+
+
+_WRITTEN: Mapping[str, Callable[[Json, int], str]] = {
+    "string": lambda _schema, _depth: "string",
+    "boolean": lambda _schema, _depth: "boolean",
+    "null": lambda _schema, _depth: "null",
+    "number": lambda _schema, _depth: "number",
+    "integer": lambda _schema, _depth: "number",
+    "array": _array,
+    "object": _object,
+}

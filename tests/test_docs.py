@@ -70,6 +70,13 @@ def test_the_python_of_docs_events_runs(in_a_folder: Path) -> None:
         assert names["meter"].shutdown()
 
 
+def test_the_python_of_docs_previews_runs(in_a_folder: Path) -> None:
+    names: dict[str, Any] = {}
+    for code in blocks("docs/previews.md", "python"):
+        exec(compile(code, "docs/previews.md", "exec"), names)
+    assert names["quote"].cost is not None
+
+
 def test_the_event_in_the_docs_is_an_event_with_metrics_that_exist() -> None:
     (code,) = blocks("docs/events.md", "json")
     fields: dict[str, Any] = json.loads(code)
@@ -101,6 +108,8 @@ def test_the_reference_has_every_public_name_and_no_other() -> None:
         ("configure", tokenmeter.configure),
         ("flush", tokenmeter.flush),
         ("metered", Options),
+        ("preview", tokenmeter.preview),
+        ("preview_call", tokenmeter.preview_call),
         ("record", tokenmeter.record),
         ("run", tokenmeter.run),
         ("shutdown", tokenmeter.shutdown),

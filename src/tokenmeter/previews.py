@@ -111,20 +111,20 @@ class Previews:
 
 
 def previewed_call(
-    function: Callable[[], Any], meter: Any, whose: Attribution, previews: Previews
+    function: Callable[[], Any], meter: Any, named: Attribution, previews: Previews
 ) -> Any:
-    """Quote the first provider call that `function` makes; it is not sent (see preview_call)."""
+    """Quote the first call that `function` makes; `named` goes before its scope's customer."""
     stopped = stopped_call(function, meter)
     if isinstance(stopped, CallStopped):
-        return _quoted(stopped, whose, previews)
-    return _awaited(stopped, whose, previews)
+        return _quoted(stopped, named, previews)
+    return _awaited(stopped, named, previews)
 
 
 async def _awaited(
-    stopped: Awaitable[CallStopped], whose: Attribution, previews: Previews
+    stopped: Awaitable[CallStopped], named: Attribution, previews: Previews
 ) -> Quote:
-    return _quoted(await stopped, whose, previews)
+    return _quoted(await stopped, named, previews)
 
 
-def _quoted(stopped: CallStopped, whose: Attribution, previews: Previews) -> Quote:
-    return previews.of_call(stopped.call, stopped.body, stopped.attribution.under(whose))
+def _quoted(stopped: CallStopped, named: Attribution, previews: Previews) -> Quote:
+    return previews.of_call(stopped.call, stopped.body, stopped.attribution.under(named))

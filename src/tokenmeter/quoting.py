@@ -53,7 +53,8 @@ def preview_call(
     """Quote the first call that a function makes, unsent (see `tokenmeter.preview_call`)."""
     from tokenmeter.previews import previewed_call  # with the price book, when it is needed
 
-    return previewed_call(function, meter, _whose(customer, feature), previews_of(meter))
+    named = Attribution(customer, feature)
+    return previewed_call(function, meter, named, previews_of(meter))
 
 
 def preview_request(

@@ -21,6 +21,7 @@ COMMANDS = (
     "demo",
     "doctor",
     "events",
+    "preview",
     "prices",
     "serve",
     "usage",

@@ -6,6 +6,7 @@ It is imported when the first prompt is counted (about a second, 70 MB), never d
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import cache
 
@@ -26,8 +27,10 @@ def encoding_of(model: str) -> str:
 def counter(encoding: str) -> Counter | None:
     """Return what counts the tokens of a text exactly; None if the extra is not installed."""
     try:
-        # The package's own front keeps every token as a Python object (75 MB); this does not.
-        from bpe_openai._bindings import tokenizer_for_encoding
+        with warnings.catch_warnings():  # the package reads its data in a deprecated way
+            warnings.simplefilter("ignore", DeprecationWarning)
+            # Its own front keeps every token as a Python object (75 MB more); this does not.
+            from bpe_openai._bindings import tokenizer_for_encoding
     except ImportError:
         return None
     count: Counter = tokenizer_for_encoding(encoding).count

@@ -18,9 +18,9 @@ from tokenmeter.usage import METRICS, Number
 
 _QUANTITIES = METRICS | MORE_METRICS
 _QUANTITY_MAX = 10**15
-_LENGTHS = ("duration", "duration_seconds", "seconds")
 _COUNTS = ("n", "number_of_videos", "number_of_images", "num_images", "sample_count")
 _OURS = {
+    **dict.fromkeys(("duration_seconds", "seconds"), "duration"),
     "ratio": "aspect_ratio",
     "sound": "generate_audio",
     "audio": "generate_audio",
@@ -34,7 +34,6 @@ _NO_DIMENSIONS = frozenset(
         *("messages", "prompt", "input", "contents", "system", "instructions", "tools", "stream"),
         *("max_tokens", "max_completion_tokens", "max_output_tokens", "temperature", "top_p"),
         *("functions", "partial_images", "negative_prompt", "image", "image_url", "seed"),
-        *("duration_seconds", "seconds"),
     }
 )
 _KINDS = {"image_count": IMAGE, "world_count": WORLD}
@@ -74,11 +73,14 @@ def _parameters(provider: str, model: str, facts: Keywords, media: MediaPrices) 
     number = _number(facts)
     found = described(provider, model, facts)
     if found is not None:
-        asked = Asked.of_call(*found, number)
-        return replace(asked, provider=provider, model=model)
-    kind, length = _kind(provider, model, media), _length(facts)
-    usage = {"video_seconds": length * number} if length is not None and kind == VIDEO else {}
-    return Asked(provider, model, kind, usage=usage, body=dict(facts), outputs=number)
+        asked = replace(Asked.of_call(*found, number), provider=provider, model=model)
+    else:
+        kind = _kind(provider, model, media)
+        asked = Asked(provider, model, kind, body=dict(facts), outputs=number)
+    length = _length(facts)
+    if length is None or asked.event_name != VIDEO or "video_seconds" in asked.usage:
+        return asked
+    return replace(asked, usage={**asked.usage, "video_seconds": length * number})
 
 
 def _kind(provider: str, model: str, media: MediaPrices) -> str:
@@ -89,6 +91,8 @@ def _kind(provider: str, model: str, media: MediaPrices) -> str:
         return VIDEO if metric.startswith("video") else _KINDS.get(metric, TEXT)
     if "embed" in model:
         return EMBEDDING
+    if "omni" in model and provider.startswith("google"):
+        return VIDEO
     return IMAGE if "image" in model else TEXT
 
 
@@ -110,18 +114,16 @@ def _number(facts: Keywords) -> int:
 
 def _length(facts: Keywords) -> Number | None:
     """Return the seconds asked for; -1 leaves them to the model."""
-    for name in _LENGTHS:
-        if name not in facts:
-            continue
-        value = facts[name]
-        length = seconds(float(value) if isinstance(value, Decimal) else value)
-        if length is None and str(value).strip() != "-1":
-            raise PreviewError(
-                f"{name} must be seconds up to {SECONDS_MAX}, such as 5 or '5s', or -1 where "
-                "the model chooses"
-            )
-        return length
-    return None
+    if "duration" not in facts:
+        return None
+    value = facts["duration"]
+    length = seconds(float(value) if isinstance(value, Decimal) else value)
+    if length is None and str(value).strip() != "-1":
+        raise PreviewError(
+            f"duration must be seconds up to {SECONDS_MAX}, such as 5 or '5s', or -1 where the "
+            "model chooses"
+        )
+    return length
 
 
 def _quantity(name: str, value: object) -> Number:

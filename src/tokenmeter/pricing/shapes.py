@@ -21,17 +21,17 @@ _ARK = {"cn-beijing": "ark.cn-beijing.volces.com", None: "ark.ap-southeast.bytep
 _DASHSCOPE = {"cn-beijing": "dashscope.aliyuncs.com", None: "dashscope-intl.aliyuncs.com"}
 _VERTEX = "/v1/projects/p/locations/global/publishers/google/models/"
 _CAMEL = {
-    **dict.fromkeys(("duration", "duration_seconds", "seconds"), "durationSeconds"),
+    "duration": "durationSeconds",
     **dict.fromkeys(("n", "number_of_videos", "number_of_images", "sample_count"), "sampleCount"),
     **dict.fromkeys(("aspect_ratio", "ratio"), "aspectRatio"),
     **dict.fromkeys(("size", "image_size"), "sampleImageSize"),
     "generate_audio": "generateAudio",
 }
-_CHAT = "/v1/chat/completions"
+_CHAT, _VIDEOS = "/v1/chat/completions", "/v1/videos"
 # Places of OpenAI's API, by the model's name; the first that fits.
 _OPENAI = (
     ("/v1/images/generations", re.compile(r"dall-e|image")),
-    ("/v1/videos", re.compile(r"sora")),
+    (_VIDEOS, re.compile(r"sora")),
     ("/v1/embeddings", re.compile(r"embed")),
     ("/v1/audio/speech", re.compile(r"(?:^|-)tts")),
     ("/v1/audio/transcriptions", re.compile(r"whisper|transcribe|^voxtral")),
@@ -64,6 +64,8 @@ def _openai_like(host: str, model: str, asked: Json) -> tuple[str, str, Json]:
     path = next((path for path, name in _OPENAI if name.search(model)), None)
     if path is None:
         path = "/v1/responses" if "input" in asked and "messages" not in asked else _CHAT
+    if path == _VIDEOS and "duration" in asked:
+        asked = {**asked, "seconds": asked["duration"]}
     return host, path, {**(_chatting(asked) if path == _CHAT else asked), "model": model}
 
 

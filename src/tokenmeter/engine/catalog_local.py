@@ -12,8 +12,8 @@ from tokenmeter.engine.catalog_fields import Fields
 from tokenmeter.engine.clock import Clock, rfc3339, system_clock
 from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.store.documents import Document, Documents
+from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.store.rows import microseconds
-from tokenmeter.engine.store.sqlite import SqliteStore
 from tokenmeter.rating.define import moment_in
 
 PREFIXES = {
@@ -43,7 +43,7 @@ class LocalCatalog:
     """The definitions of one environment, as a catalog is applied to them."""
 
     def __init__(
-        self, store: SqliteStore, environment: str = "", *, clock: Clock = system_clock
+        self, store: Store, environment: str = "", *, clock: Clock = system_clock
     ) -> None:
         self._store = store
         self._environment = environment

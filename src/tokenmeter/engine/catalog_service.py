@@ -9,7 +9,7 @@ from tokenmeter.engine.catalog_file import CatalogFile, load
 from tokenmeter.engine.catalog_local import LocalCatalog
 from tokenmeter.engine.catalog_text import to_yaml
 from tokenmeter.engine.clock import Clock, system_clock
-from tokenmeter.engine.store.sqlite import SqliteStore
+from tokenmeter.engine.store.protocol import Store
 
 
 class Catalog:
@@ -20,7 +20,7 @@ class Catalog:
     """
 
     def __init__(
-        self, store: SqliteStore, environment: str = "", *, clock: Clock = system_clock
+        self, store: Store, environment: str = "", *, clock: Clock = system_clock
     ) -> None:
         self.target = LocalCatalog(store, environment, clock=clock)
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tokenmeter.delivery.protocol import Receipt
 from tokenmeter.engine import query
+from tokenmeter.engine.billing import Billing
 from tokenmeter.engine.catalog_service import Catalog
+from tokenmeter.engine.definitions.service import Definitions
+from tokenmeter.engine.grants import Grants
 from tokenmeter.engine.ingest import ingest
 from tokenmeter.engine.query import EventPage, Filters, UsageRow
+from tokenmeter.engine.services import Services
 from tokenmeter.engine.store import events as stored_events
 from tokenmeter.engine.store import usage as stored_usage
 from tokenmeter.engine.store.events import Conflict
 from tokenmeter.engine.store.sqlite import SqliteStore
 from tokenmeter.engine.store.usage import Window
+from tokenmeter.engine.subscriptions import Subscriptions
 from tokenmeter.engine.wallets import Wallets
 from tokenmeter.event import Event
 from tokenmeter.usage import Number
@@ -36,7 +41,7 @@ class Engine:
 
     def __init__(self, url: str) -> None:
         self._store = SqliteStore(url)
-        self._wallets = Wallets(self._store)
+        self._services = Services(self._store)
 
     @property
     def store(self) -> SqliteStore:
@@ -127,16 +132,68 @@ class Engine:
     @property
     def catalog(self) -> Catalog:
         """The definitions: meters, features, plans, prices, as a file brings them here."""
-        return Catalog(self._store)
+        return self._services.catalog
+
+    @property
+    def definitions(self) -> Definitions:
+        """Meters, customers, plans, prices …, one by one, in Flexprice's fields."""
+        return self._services.definitions
+
+    @property
+    def subscriptions(self) -> Subscriptions:
+        """Who has which plan."""
+        return self._services.subscriptions
+
+    @property
+    def invoices(self) -> Billing:
+        """Invoices: previewed, drafted, finalized, voided."""
+        return self._services.invoices
+
+    @property
+    def grants(self) -> Grants:
+        """Credits that plans and subscriptions give."""
+        return self._services.grants
 
     @property
     def wallets(self) -> Wallets:
         """The wallets: credits, real-time balance, holds."""
-        return self._wallets
+        return self._services.wallets
+
+    def rate(
+        self,
+        customer: str = "",
+        *,
+        subscription_id: str = "",
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> dict[str, Any]:
+        """
+        Rate a customer's usage, of the running period unless one is named.
+
+        ``rate("acme")["charges"]``: each exact; `unpriced` lists what no price bills.
+        """
+        return self._services.rate(customer, subscription_id=subscription_id, start=start, end=end)
+
+    def invoice(
+        self,
+        customer: str = "",
+        *,
+        subscription_id: str = "",
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> dict[str, Any]:
+        """Preview the invoice of a period, by default the running one; nothing is kept."""
+        return self._services.invoice(
+            customer, subscription_id=subscription_id, start=start, end=end
+        )
+
+    def run_billing(self) -> list[dict[str, Any]]:
+        """Give the credit grants and finalize the invoices that are due; return these."""
+        return self._services.run()
 
     def close(self) -> None:
         """Let go of the database."""
-        self._wallets.close()
+        self._services.close()
         self._store.close()
 
     def __enter__(self) -> Self:

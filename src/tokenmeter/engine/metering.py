@@ -8,9 +8,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from tokenmeter.engine.sheets import Sheet
+from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.store.raw import StoredEvent, Stretch, scan
 from tokenmeter.engine.store.rows import microseconds
-from tokenmeter.engine.store.sqlite import SqliteStore
 from tokenmeter.errors import QueryError
 from tokenmeter.rating.aggregation import Grid
 from tokenmeter.rating.filters import Filter, choose, matches
@@ -68,7 +68,7 @@ class Assignments:
     unpriced: Quantity
 
 
-def measure(store: SqliteStore, query: MeterQuery, environment: str = "") -> list[Quantity]:
+def measure(store: Store, query: MeterQuery, environment: str = "") -> list[Quantity]:
     """
     Count what a meter counts, as `rating` counts it.
 
@@ -88,7 +88,7 @@ def measure(store: SqliteStore, query: MeterQuery, environment: str = "") -> lis
 
 
 def assignments(
-    store: SqliteStore, query: MeterQuery, prices: Sequence[Price], environment: str = ""
+    store: Store, query: MeterQuery, prices: Sequence[Price], environment: str = ""
 ) -> Assignments:
     """
     Count what each price of a meter bills; see `rating.selection.assign` for the rule.
@@ -123,7 +123,7 @@ def _sheet(query: MeterQuery) -> Sheet:
 
 
 def _samples(
-    store: SqliteStore, query: MeterQuery, environment: str
+    store: Store, query: MeterQuery, environment: str
 ) -> Iterator[tuple[StoredEvent, Sample]]:
     start, end = microseconds(query.start), microseconds(query.end)
     stretch = Stretch(environment, start, end, query.customers)

@@ -163,6 +163,22 @@ class Charge:
         """What a billed unit costs on average, before adjustments; 0 when none is billed."""
         return divided(total(self.lines), self.quantity) if self.quantity else ZERO
 
+    def paid(self, credits_left: Decimal) -> Charge:
+        """Pay from prepaid money, cut to the currency's exponent, at most what is owed."""
+        currency = self.price.currency
+        part = max(ZERO, min(rounded_down(max(ZERO, credits_left), currency), self.amount))
+        if not part:
+            return self
+        entry = Adjustment(AdjustmentKind.CREDIT, part.copy_negate())
+        return replace(
+            self, amount=minus(self.amount, part), adjustments=(*self.adjustments, entry)
+        )
+
+    @property
+    def unrounded(self) -> Decimal:
+        """What the lines and adjustments add up to before the rounding."""
+        return minus(self.amount, self.adjusted_by(AdjustmentKind.ROUNDING))
+
     def adjusted_by(self, *kinds: AdjustmentKind) -> Decimal:
         """Add up the adjustments of some kinds."""
         return plus(a.amount for a in self.adjustments if a.kind in kinds)

@@ -10,9 +10,8 @@ from tokenmeter.rating.credits import check_credits, expires_at
 from tokenmeter.rating.define import Fields, number_in, text_in
 from tokenmeter.rating.entitlement import check_choice
 from tokenmeter.rating.errors import RatingError
-from tokenmeter.rating.periods import BillingPeriod, Cycle, billing_period_of
+from tokenmeter.rating.periods import BillingPeriod, billing_period_of
 from tokenmeter.rating.rounding import ONE, ZERO
-from tokenmeter.rating.windows import Period
 
 ONETIME, RECURRING = "ONETIME", "RECURRING"
 NEVER, DURATION, BILLING_CYCLE = "NEVER", "DURATION", "BILLING_CYCLE"
@@ -50,12 +49,6 @@ class Grant:
                 "expiration_duration_unit, DAY, WEEK, MONTH or YEAR.",
                 field="expiration_duration",
             )
-
-    def terms(self, start: datetime, end: datetime) -> list[Period]:
-        """List the stretches of [start, end) that a grant is given for, each at its start."""
-        if self.period is None:
-            return [Period(start, end)] if start < end else []
-        return list(Cycle(start, self.period, self.count).periods(start, end))
 
     def expires(self, given: datetime, period_end: datetime) -> datetime | None:
         """Tell when credits given at a time expire; `period_end` is the billing period's."""

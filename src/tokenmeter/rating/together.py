@@ -101,10 +101,14 @@ def _unit_amount(draft: Draft) -> Decimal | None:
 def _charges(drafts: Sequence[Draft], portions: Iterable[Portion]) -> list[Charge]:
     charges: list[Charge] = []
     for portion in portions:
-        # The overage of a cumulative commitment is one portion for all; it stands with the last.
-        draft = drafts[int(portion.key)] if portion.key else drafts[-1]
+        draft = drafts[int(portion.key)] if portion.key else _last_used(drafts)
         charges.append(_over(draft, portion) if portion.is_overage else _inside(draft, portion))
     return charges
+
+
+def _last_used(drafts: Sequence[Draft]) -> Draft:
+    """Find where the overage of a cumulative commitment stands: one portion for all."""
+    return next(d for d in reversed(drafts) if d.amount)
 
 
 def _inside(draft: Draft, portion: Portion) -> Charge:

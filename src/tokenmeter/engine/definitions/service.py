@@ -15,7 +15,7 @@ from tokenmeter.engine.definitions.search import Search
 from tokenmeter.engine.definitions.versions import change_price, end_price
 from tokenmeter.engine.errors import ValidationError
 from tokenmeter.engine.store.documents import Document, Documents, Order, Sort
-from tokenmeter.engine.store.sqlite import SqliteStore
+from tokenmeter.engine.store.protocol import Store
 from tokenmeter.rating.filters import text
 
 BULK_MAX = 100
@@ -38,9 +38,7 @@ class Definitions:
     raises an error that carries its code.
     """
 
-    def __init__(
-        self, store: SqliteStore, environment: str = "", now: Clock = system_clock
-    ) -> None:
+    def __init__(self, store: Store, environment: str = "", now: Clock = system_clock) -> None:
         self._store = store
         self._environment = environment
         self._now = now

@@ -1,0 +1,271 @@
+"""Invoices: previewed, drafted, finalized once, voided; what is owed until then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from tokenmeter.engine.account import Account, Why
+from tokenmeter.engine.clock import Clock, rfc3339, system_clock
+from tokenmeter.engine.contract import Contract, read_contract
+from tokenmeter.engine.definitions import reading
+from tokenmeter.engine.definitions.reading import Fields
+from tokenmeter.engine.errors import (
+    InvalidOperationError,
+    ValidationError,
+    VersionConflictError,
+)
+from tokenmeter.engine.ids import new_id
+from tokenmeter.engine.invoice_parts import (
+    customer_id_of,
+    is_done,
+    paid_by,
+    payments,
+    period_of,
+    prepaid,
+    row_of,
+)
+from tokenmeter.engine.invoice_text import envelope, invoice_bytes, rated_part, shown_invoice
+from tokenmeter.engine.invoicing import Rated, differences, rate_period
+from tokenmeter.engine.rhythm import current_period, periods_until
+from tokenmeter.engine.store import invoices as rows
+from tokenmeter.engine.store.documents import Document, Documents
+from tokenmeter.engine.store.invoices import InvoiceRow, Invoices
+from tokenmeter.engine.store.ledger import Ledger
+from tokenmeter.engine.store.protocol import Store
+from tokenmeter.engine.store.rows import microseconds
+from tokenmeter.rating.rounding import ZERO, plain
+from tokenmeter.rating.windows import Period
+
+SUBSCRIPTION = "subscription"
+PREVIEW = "preview"
+NUMBER_TRIES_MAX = 5
+REFUNDED = "INVOICE_VOID_REFUND"
+
+
+class Billing:
+    """
+    The invoices of one environment, in Flexprice's fields.
+
+    A draft is rated again whenever it is asked for; a finalized invoice never changes. What
+    late events would have added is shown by `difference`.
+    """
+
+    def __init__(
+        self, store: Store, environment: str = "", *, clock: Clock = system_clock
+    ) -> None:
+        self._store = store
+        self._environment = environment
+        self._clock = clock
+
+    def preview(self, fields: Fields) -> dict[str, Any]:
+        """Rate a period (the current one, unless it is named); nothing is kept."""
+        contract, body = self._contract(reading.needed(fields, "subscription_id"))
+        period = self._period(body, fields)
+        hide = reading.flag(fields, "hide_zero_charges_line_items", default=False)
+        told = self.rate(contract, period).body(PREVIEW, hide_zero=hide)
+        return shown_invoice(envelope(told, rows.DRAFT, contract))
+
+    def draft(self, fields: Fields) -> dict[str, Any]:
+        """Make the draft of a period that has no invoice, or rate its draft again."""
+        contract, body = self._contract(reading.needed(fields, "subscription_id"))
+        period = self._period(body, fields)
+        rated = self.rate(contract, period)
+        start_us, end_us = microseconds(period.start), microseconds(period.end)
+        with self._store.writing() as connection:
+            invoices = Invoices(connection, self._environment)
+            known = invoices.of_period(contract.subscription_id, start_us, end_us)
+            if known is not None and known.status == rows.FINALIZED:
+                raise InvalidOperationError(
+                    "The invoice of this period is finalized; void it first."
+                )
+            invoice_id = new_id("inv") if known is None else known.id
+            row = row_of(rated, invoice_id, self._clock())
+            if known is None:
+                invoices.add(row)
+            else:
+                invoices.change(replace(row, created_us=known.created_us))
+        return self.get(invoice_id)
+
+    def finalize(self, invoice_id: str) -> dict[str, Any]:
+        """Rate a draft for the last time, pay it from the wallet, give it its number."""
+        for _ in range(NUMBER_TRIES_MAX):
+            row = self._row(invoice_id)
+            contract, _ = self._contract(row.subscription_id)
+            rated = self.rate(contract, period_of(row))
+            try:
+                return self._finalized(row, rated)
+            except VersionConflictError:
+                continue  # another process took the number; take the next
+        raise VersionConflictError
+
+    def void(self, invoice_id: str) -> dict[str, Any]:
+        """Void an invoice; what its wallet paid is given back."""
+        row = self._row(invoice_id)
+        now = self._clock()
+        with self._store.writing() as connection:
+            documents = Documents(connection, self._environment)
+            wallet = prepaid(documents, row.customer_id, row.currency)
+            ledger = Ledger(connection, self._environment)
+            account = None if wallet is None else Account(ledger, wallet, now)
+            invoices = Invoices(connection, self._environment)
+            row = invoices.get(row.id)
+            if row.status not in {rows.DRAFT, rows.FINALIZED}:
+                raise InvalidOperationError(f"The invoice is {row.status} already.")
+            paid = Decimal(json.loads(row.body).get("credits_debited", "0"))
+            if paid and account is not None:
+                account.credit(paid, Why(REFUNDED, "INVOICE", row.id))
+            invoices.change(replace(row, status=rows.VOIDED))
+        return self.get(row.id)
+
+    def get(self, invoice_id: str) -> dict[str, Any]:
+        """Return an invoice by its id or number, with what has been paid."""
+        row = self._row(invoice_id)
+        with self._store.reading() as connection:
+            paid = payments(Documents(connection, self._environment), row.id)
+        return shown_invoice(json.loads(row.body), row, paid)
+
+    def document(self, invoice_id: str) -> bytes:
+        """Return a finalized invoice's own bytes, the same for ever."""
+        row = self._row(invoice_id)
+        if row.status == rows.DRAFT:
+            raise InvalidOperationError("A draft changes; finalize it first.")
+        return row.body.encode()
+
+    def listed(
+        self, *, customer: str = "", subscription_id: str = "", limit: int = 1_000, offset: int = 0
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Return a page of invoices, the newest first, and how many there are."""
+        with self._store.reading() as connection:
+            documents = Documents(connection, self._environment)
+            customer_id = customer_id_of(documents, customer) if customer else None
+            found, total = Invoices(connection, self._environment).list(
+                customer_id=customer_id,
+                subscription_id=subscription_id or None,
+                limit=limit,
+                offset=offset,
+            )
+            paid = {row.id: payments(documents, row.id) for row in found}
+        return [shown_invoice(json.loads(r.body), r, paid[r.id]) for r in found], total
+
+    def rate_again(self, invoice_id: str) -> bytes:
+        """Rate a period as it is now: the same bytes as `rated` if nothing came late."""
+        row = self._row(invoice_id)
+        return invoice_bytes(rated_part(self._again(row)))
+
+    def rated(self, invoice_id: str) -> bytes:
+        """Return what was rated when the invoice was written."""
+        return invoice_bytes(rated_part(json.loads(self._row(invoice_id).body)))
+
+    def difference(self, invoice_id: str) -> list[dict[str, Any]]:
+        """Show what late events add to a closed invoice's lines; the invoice stays as it is."""
+        row = self._row(invoice_id)
+        return differences(json.loads(row.body)["line_items"], self._again(row)["line_items"])
+
+    def pay(self, invoice_id: str, amount: Decimal | None = None) -> dict[str, Any]:
+        """Note that an invoice was paid, in part or (without an amount) in whole."""
+        told = self.get(invoice_id)
+        left = Decimal(told["amount_remaining"])
+        if told["invoice_status"] != rows.FINALIZED:
+            raise InvalidOperationError("Only a finalized invoice is paid.")
+        part = left if amount is None else amount
+        if part < 0 or part > left:
+            raise ValidationError(f"amount is between 0 and {told['amount_remaining']}.")
+        with self._store.writing() as connection:
+            now_us = microseconds(self._clock())
+            body = {"amount": plain(part), "invoice_id": told["id"]}
+            made = Document("payment", new_id("pay"), body, parent=told["id"], created_us=now_us)
+            Documents(connection, self._environment).insert(made)
+        return self.get(invoice_id)
+
+    def due(self, subscription_id: str) -> list[Period]:
+        """List the periods that have ended and have no finalized invoice; the opening first."""
+        contract, body = self._contract(subscription_id)
+        now = self._clock()
+        ended = [p for p in periods_until(body, now) if p.end <= now]
+        opening = Period(contract.start, contract.start)
+        has_advance = bool(self.rate(contract, opening).charged) and contract.start <= now
+        wanted = [*([opening] if has_advance else []), *ended]
+        with self._store.reading() as connection:
+            invoices = Invoices(connection, self._environment)
+            return [p for p in wanted if not is_done(invoices, subscription_id, p)]
+
+    def bill(self, subscription_id: str) -> list[dict[str, Any]]:
+        """Draft and finalize everything that is due."""
+        done: list[dict[str, Any]] = []
+        for period in self.due(subscription_id):
+            asked = {
+                "subscription_id": subscription_id,
+                "period_start": period.start,
+                "period_end": period.end,
+            }
+            done.append(self.finalize(self.draft(asked)["id"]))
+        return done
+
+    def rate(self, contract: Contract, period: Period) -> Rated:
+        """Rate a period of a contract."""
+        return rate_period(self._store, contract, period, self._environment)
+
+    def contract(self, subscription_id: str) -> Contract:
+        """Read what a subscription bills by."""
+        return self._contract(subscription_id)[0]
+
+    def asked(self, subscription_id: str, fields: Fields) -> tuple[Contract, Period]:
+        """Read what a subscription bills by, and the period that a request names."""
+        contract, body = self._contract(subscription_id)
+        return contract, self._period(body, fields)
+
+    def _again(self, row: InvoiceRow) -> dict[str, Any]:
+        stored = json.loads(row.body)
+        contract, _ = self._contract(row.subscription_id)
+        money = {x["id"]: Decimal(x["prepaid_credits_applied"]) for x in stored["line_items"]}
+        return self.rate(contract, period_of(row)).paid_from(money).body(row.id)
+
+    def _finalized(self, row: InvoiceRow, rated: Rated) -> dict[str, Any]:
+        now = self._clock()
+        with self._store.writing() as connection:
+            documents = Documents(connection, self._environment)
+            wallet = prepaid(documents, row.customer_id, row.currency)
+            ledger = Ledger(connection, self._environment)
+            account = None if wallet is None else Account(ledger, wallet, now)
+            invoices = Invoices(connection, self._environment)
+            row = invoices.get(row.id)
+            if row.status != rows.DRAFT:
+                raise InvalidOperationError(f"Only a draft is finalized; this is {row.status}.")
+            debited = ZERO
+            if wallet is not None and account is not None:
+                rated, debited = paid_by(rated, wallet, account, row.id)
+            row = invoices.numbered(replace(row_of(rated, row.id, now), created_us=row.created_us))
+            body = envelope(rated.body(row.id), rows.FINALIZED, rated.contract)
+            body |= {"invoice_number": row.number, "finalized_at": rfc3339(now)}
+            body |= {"credits_debited": plain(debited)}
+            final = invoice_bytes(body).decode()
+            invoices.change(
+                replace(row, status=rows.FINALIZED, body=final, finalized_us=microseconds(now))
+            )
+        return self.get(row.id)
+
+    def _row(self, invoice_id: str) -> InvoiceRow:
+        with self._store.reading() as connection:
+            return Invoices(connection, self._environment).get(invoice_id)
+
+    def _contract(self, subscription_id: str) -> tuple[Contract, Mapping[str, Any]]:
+        with self._store.reading() as connection:
+            documents = Documents(connection, self._environment)
+            held = documents.get(SUBSCRIPTION, subscription_id)
+            return read_contract(documents, held), held.body
+
+    def _period(self, body: Fields, fields: Fields) -> Period:
+        """Read the period that a request names; by default the one that is running."""
+        start = reading.moment(fields, "period_start")
+        end = reading.moment(fields, "period_end")
+        if start is None and end is None:
+            return current_period(body, self._clock())
+        current = current_period(body, start or self._clock())
+        begins, ends = start or current.start, end or current.end
+        if ends < begins:
+            raise ValidationError("period_end: a period cannot end before it starts.")
+        return Period(begins, ends)

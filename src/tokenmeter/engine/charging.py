@@ -1,0 +1,245 @@
+"""What a subscription owes for a period: its usage measured, its fixed prices counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import pairwise
+
+from tokenmeter.engine.contract import Contract, Item
+from tokenmeter.engine.metering import Assignments, MeterQuery, Quantity, assignments
+from tokenmeter.engine.store.protocol import Store
+from tokenmeter.rating.adjust import Charge, Terms, rate
+from tokenmeter.rating.aggregation import Bucket, Measurement
+from tokenmeter.rating.allowance import covered
+from tokenmeter.rating.entitlement import Entitlement
+from tokenmeter.rating.meter import Meter
+from tokenmeter.rating.periods import BillingPeriod, Cycle, ResetPeriod
+from tokenmeter.rating.price import Cadence, Price
+from tokenmeter.rating.proration import share_used
+from tokenmeter.rating.rounding import ZERO, plus
+from tokenmeter.rating.together import Demand, Promise, rate_together
+from tokenmeter.rating.windows import Period, Window, windows, zone_of
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """A charge, the line item it belongs to, and the time it is for."""
+
+    item_id: str
+    name: str
+    charge: Charge
+    period: Period
+
+    @property
+    def key(self) -> str:
+        """What tells the charges of one invoice apart."""
+        over = "overage" if self.charge.is_overage else ""
+        start = self.period.start.isoformat()
+        return f"{self.item_id}/{self.charge.price.price_id}/{start}/{over}"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The usage of one meter in a period, by the price that bills it."""
+
+    meter: Meter
+    prices: tuple[Price, ...]
+    found: Assignments
+
+
+def measured(
+    store: Store, contract: Contract, period: Period, environment: str
+) -> dict[str, Measured]:
+    """Measure the usage that a subscription's prices bill, by meter."""
+    by_meter: dict[str, list[Price]] = {}
+    for item in contract.usage_items():
+        held = by_meter.setdefault(item.price.meter_id, [])
+        if period.within(item.price.start, item.price.end) is not None:
+            held.append(item.price)
+    found: dict[str, Measured] = {}
+    for meter_id, prices in by_meter.items():
+        meter = contract.meters[meter_id]
+        query = _query(contract, meter, period)
+        answer = assignments(store, query, prices, environment)
+        found[meter_id] = Measured(meter, tuple(prices), answer)
+    return found
+
+
+def usage_charges(
+    store: Store,
+    contract: Contract,
+    period: Period,
+    environment: str,
+    *,
+    prior: Decimal | None = None,
+    is_last: bool = True,
+) -> tuple[list[Charged], dict[str, Measured]]:
+    """
+    Rate a period's usage; `prior` and `is_last` are of a commitment over several periods.
+
+    Returns the charges in the order of the line items, and what was measured.
+    """
+    found = measured(store, contract, period, environment)
+    terms = _terms(store, contract, period, found, environment)
+    demands: list[tuple[Item, Demand]] = []
+    for item in contract.usage_items():
+        known = found[item.price.meter_id].found.by_price.get(item.price.price_id)
+        if known is not None:
+            own = replace(terms[item.price.price_id], commitment=item.commitment)
+            demands.append((item, Demand(item.price, _measurement(known, period), own)))
+    return _rated(contract, demands, period, prior, is_last=is_last), found
+
+
+def fixed_charges(contract: Contract, period: Period, cadence: Cadence) -> list[Charged]:
+    """Charge what is fixed and falls into a period: each price by its own rhythm, by share."""
+    found: list[Charged] = []
+    for item in contract.fixed_items():
+        price = item.price
+        if price.cadence is not cadence or price.billing_period is BillingPeriod.ONETIME:
+            continue
+        for full in _own_periods(contract, item, period):
+            active = full.within(price.start, price.end)
+            if active is not None:
+                terms = Terms(share=share_used(full, active))
+                charge = rate(price, Measurement(item.quantity), terms)
+                found.append(Charged(item.id, item.name, charge, active))
+    return found
+
+
+def onetime_charges(contract: Contract, period: Period) -> list[Charged]:
+    """Charge the prices that are charged once, in the period in which their line item starts."""
+    return [
+        Charged(i.id, i.name, rate(i.price, Measurement(i.quantity)), period)
+        for i in contract.fixed_items()
+        if i.price.billing_period is BillingPeriod.ONETIME and i.price.start in period
+    ]
+
+
+def _rated(
+    contract: Contract,
+    demands: Sequence[tuple[Item, Demand]],
+    period: Period,
+    prior: Decimal | None,
+    *,
+    is_last: bool,
+) -> list[Charged]:
+    items = {d.price.price_id: item for item, d in demands}
+    if contract.promise is None:
+        charges = tuple(rate(d.price, d.usage, d.terms) for _, d in demands)
+    else:
+        promise = Promise(contract.promise, prior, is_last)
+        charges = rate_together([d for _, d in demands], promise)
+    found: list[Charged] = []
+    for charge in charges:
+        item = items.get(charge.price.price_id)
+        name = charge.price.display_name if item is None else item.name
+        held = period.within(charge.price.start, charge.price.end) or period
+        found.append(Charged("" if item is None else item.id, name, charge, held))
+    return found
+
+
+def _terms(
+    store: Store,
+    contract: Contract,
+    period: Period,
+    found: Mapping[str, Measured],
+    environment: str,
+) -> dict[str, Terms]:
+    terms: dict[str, Terms] = {}
+    for meter_id, known in found.items():
+        allowance = contract.allowances.get(meter_id)
+        if allowance is None or not allowance.is_enabled:
+            terms |= {p.price_id: Terms() for p in known.prices}
+            continue
+        used = _used(store, contract, period, known, (allowance, environment))
+        before = _before(store, contract, period, known, (allowance, environment))
+        shares = covered(allowance, used, before)
+        terms |= {key: Terms(Entitlement(share)) for key, share in shares.items()}
+    return terms
+
+
+def _used(
+    store: Store,
+    contract: Contract,
+    period: Period,
+    known: Measured,
+    how: tuple[Entitlement, str],
+) -> dict[str, list[Decimal]]:
+    """Return the usage of each price in each window of the allowance."""
+    allowance, environment = how
+    inner = list(_windows(contract, period, allowance))
+    if len(inner) == 1:
+        return {k: [q.quantity] for k, q in known.found.by_price.items()}
+    found: dict[str, list[Decimal]] = {p.price_id: [] for p in known.prices}
+    for part in inner:
+        query = _query(contract, known.meter, part)
+        answer = assignments(store, query, known.prices, environment)
+        for key, quantity in answer.by_price.items():
+            found[key].append(quantity.quantity)
+    return found
+
+
+def _before(
+    store: Store,
+    contract: Contract,
+    period: Period,
+    known: Measured,
+    how: tuple[Entitlement, str],
+) -> Decimal:
+    """Return what an allowance that never resets has seen before the period."""
+    allowance, environment = how
+    if allowance.reset is not ResetPeriod.NEVER or period.start <= contract.start:
+        return ZERO
+    query = _query(contract, known.meter, Period(contract.start, period.start))
+    answer = assignments(store, query, known.prices, environment)
+    return plus(quantity.quantity for quantity in answer.by_price.values())
+
+
+def _windows(contract: Contract, period: Period, allowance: Entitlement) -> Iterator[Period]:
+    """Cut a period at the resets of an allowance: local midnights, or months of the cycle."""
+    zone = zone_of(contract.zone)
+    if allowance.reset is ResetPeriod.DAILY:
+        starts = list(windows(period, Window.DAY, zone))
+    elif allowance.reset is ResetPeriod.MONTHLY and contract.cycle.period.months > 1:
+        monthly = Cycle(contract.cycle.anchor, BillingPeriod.MONTHLY, 1, zone)
+        starts = [p.start for p in monthly.periods(period.start, period.end)]
+    else:
+        starts = [period.start]
+    bounds = [*(max(s, period.start) for s in starts), period.end]
+    for start, end in pairwise(bounds):
+        if start < end:
+            yield Period(start, end)
+
+
+def _own_periods(contract: Contract, item: Item, period: Period) -> list[Period]:
+    """List the price's own periods within a billing period, whole ones."""
+    price = item.price
+    if price.billing_period is contract.cycle.period:
+        return [_whole(contract, period)]
+    cycle = Cycle(
+        contract.cycle.anchor,
+        price.billing_period,
+        price.billing_period_count,
+        contract.cycle.zone,
+    )
+    return list(cycle.periods(period.start, period.end))
+
+
+def _whole(contract: Contract, period: Period) -> Period:
+    """Widen a period that the subscription's start or end cuts to the full one."""
+    following = contract.cycle.next(period.start)
+    end = max(period.end, following)
+    return Period(min(period.start, contract.cycle.previous(end)), end)
+
+
+def _query(contract: Contract, meter: Meter, period: Period) -> MeterQuery:
+    return MeterQuery(meter, (contract.external_id,), period.start, period.end, zone=contract.zone)
+
+
+def _measurement(quantity: Quantity, period: Period) -> Measurement:
+    if quantity.buckets is None:
+        return Measurement(quantity.quantity)
+    buckets = tuple(Bucket(period.start, "", value) for value in quantity.buckets)
+    return Measurement(quantity.quantity, buckets)

@@ -1,0 +1,143 @@
+"""Credit grants: credits that a plan or a subscription gives to its customer's wallet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from tokenmeter.engine.clock import Clock, rfc3339, system_clock
+from tokenmeter.engine.definitions import reading
+from tokenmeter.engine.invoice_parts import prepaid
+from tokenmeter.engine.rhythm import cycle_of, start_of
+from tokenmeter.engine.store.documents import Document, Documents
+from tokenmeter.engine.store.ledger import Ledger
+from tokenmeter.engine.store.protocol import Store
+from tokenmeter.engine.wallets import Wallets
+from tokenmeter.rating.grant import Grant, define_grant
+from tokenmeter.rating.periods import Cycle, calendar_anchor
+from tokenmeter.rating.proration import prorated_credits, share_used
+from tokenmeter.rating.rounding import plain
+from tokenmeter.rating.windows import Period
+
+REASON = "SUBSCRIPTION_CREDIT_GRANT"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One giving of a grant; `key` names it for ever, so that it is given once."""
+
+    key: str
+    credits: Decimal
+    at: datetime
+    expires: datetime | None
+    priority: int | None
+
+
+class Grants:
+    """Gives what the plans and subscriptions of one environment grant."""
+
+    def __init__(
+        self, store: Store, wallets: Wallets, environment: str = "", *, clock: Clock = system_clock
+    ) -> None:
+        self._store = store
+        self._wallets = wallets
+        self._environment = environment
+        self._clock = clock
+
+    def give(self, subscription_id: str) -> list[dict[str, Any]]:
+        """
+        Give what is due and was not given, and return it; again gives nothing.
+
+        A customer without a prepaid wallet in the currency gets one. What would have expired by
+        now is not given any more.
+        """
+        now = self._clock()
+        with self._store.reading() as connection:
+            documents = Documents(connection, self._environment)
+            held = documents.get("subscription", subscription_id)
+            due = [d for d in self._due(documents, held, now) if not d.expires or d.expires > now]
+            currency = str(held.body["currency"])
+            found = prepaid(documents, str(held.parent), currency)
+            wallet = None if found is None else found.id
+            ledger = Ledger(connection, self._environment)
+            due = [d for d in due if wallet is None or not ledger.repeated(wallet, d.key)]
+        if due and wallet is None:
+            asked = {"customer_id": held.parent, "currency": currency}
+            wallet = str(self._wallets.create(asked)["id"])
+        return [self._given(str(wallet), one) for one in due]
+
+    def upcoming(self, subscription_id: str, until: datetime) -> list[dict[str, Any]]:
+        """List what will be given from now up to a moment."""
+        now = self._clock()
+        with self._store.reading() as connection:
+            documents = Documents(connection, self._environment)
+            held = documents.get("subscription", subscription_id)
+            due = [d for d in self._due(documents, held, until) if d.at > now]
+        return [{"credits": plain(d.credits), "scheduled_for": rfc3339(d.at)} for d in due]
+
+    def _given(self, wallet_id: str, due: Due) -> dict[str, Any]:
+        asked = {
+            "credits_to_add": due.credits,
+            "transaction_reason": REASON,
+            "idempotency_key": due.key,
+            "expiry_date_utc": due.expires,
+            "priority": due.priority,
+        }
+        posted: dict[str, Any] = self._wallets.top_up(wallet_id, asked)["wallet_transaction"]
+        return posted
+
+    def _due(self, documents: Documents, held: Document, until: datetime) -> Iterator[Due]:
+        parents = (str(held.body["plan_id"]), held.id)
+        for parent in parents:
+            for document in documents.all("credit_grant", parent=parent):
+                yield from _givings(document, held, until)
+
+
+def _givings(document: Document, held: Document, until: datetime) -> Iterator[Due]:
+    grant = define_grant(document.body)
+    begun = start_of(held.body)
+    start = max(begun, reading.moment(document.body, "start_date") or begun)
+    ends = (reading.moment(b, "end_date") for b in (document.body, held.body))
+    end = min((e for e in ends if e is not None), default=None)
+    for term in _terms(grant, held, Period(start, max(start, until))):
+        if term.start > until or (end is not None and term.start >= end):
+            return
+        cycle = cycle_of(held.body)
+        expires = grant.expires(term.start, cycle.next(term.start, end))
+        key = f"grant/{document.id}/{held.id}/{rfc3339(term.start)}"
+        yield Due(key, _credits(grant, held, term), term.start, expires, grant.priority)
+
+
+def _terms(grant: Grant, held: Document, span: Period) -> Iterator[Period]:
+    """List the terms that begin within a span, the first perhaps short: to the anchor."""
+    if grant.period is None:
+        yield span
+        return
+    start = span.start
+    cycle = _grant_cycle(grant, held)
+    while start <= span.end:
+        following = cycle.next(start)
+        yield Period(start, following)
+        start = following
+
+
+def _credits(grant: Grant, held: Document, term: Period) -> Decimal:
+    """Give the whole grant, or a short first term's share of it."""
+    if grant.period is None:
+        return grant.credits
+    full = Period(_grant_cycle(grant, held).previous(term.end), term.end)
+    if full.start >= term.start:
+        return grant.credits
+    return prorated_credits(grant.credits, share_used(full, term))
+
+
+def _grant_cycle(grant: Grant, held: Document) -> Cycle:
+    cycle = cycle_of(held.body)
+    period = grant.period or cycle.period
+    anchor = cycle.anchor
+    if held.body["billing_cycle"] == "calendar":
+        anchor = calendar_anchor(start_of(held.body), period, cycle.zone)
+    return replace(cycle, anchor=anchor, period=period, count=grant.count)

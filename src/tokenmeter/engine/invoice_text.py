@@ -1,0 +1,61 @@
+"""An invoice as JSON: what was rated, and what happened to it since."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from tokenmeter.engine.contract import Contract
+from tokenmeter.engine.store.invoices import FINALIZED, InvoiceRow
+from tokenmeter.rating.invoice import money
+from tokenmeter.rating.rounding import ZERO, minus
+
+# What rating decides; the rest is the invoice's own story.
+RATED = (
+    *("customer_id", "subscription_id", "currency", "period_start", "period_end"),
+    *("subtotal", "total_discount", "total_tax", "total", "total_prepaid_credits_applied"),
+    *("amount_due", "line_items", "unpriced"),
+)
+
+
+def envelope(rated: Mapping[str, Any], status: str, contract: Contract) -> dict[str, Any]:
+    """Add what Flexprice's invoice has beside what was rated."""
+    opening = rated["period_start"] == rated["period_end"]
+    return {
+        **rated,
+        "invoice_type": "SUBSCRIPTION",
+        "invoice_status": status,
+        "billing_reason": "SUBSCRIPTION_CREATE" if opening else "SUBSCRIPTION_CYCLE",
+        "billing_period": contract.cycle.period.value,
+        "version": 1,
+    }
+
+
+def invoice_bytes(body: Mapping[str, Any]) -> bytes:
+    """Write an invoice so that equal invoices are equal bytes."""
+    return json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
+
+
+def rated_part(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep what rating decides."""
+    return {name: body[name] for name in RATED}
+
+
+def shown_invoice(
+    body: Mapping[str, Any], row: InvoiceRow | None = None, paid: Decimal = ZERO
+) -> dict[str, Any]:
+    """Write an invoice with its present state: status, payments."""
+    due, currency = Decimal(body["amount_due"]), str(body["currency"])
+    left = minus(due, paid)
+    status = body["invoice_status"] if row is None else row.status
+    settled = status == FINALIZED and left <= 0
+    return {
+        **body,
+        "invoice_status": status,
+        "payment_status": "SUCCEEDED" if settled else "PENDING",
+        "amount_paid": money(paid, currency),
+        "amount_remaining": money(left, currency),
+        "invoice_number": None if row is None else row.number,
+    }

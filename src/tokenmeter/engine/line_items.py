@@ -1,0 +1,92 @@
+"""Line items: the prices that a subscription bills, each from when to when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tokenmeter.engine.clock import rfc3339
+from tokenmeter.engine.definitions import reading
+from tokenmeter.engine.definitions.reading import Fields
+from tokenmeter.engine.definitions.registry import Registry
+from tokenmeter.engine.errors import ValidationError
+from tokenmeter.engine.ids import new_id
+from tokenmeter.engine.store.documents import Document, Documents
+from tokenmeter.engine.store.rows import microseconds
+from tokenmeter.rating.commitment import Commitment, CommitmentType, commitment_type_of
+from tokenmeter.rating.rounding import ONE, ZERO, plain
+
+LINE_ITEM = "line_item"
+_COMMITMENT = (
+    *("commitment_amount", "commitment_quantity", "commitment_overage_factor"),
+    *("commitment_type", "commitment_true_up_enabled"),
+)
+
+
+def line_item(
+    registry: Registry, subscription: Document, price: Document, fields: Fields
+) -> Document:
+    """Make the document of a line item; a fixed price has a quantity, usage is counted."""
+    body = price.body
+    start = reading.moment(fields, "start_date") or reading.moment(subscription.body, "start_date")
+    end = reading.moment(fields, "end_date")
+    if start is not None and end is not None and end <= start:
+        raise ValidationError("end_date: a line item cannot end before it starts.")
+    commitment_of(fields)
+    made: dict[str, Any] = {
+        "subscription_id": subscription.id,
+        "price_id": price.id,
+        "price_type": body["type"],
+        "meter_id": body.get("meter_id") or "",
+        "display_name": body.get("display_name") or body.get("lookup_key") or "",
+        "quantity": plain(_quantity(price, fields)),
+        "currency": body["currency"],
+        "billing_period": body["billing_period"],
+        "invoice_cadence": body["invoice_cadence"],
+        "start_date": None if start is None else rfc3339(start),
+        "end_date": None if end is None else rfc3339(end),
+        **reading.given(fields, _COMMITMENT),
+    }
+    now_us = microseconds(registry.now)
+    return Document(
+        LINE_ITEM,
+        new_id("subs_line"),
+        made,
+        parent=subscription.id,
+        created_us=now_us,
+        updated_us=now_us,
+    )
+
+
+def commitment_of(body: Fields) -> Commitment | None:
+    """Read a line item's own commitment."""
+    kind = commitment_type_of(reading.text(body, "commitment_type") or "amount")
+    name = "commitment_quantity" if kind is CommitmentType.QUANTITY else "commitment_amount"
+    value = reading.amount(body, name)
+    if value is None:
+        return None
+    factor = reading.amount(body, "commitment_overage_factor")
+    true_up = reading.flag(body, "commitment_true_up_enabled", default=False)
+    return Commitment(value, kind, ONE if factor is None else factor, true_up)
+
+
+def line_items_of(documents: Documents, subscription_id: str) -> Sequence[Document]:
+    """Return the line items of a subscription, the oldest first."""
+    return documents.all(LINE_ITEM, parent=subscription_id)
+
+
+def billed(documents: Documents, subscription_id: str) -> frozenset[str]:
+    """Name the prices that a subscription bills, and those they stand for."""
+    prices = [str(i.body["price_id"]) for i in line_items_of(documents, subscription_id)]
+    found = [documents.get("price", price_id) for price_id in prices]
+    return frozenset({*prices, *(str(p.body.get("parent_price_id") or p.id) for p in found)})
+
+
+def _quantity(price: Document, fields: Fields) -> Any:
+    if price.body["type"] == "USAGE":
+        return ZERO
+    given = reading.amount(fields, "quantity")
+    if given is not None and given < 0:
+        raise ValidationError("quantity is at least 0.")
+    least = reading.amount(price.body, "min_quantity") or ZERO
+    return max(ONE if given is None else given, least)

@@ -1,0 +1,88 @@
+"""Everything that one environment of a database can do beside storing events."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from tokenmeter.engine.billing import Billing
+from tokenmeter.engine.catalog_service import Catalog
+from tokenmeter.engine.clock import Clock, system_clock
+from tokenmeter.engine.definitions.service import Definitions
+from tokenmeter.engine.errors import NotFoundError
+from tokenmeter.engine.grants import Grants
+from tokenmeter.engine.owing import Owing
+from tokenmeter.engine.store.protocol import Store
+from tokenmeter.engine.subscriptions import Subscriptions
+from tokenmeter.engine.usage_charges import subscription_usage
+from tokenmeter.engine.wallets import Wallets
+
+
+class Services:
+    """The services of one environment, made once and shared by threads."""
+
+    def __init__(
+        self, store: Store, environment: str = "", *, clock: Clock = system_clock
+    ) -> None:
+        self._store = store
+        self._environment = environment
+        self._clock = clock
+        self.definitions = Definitions(store, environment, clock)
+        self.catalog = Catalog(store, environment, clock=clock)
+        self.subscriptions = Subscriptions(store, environment, clock=clock)
+        self.invoices = Billing(store, environment, clock=clock)
+        owed = Owing(store, environment, self.invoices)
+        self.wallets = Wallets(store, environment, owed=owed, clock=clock)
+        self.grants = Grants(store, self.wallets, environment, clock=clock)
+
+    def rate(
+        self,
+        customer: str = "",
+        *,
+        subscription_id: str = "",
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> dict[str, Any]:
+        """Rate usage, of the running period unless one is named."""
+        chosen = subscription_id or self._only(customer)
+        asked = {"period_start": start, "period_end": end}
+        return subscription_usage(self._store, self.invoices, chosen, asked, self._environment)
+
+    def invoice(
+        self,
+        customer: str = "",
+        *,
+        subscription_id: str = "",
+        start: datetime | None = None,
+        end: datetime | None = None,
+        hide_zero: bool = False,
+    ) -> dict[str, Any]:
+        """Preview an invoice, of the running period unless one is named; nothing is kept."""
+        return self.invoices.preview(
+            {
+                "subscription_id": subscription_id or self._only(customer),
+                "period_start": start,
+                "period_end": end,
+                "hide_zero_charges_line_items": hide_zero,
+            }
+        )
+
+    def run(self) -> list[dict[str, Any]]:
+        """Give the credit grants and finalize the invoices that are due, of all subscriptions."""
+        done: list[dict[str, Any]] = []
+        for subscription in self.subscriptions.list():
+            self.grants.give(subscription["id"])
+            done += self.invoices.bill(subscription["id"])
+        return done
+
+    def close(self) -> None:
+        """Pass on the alerts that wait."""
+        self.wallets.close()
+
+    def _only(self, customer: str) -> str:
+        """Find the one active subscription of a customer."""
+        found = self.subscriptions.of_customer(customer, active=True)
+        if len(found) != 1:
+            several = "several subscriptions; name one" if found else "no active subscription"
+            raise NotFoundError(f"The customer {customer!r} has {several}.")
+        return str(found[0]["id"])

@@ -1,0 +1,121 @@
+"""Rows of invoices: a draft changes, a finalized one is its bytes for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from tokenmeter.engine.errors import AlreadyExistsError, NotFoundError
+from tokenmeter.engine.store.ledger_schema import invoices
+
+DRAFT, FINALIZED, VOIDED, SKIPPED = "DRAFT", "FINALIZED", "VOIDED", "SKIPPED"
+NUMBER_DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceRow:
+    """One invoice; `body` is its JSON as it was written."""
+
+    id: str
+    customer_id: str
+    subscription_id: str
+    status: str
+    period_start_us: int
+    period_end_us: int
+    currency: str
+    amount_due: str
+    body: str
+    created_us: int
+    number: str | None = None
+    finalized_us: int | None = None
+
+
+class Invoices:
+    """The invoices of one environment, within the transaction of one connection."""
+
+    def __init__(self, connection: Connection, environment: str) -> None:
+        self._connection = connection
+        self._environment = environment
+
+    def add(self, invoice: InvoiceRow) -> None:
+        """Keep a new invoice; AlreadyExistsError if its period has one that is not void."""
+        try:
+            with self._connection.begin_nested():
+                self._connection.execute(insert(invoices), self._row(invoice))
+        except IntegrityError as error:
+            raise AlreadyExistsError(
+                "This period has an invoice already; void it first."
+            ) from error
+
+    def change(self, invoice: InvoiceRow) -> None:
+        """Write an invoice that was read in this transaction."""
+        change = update(invoices).where(invoices.c.id == invoice.id)
+        self._connection.execute(change.values(**self._row(invoice)))
+
+    def get(self, invoice_id: str) -> InvoiceRow:
+        """Return an invoice by its id or number, and keep others from changing it."""
+        query = self._all().where(
+            (invoices.c.id == invoice_id) | (invoices.c.number == invoice_id)
+        )
+        row = self._connection.execute(query.with_for_update()).first()
+        if row is None:
+            raise NotFoundError(f"There is no invoice {invoice_id!r}.")
+        return _invoice(row)
+
+    def of_period(self, subscription_id: str, start_us: int, end_us: int) -> InvoiceRow | None:
+        """Find the invoice of a period that is not void."""
+        query = self._all().where(
+            invoices.c.subscription_id == subscription_id,
+            invoices.c.period_start_us == start_us,
+            invoices.c.period_end_us == end_us,
+            invoices.c.status != VOIDED,
+        )
+        row = self._connection.execute(query).first()
+        return None if row is None else _invoice(row)
+
+    def list(
+        self,
+        *,
+        customer_id: str | None = None,
+        subscription_id: str | None = None,
+        status: str | None = None,
+        limit: int = 1_000,
+        offset: int = 0,
+    ) -> tuple[Sequence[InvoiceRow], int]:
+        """Return a page of invoices, the newest first, and how many there are."""
+        query = self._all()
+        for column, wanted in (
+            (invoices.c.customer_id, customer_id),
+            (invoices.c.subscription_id, subscription_id),
+            (invoices.c.status, status),
+        ):
+            query = query if wanted is None else query.where(column == wanted)
+        total = self._connection.execute(select(func.count()).select_from(query.subquery()))
+        ordered = query.order_by(invoices.c.period_end_us.desc(), invoices.c.id.desc())
+        rows = self._connection.execute(ordered.limit(limit).offset(offset))
+        return [_invoice(row) for row in rows], total.scalar_one()
+
+    def numbered(self, invoice: InvoiceRow) -> InvoiceRow:
+        """Give an invoice the next number of the environment."""
+        query = select(func.max(invoices.c.number)).where(
+            invoices.c.environment == self._environment
+        )
+        last = self._connection.execute(query).scalar()
+        following = 1 + (0 if last is None else int(str(last).rpartition("-")[2]))
+        return replace(invoice, number=f"INV-{following:0{NUMBER_DIGITS}d}")
+
+    def _all(self) -> Any:
+        return select(invoices).where(invoices.c.environment == self._environment)
+
+    def _row(self, invoice: InvoiceRow) -> dict[str, Any]:
+        found = {name: getattr(invoice, name) for name in InvoiceRow.__slots__}
+        return {"environment": self._environment, **found}
+
+
+def _invoice(row: Row[Any]) -> InvoiceRow:
+    found = row._asdict()
+    return InvoiceRow(**{name: found[name] for name in InvoiceRow.__slots__})

@@ -1,0 +1,101 @@
+"""What a request says of a new subscription."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from tokenmeter.engine.clock import rfc3339
+from tokenmeter.engine.definitions import reading
+from tokenmeter.engine.definitions.reading import Fields
+from tokenmeter.engine.definitions.registry import Registry
+from tokenmeter.engine.errors import ValidationError
+from tokenmeter.engine.rhythm import cycle_of
+from tokenmeter.engine.store.documents import Document
+from tokenmeter.rating.commitment import Commitment
+from tokenmeter.rating.periods import BillingPeriod, billing_period_of, calendar_anchor
+from tokenmeter.rating.rounding import ONE, plain
+from tokenmeter.rating.windows import zone_of
+
+CYCLES = ("anniversary", "calendar")
+OVERRIDDEN = (
+    *("amount", "billing_model", "tier_mode", "tiers", "transform_quantity"),
+    *("price_unit_amount", "price_unit_tiers"),
+)
+_AMOUNTS = ("commitment_amount", "overage_factor")
+
+
+def rhythm_in(registry: Registry, customer: Document, fields: Fields) -> dict[str, Any]:
+    """Read when a subscription is billed: currency, period, cycle, anchor, end."""
+    currency = reading.needed(fields, "currency").lower()
+    period = billing_period_of(reading.needed(fields, "billing_period"))
+    cycle = reading.choice(fields, "billing_cycle", CYCLES, "anniversary")
+    start = reading.moment(fields, "start_date") or registry.now
+    start = start.replace(microsecond=start.microsecond // 1000 * 1000)
+    zone = zone_of(reading.text(customer.body, "timezone"))
+    anchor = reading.moment(fields, "billing_anchor") or start
+    if cycle == "calendar":
+        anchor = calendar_anchor(start, period, zone)
+    end = reading.moment(fields, "end_date")
+    body = {
+        "currency": currency,
+        "billing_period": period.value,
+        "billing_period_count": reading.whole(fields, "billing_period_count", least=1) or 1,
+        "billing_cycle": cycle,
+        "start_date": rfc3339(start),
+        "end_date": None if end is None else rfc3339(after(end, start)),
+        "billing_anchor": rfc3339(anchor),
+    }
+    cycle_of({**body, "timezone": reading.text(customer.body, "timezone")})
+    return body
+
+
+def commitment_in(fields: Fields) -> dict[str, Any]:
+    """Read what a subscription promises to use."""
+    found = {name: reading.amount(fields, name) for name in _AMOUNTS}
+    if found["commitment_amount"]:
+        Commitment(found["commitment_amount"], overage_factor=found["overage_factor"] or ONE)
+    duration = reading.text(fields, "commitment_duration")
+    if duration:
+        billing_period_of(duration)
+    kept = {name: plain(value) for name, value in found.items() if value is not None}
+    return {**kept, **({"commitment_duration": duration} if duration else {})}
+
+
+def overriding(price: Document, own: Fields, subscription: Document) -> dict[str, Any]:
+    """Return the fields of a price of the subscription's own: what is not given is inherited."""
+    config = dict(reading.mapping(price.body, "price_unit_config"))
+    if own.get("price_unit_amount") is not None:
+        config["amount"] = own["price_unit_amount"]
+    if own.get("price_unit_tiers") is not None:
+        config["price_unit_tiers"] = own["price_unit_tiers"]
+    return {
+        **{k: v for k, v in price.body.items() if k not in {"lookup_key", "id"}},
+        **reading.given(own, OVERRIDDEN),
+        "price_unit_config": config or None,
+        "display_name": price.body.get("display_name") or price.body.get("lookup_key"),
+        "entity_type": "SUBSCRIPTION",
+        "entity_id": subscription.id,
+        "parent_price_id": price.id,
+        "start_date": subscription.body["start_date"],
+        "end_date": None,
+    }
+
+
+def fits(price: BillingPeriod, subscription: BillingPeriod) -> bool:
+    """Tell whether a price's period goes into a subscription's."""
+    same = price is subscription or price is BillingPeriod.ONETIME
+    return same or subscription.is_multiple_of(price)
+
+
+def is_on(price: Document, now: datetime) -> bool:
+    """Tell whether a price has not ended."""
+    end = reading.moment(price.body, "end_date")
+    return end is None or end > now
+
+
+def after(end: datetime, start: datetime) -> datetime:
+    """Return an end that lies after the start; refuse another."""
+    if end <= start:
+        raise ValidationError("end_date: a subscription cannot end before it starts.")
+    return end

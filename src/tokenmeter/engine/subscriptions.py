@@ -1,0 +1,246 @@
+"""Subscriptions: who has which plan, from when, in which rhythm, with what of their own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any
+
+from tokenmeter.engine.clock import Clock, rfc3339, system_clock
+from tokenmeter.engine.definitions import reading
+from tokenmeter.engine.definitions.customers import customer_of
+from tokenmeter.engine.definitions.grants import CREDIT_GRANT
+from tokenmeter.engine.definitions.prices import PRICE
+from tokenmeter.engine.definitions.reading import Fields
+from tokenmeter.engine.definitions.registry import Registry, changed, shown
+from tokenmeter.engine.errors import InvalidOperationError, NotFoundError, ValidationError
+from tokenmeter.engine.ids import new_id
+from tokenmeter.engine.line_items import LINE_ITEM, billed, line_item, line_items_of
+from tokenmeter.engine.rhythm import current_period, start_of
+from tokenmeter.engine.store.documents import Document, Documents
+from tokenmeter.engine.store.protocol import Store
+from tokenmeter.engine.store.rows import microseconds
+from tokenmeter.engine.subscription_terms import (
+    OVERRIDDEN,
+    after,
+    commitment_in,
+    fits,
+    is_on,
+    overriding,
+    rhythm_in,
+)
+from tokenmeter.rating.periods import billing_period_of
+
+SUBSCRIPTION = "subscription"
+ACTIVE, CANCELLED = "active", "cancelled"
+_ECHOED = ("metadata", "collection_method", "payment_behavior", "proration_behavior")
+
+
+class Subscriptions:
+    """
+    The subscriptions of one environment, in Flexprice's fields.
+
+    The time zone is the customer's. A price of the plan that gets a new version is followed;
+    a price with an override is not.
+    """
+
+    def __init__(
+        self, store: Store, environment: str = "", *, clock: Clock = system_clock
+    ) -> None:
+        self._store = store
+        self._environment = environment
+        self._clock = clock
+
+    def create(self, fields: Fields) -> dict[str, Any]:
+        """Subscribe a customer to a plan."""
+        with self._writing() as registry:
+            made = self._new(registry, fields)
+            plan_prices = self._prices(registry, made)
+            overrides = {
+                registry.referred("price", reading.needed(o, "price_id"), "price_id").id: o
+                for o in reading.objects(fields, "override_line_items")
+            }
+            unknown = set(overrides) - {p.id for p in plan_prices}
+            if unknown:
+                raise ValidationError(f"price_id: {min(unknown)!r} is no price of this plan.")
+            for price in plan_prices:
+                self._add(registry, made, price, overrides.get(price.id))
+            for grant in reading.objects(fields, "credit_grants"):
+                own = {"scope": "SUBSCRIPTION", "subscription_id": made.id}
+                registry.create(CREDIT_GRANT, {**grant, **own})
+            return self._body(registry, made)
+
+    def get(self, subscription_id: str) -> dict[str, Any]:
+        """Return a subscription with its line items and its current period."""
+        with self._reading() as registry:
+            return self._body(registry, registry.get(SUBSCRIPTION, subscription_id))
+
+    def of_customer(self, customer: str, *, active: bool = False) -> list[dict[str, Any]]:
+        """Return a customer's subscriptions, by the id of either side, the oldest first."""
+        with self._reading() as registry:
+            found = registry.documents.find("customer", customer)
+            found = found or registry.documents.by_lookup_key("customer", customer)
+            if found is None:
+                raise NotFoundError(f"There is no customer {customer!r}.")
+            held = registry.documents.all(SUBSCRIPTION, parent=found.id)
+            bodies = [self._body(registry, document) for document in held]
+        return [b for b in bodies if not active or b["subscription_status"] == ACTIVE]
+
+    def list(self) -> list[dict[str, Any]]:
+        """Return every subscription, the oldest first."""
+        with self._reading() as registry:
+            return [self._body(registry, d) for d in registry.documents.all(SUBSCRIPTION)]
+
+    def update(self, subscription_id: str, fields: Fields) -> dict[str, Any]:
+        """Change the metadata, the commitment, or the end."""
+        with self._writing() as registry:
+            held = registry.get(SUBSCRIPTION, subscription_id)
+            changes = reading.given(fields, (*_ECHOED, "enable_true_up", "cancel_at_period_end"))
+            changes |= commitment_in({**held.body, **fields})
+            end = reading.moment(fields, "end_date")
+            if end is not None:
+                changes["end_date"] = rfc3339(after(end, start_of(held.body)))
+            return self._body(registry, registry.put(held, changed(held, changes)))
+
+    def cancel(self, subscription_id: str, fields: Fields | None = None) -> dict[str, Any]:
+        """End a subscription: `cancel_at_period_end`, at `cancel_at`, or now."""
+        given = fields or {}
+        with self._writing() as registry:
+            held = registry.get(SUBSCRIPTION, subscription_id)
+            if held.body["subscription_status"] != ACTIVE:
+                raise InvalidOperationError("The subscription is not active.")
+            later = reading.flag(given, "cancel_at_period_end", default=False)
+            at = reading.moment(given, "cancel_at") or registry.now
+            end = current_period(held.body, registry.now).end if later else at
+            changes = {
+                "end_date": rfc3339(after(end, start_of(held.body))),
+                "cancelled_at": rfc3339(registry.now),
+                "cancel_at_period_end": later,
+                "subscription_status": ACTIVE if end > registry.now else CANCELLED,
+            }
+            return self._body(registry, registry.put(held, changed(held, changes)))
+
+    def add_line_item(self, subscription_id: str, fields: Fields) -> dict[str, Any]:
+        """Bill another price, from `start_date` on."""
+        with self._writing() as registry:
+            held = registry.get(SUBSCRIPTION, subscription_id)
+            price = registry.referred("price", reading.needed(fields, "price_id"), "price_id")
+            self._refuse_twice(registry, held, price)
+            return shown(registry.documents.insert(line_item(registry, held, price, fields)))
+
+    def update_line_item(self, line_item_id: str, fields: Fields) -> dict[str, Any]:
+        """Change a line item's quantity or commitment; a new quantity begins a new line item."""
+        with self._writing() as registry:
+            held = registry.get(LINE_ITEM, line_item_id)
+            at = reading.moment(fields, "effective_from") or registry.now
+            ended = registry.put(held, changed(held, {"end_date": rfc3339(at)}))
+            subscription = registry.get(SUBSCRIPTION, str(held.parent))
+            price = registry.get("price", str(held.body["price_id"]))
+            following = {**ended.body, **fields, "start_date": at, "end_date": None}
+            return shown(
+                registry.documents.insert(line_item(registry, subscription, price, following))
+            )
+
+    def end_line_item(self, line_item_id: str, fields: Fields | None = None) -> dict[str, Any]:
+        """Bill a price no more from `effective_from` on, or from now."""
+        with self._writing() as registry:
+            held = registry.get(LINE_ITEM, line_item_id)
+            at = reading.moment(fields or {}, "effective_from") or registry.now
+            return shown(registry.put(held, changed(held, {"end_date": rfc3339(at)})))
+
+    def sync_plan(self, plan: str) -> int:
+        """Add the prices that a plan got later to its active subscriptions; return how many."""
+        added = 0
+        with self._writing() as registry:
+            plan_id = registry.referred("plan", plan, "plan_id").id
+            for held in registry.documents.all(SUBSCRIPTION):
+                is_on = held.body["subscription_status"] == ACTIVE
+                if held.body["plan_id"] != plan_id or not is_on:
+                    continue
+                known = billed(registry.documents, held.id)
+                for price in self._prices(registry, held):
+                    root = price.body.get("parent_price_id") or price.id
+                    if root not in known and price.id not in known:
+                        self._add(registry, held, price, None)
+                        added += 1
+        return added
+
+    def _new(self, registry: Registry, fields: Fields) -> Document:
+        customer = customer_of(registry, fields)
+        plan = registry.referred("plan", reading.needed(fields, "plan_id"), "plan_id")
+        body = {
+            "customer_id": customer.id,
+            "plan_id": plan.id,
+            "subscription_status": ACTIVE,
+            "lookup_key": reading.key(fields) or "",
+            "cancel_at_period_end": False,
+            "billing_cadence": "RECURRING",
+            "timezone": reading.text(customer.body, "timezone") or "UTC",
+            "enable_true_up": reading.flag(fields, "enable_true_up", default=False),
+            **reading.given(fields, _ECHOED),
+            **rhythm_in(registry, customer, fields),
+            **commitment_in(fields),
+        }
+        now_us = microseconds(registry.now)
+        made = Document(
+            SUBSCRIPTION,
+            new_id("subs"),
+            body,
+            lookup_key=reading.key(fields),
+            parent=customer.id,
+            created_us=now_us,
+            updated_us=now_us,
+        )
+        return registry.documents.insert(made)
+
+    def _prices(self, registry: Registry, subscription: Document) -> Sequence[Document]:
+        """Choose the plan's prices: of the currency, in force, of a period that fits."""
+        body = subscription.body
+        period = billing_period_of(body["billing_period"])
+        found = [
+            price
+            for price in registry.documents.all("price", parent=body["plan_id"])
+            if price.body["currency"] == body["currency"]
+            and fits(billing_period_of(price.body["billing_period"]), period)
+            and is_on(price, registry.now)
+        ]
+        if not found:
+            raise ValidationError(
+                f"plan_id: the plan has no price in {body['currency'].upper()} that is billed "
+                f"{period.value}."
+            )
+        return found
+
+    def _add(
+        self, registry: Registry, subscription: Document, price: Document, override: Fields | None
+    ) -> None:
+        own = dict(override or {})
+        own.pop("price_id", None)
+        if any(own.get(name) is not None for name in OVERRIDDEN):
+            price = registry.create(PRICE, overriding(price, own, subscription))
+        registry.documents.insert(line_item(registry, subscription, price, own))
+
+    def _refuse_twice(self, registry: Registry, held: Document, price: Document) -> None:
+        known = line_items_of(registry.documents, held.id)
+        if any(i.body["price_id"] == price.id and not i.body.get("end_date") for i in known):
+            raise ValidationError("price_id: the subscription bills this price already.")
+
+    def _body(self, registry: Registry, document: Document) -> dict[str, Any]:
+        period = current_period(document.body, registry.now)
+        items: Iterable[Document] = line_items_of(registry.documents, document.id)
+        return {
+            **shown(document),
+            "current_period_start": rfc3339(period.start),
+            "current_period_end": rfc3339(period.end),
+            "line_items": [shown(item) for item in items],
+        }
+
+    @contextlib.contextmanager
+    def _reading(self) -> Generator[Registry, None, None]:
+        with self._store.reading() as connection:
+            yield Registry(Documents(connection, self._environment), self._clock())
+
+    @contextlib.contextmanager
+    def _writing(self) -> Generator[Registry, None, None]:
+        with self._store.writing() as connection:
+            yield Registry(Documents(connection, self._environment), self._clock())

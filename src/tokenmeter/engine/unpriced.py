@@ -1,0 +1,182 @@
+"""Usage that no price bills: shown with what it is, never charged 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+from tokenmeter.engine.charging import Measured
+from tokenmeter.engine.contract import Contract
+from tokenmeter.engine.metering import GROUPS_MAX, MeterQuery, measure
+from tokenmeter.engine.store.protocol import Store
+from tokenmeter.rating.filters import ALIASES, choose, matches
+from tokenmeter.rating.meter import Meter
+from tokenmeter.rating.price import Price
+from tokenmeter.rating.rounding import ZERO, plain, plus
+from tokenmeter.rating.windows import Period
+
+SHOWN = ("provider", "model")  # always told apart
+Group = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unpriced:
+    """Events of one kind that no price bills, and what meters counted of them."""
+
+    event_name: str
+    properties: Mapping[str, str]
+    events: int
+    quantities: Mapping[str, Decimal]  # by the meter's name
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write it as JSON."""
+        return {
+            "event_name": self.event_name,
+            "properties": dict(self.properties),
+            "events": self.events,
+            "quantities": {k: plain(v) for k, v in self.quantities.items()},
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    meter: Meter
+    quantity: Decimal
+    events: int
+
+
+def unpriced(
+    store: Store,
+    contract: Contract,
+    period: Period,
+    found: Mapping[str, Measured],
+    environment: str,
+) -> list[Unpriced]:
+    """
+    List the events that some meter counts and no price of the subscription bills.
+
+    An event is billed if one of its meters' prices matches and its quantity is above 0: an
+    image that is sold by the piece need not be sold by tokens, too.
+    """
+    listed: list[Unpriced] = []
+    by_name: dict[str, list[Meter]] = {}
+    for meter in contract.meters.values():
+        by_name.setdefault(meter.event_name, []).append(meter)
+    for name, meters in sorted(by_name.items()):
+        if not any(_bills_all(m, found) for m in meters):
+            for part in _steps(contract, period, meters):
+                listed += _of_name(store, contract, part, (name, meters), environment)
+    return _merged(listed)
+
+
+def _bills_all(meter: Meter, found: Mapping[str, Measured]) -> bool:
+    known = found.get(meter.meter_id)
+    if known is None or meter.filters or not known.prices:
+        return False
+    answers = known.found.by_price.values()
+    return not known.found.unpriced.events and all(q.quantity or not q.events for q in answers)
+
+
+def _steps(contract: Contract, period: Period, meters: Sequence[Meter]) -> Iterator[Period]:
+    """Cut a period where a price comes into force or ends."""
+    ids = {m.meter_id for m in meters}
+    items = [i for i in contract.usage_items() if i.price.meter_id in ids]
+    moments = {m for i in items for m in (i.price.start, i.price.end) if m is not None}
+    inner = sorted(m for m in moments if period.start < m < period.end)
+    bounds: list[datetime] = [period.start, *inner, period.end]
+    for start, end in pairwise(bounds):
+        yield Period(start, end)
+
+
+def _of_name(
+    store: Store,
+    contract: Contract,
+    period: Period,
+    named: tuple[str, Sequence[Meter]],
+    environment: str,
+) -> Iterator[Unpriced]:
+    name, meters = named
+    items = [i for i in contract.usage_items() if period.within(i.price.start, i.price.end)]
+    prices = {
+        m.meter_id: [i.price for i in items if i.price.meter_id == m.meter_id] for m in meters
+    }
+    seen = _seen(store, contract, period, (meters, prices), environment)
+    for group, counted in sorted(seen.items()):
+        properties = dict(group)
+        matching = [s for s in counted if _price(s.meter, prices, properties) is not None]
+        if any(s.quantity for s in matching):
+            continue
+        lacking = [s.meter for s in matching if s.events]
+        fields = ", ".join(sorted({m.aggregation.field for m in lacking}))
+        yield Unpriced(
+            name,
+            properties,
+            max(s.events for s in counted),
+            {s.meter.name: s.quantity for s in counted if s.quantity},
+            f"the events have no {fields}" if fields else "no price matches",
+        )
+
+
+def _seen(
+    store: Store,
+    contract: Contract,
+    period: Period,
+    asked: tuple[Sequence[Meter], Mapping[str, Sequence[Price]]],
+    environment: str,
+) -> dict[Group, list[_Seen]]:
+    meters, prices = asked
+    names = _names(meters, prices)
+    seen: dict[Group, list[_Seen]] = {}
+    for meter in meters:
+        query = MeterQuery(
+            meter,
+            (contract.external_id,),
+            period.start,
+            period.end,
+            group_by=names,
+            zone=contract.zone,
+        )
+        for quantity in measure(store, query, environment):
+            group = tuple((k, v) for k, v in quantity.group.items() if v is not None)
+            seen.setdefault(group, []).append(_Seen(meter, quantity.quantity, quantity.events))
+    return seen
+
+
+def _names(meters: Iterable[Meter], prices: Mapping[str, Sequence[Price]]) -> tuple[str, ...]:
+    """Name the properties by which prices and meters tell events apart."""
+    keys = [
+        f.key
+        for m in meters
+        for f in (*m.filters, *(f for p in prices[m.meter_id] for f in p.filters))
+    ]
+    names = [name for key in keys for name in ALIASES.get(key, (key,))]
+    return tuple(dict.fromkeys((*SHOWN, *names)))[:GROUPS_MAX]
+
+
+def _price(
+    meter: Meter, prices: Mapping[str, Sequence[Price]], properties: Mapping[str, str]
+) -> Price | None:
+    if not matches(meter.filters, properties):
+        return None
+    return choose(prices[meter.meter_id], properties)
+
+
+def _merged(listed: Iterable[Unpriced]) -> list[Unpriced]:
+    """Add up what was found before and after a price changed."""
+    held: dict[object, Unpriced] = {}
+    for one in listed:
+        key = (one.event_name, tuple(one.properties.items()), one.reason)
+        held[key] = _sum(held[key], one) if key in held else one
+    return list(held.values())
+
+
+def _sum(one: Unpriced, other: Unpriced) -> Unpriced:
+    names = {**one.quantities, **other.quantities}
+    sums = {n: plus(x.quantities.get(n, ZERO) for x in (one, other)) for n in names}
+    return replace(one, events=one.events + other.events, quantities=sums)

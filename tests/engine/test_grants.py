@@ -1,0 +1,93 @@
+"""Credit grants: each given once, at its time, until its end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.engine.shop import AUGUST, CATALOG, JULY, JUNE, Shop, lines, opened_shop
+
+GRANTS = """\
+    credit_grants:
+      welcome: {credits: 5, priority: 1}
+      monthly: {credits: 10, cadence: RECURRING, period: MONTHLY, expiration_type: BILLING_CYCLE}
+      trial: {credits: 3, expiration_type: DURATION, expiration_duration: 20, \
+expiration_duration_unit: DAY}
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return opened_shop(tmp_path, CATALOG.replace("  hybrid:\n", f"{GRANTS}  hybrid:\n"))
+
+
+def balance(shop: Shop) -> str:
+    (wallet,) = shop.services.wallets.of_customer("acme")
+    return str(wallet["credit_balance"])
+
+
+def test_what_is_due_is_given_once_and_expires(shop: Shop) -> None:
+    subscription = shop.subscribe()
+    given = shop.services.grants.give(subscription)
+    assert sorted(g["credit_amount"] for g in given) == ["10", "3", "5"]
+    assert {g["transaction_reason"] for g in given} == {"SUBSCRIPTION_CREDIT_GRANT"}
+    assert balance(shop) == "18"
+    assert shop.services.grants.give(subscription) == []
+    assert balance(shop) == "18"
+    shop.clock.now = JUNE + timedelta(days=20)
+    assert balance(shop) == "15"
+    shop.clock.now = JULY
+    assert balance(shop) == "5"
+    shop.services.grants.give(subscription)
+    assert balance(shop) == "15"
+    shop.clock.now = AUGUST + timedelta(days=1)
+    shop.services.grants.give(subscription)
+    assert balance(shop) == "15"
+
+
+def test_grants_pay_the_invoice_in_their_order(shop: Shop) -> None:
+    shop.subscribe()
+    shop.use("e1", JUNE + timedelta(days=1), image_count=70)
+    shop.services.run()
+    shop.clock.now = JULY - timedelta(seconds=1)
+    assert shop.services.wallets.of_customer("acme", real_time=True)[0]["real_time_balance"] == "8"
+    shop.clock.now = JULY
+    (june,) = shop.services.run()
+    assert lines(june) == {"image": "7.00"}
+    assert june["total_prepaid_credits_applied"] == "7.00"
+
+
+def test_the_first_short_term_of_a_calendar_grant_gives_its_share(shop: Shop) -> None:
+    start = JUNE + timedelta(days=15)
+    shop.clock.now = start
+    subscription = shop.subscribe(start_date=start, billing_cycle="calendar")
+    given = shop.services.grants.give(subscription)
+    assert sorted(g["credit_amount"] for g in given) == ["3", "5", "5"]
+    shop.clock.now = JULY
+    assert [g["credit_amount"] for g in shop.services.grants.give(subscription)] == ["10"]
+
+
+def test_a_subscriptions_own_grant_is_given_too(shop: Shop) -> None:
+    own = [{"name": "bonus", "credits": "7", "cadence": "ONETIME"}]
+    subscription = shop.subscribe("hybrid", credit_grants=own)
+    shop.services.grants.give(subscription)
+    assert balance(shop) == "7"
+
+
+def test_upcoming_grants_are_listed(shop: Shop) -> None:
+    subscription = shop.subscribe()
+    listed = shop.services.grants.upcoming(subscription, AUGUST)
+    assert listed == [
+        {"credits": "10", "scheduled_for": "2026-07-01T00:00:00Z"},
+        {"credits": "10", "scheduled_for": "2026-08-01T00:00:00Z"},
+    ]
+
+
+def test_a_cancelled_subscription_grants_no_more(shop: Shop) -> None:
+    subscription = shop.subscribe()
+    shop.services.subscriptions.cancel(subscription)
+    shop.clock.now = JULY
+    given = shop.services.grants.give(subscription)
+    assert sorted(g["credit_amount"] for g in given) == ["5"]  # the others have expired

@@ -44,10 +44,10 @@ class Cassettes(httpx2.AsyncBaseTransport):
         body = await request.aread()
         sent = json.loads(body) if body.startswith(b"{") else {}
         found = [(fields, answer) for asked, fields, answer in self._recorded if asked == key]
-        found = [pair for pair in found if pair[0].get("stream") == sent.get("stream")]
+        found = [pair for pair in found if bool(pair[0].get("stream")) is bool(sent.get("stream"))]
         if not found:
             error = {"error": {"message": f"no cassette answers {key}", "type": "not_found"}}
-            return httpx2.Response(404, json=error)
+            return httpx2.Response(404, stream=_Chunks(json.dumps(error).encode()))
         _, answer = max(found, key=lambda pair: _likeness(pair[0], sent))
         headers = {name: values[0] for name, values in answer["headers"].items()}
         plain: str | bytes = answer["body"]["string"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +39,7 @@ def configure(
     state_dir: str | Path | None = None,
     durability: Literal["write", "fsync"] = "write",
     hosts: Mapping[str, str] | None = None,
+    gateways: Iterable[str] = (),
 ) -> TokenMeter:
     """
     Set the default meter; the arguments are TokenMeter's. Returns it.
@@ -53,6 +54,7 @@ def configure(
         state_dir=state_dir,
         durability=durability,
         hosts=hosts,
+        gateways=gateways,
     )
     with _lock:
         before, _default[:] = _default[:], [meter]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,6 +18,7 @@ from tokenmeter.capture import taps
 from tokenmeter.capture.eventids import EventIds
 from tokenmeter.capture.exchange import Exchange
 from tokenmeter.capture.faults import Faults
+from tokenmeter.capture.joining import origins
 from tokenmeter.capture.metering import Metering
 from tokenmeter.capture.observation import Observation, Shape, events_of
 from tokenmeter.capture.plugins import load_plugins
@@ -50,7 +51,8 @@ class TokenMeter:
     `backend`: a URL (``sqlite:///usage.db``, ``memory:``, ``console:``), a Backend, or several.
     `shape`: ``flexprice`` gives one event per attempt, ``tokens_total`` one per direction.
     `names` renames events. `state_dir` holds the journal (default: TOKENMETER_HOME).
-    `hosts` names base URLs of your own: ``{"llm.internal:8000": "vllm"}``.
+    `hosts` names base URLs of your own: ``{"llm.internal:8000": "vllm"}``. `gateways`: origins
+    of tokenmeter gateways; what they meter is in `run.events`, and not sent again from here.
     `durability`: ``write`` survives a killed process, ``fsync`` also a power cut.
     Raises ConfigurationError if the backend, the state directory or the price list named by
     TOKENMETER_PRICES cannot be used.
@@ -66,6 +68,7 @@ class TokenMeter:
         state_dir: str | Path | None = None,
         durability: Literal["write", "fsync"] = "write",
         hosts: Mapping[str, str] | None = None,
+        gateways: Iterable[str] = (),
     ) -> None:
         self._prices_file = prices_file()
         if self._prices_file is not None:
@@ -77,6 +80,7 @@ class TokenMeter:
         self._instrumented = 0
         load_plugins()
         self.hosts: Mapping[str, str] = named_hosts(hosts or {})
+        self.gateways = origins(gateways)
         self.sessions = realtime.Sessions()
         self.key = object()
         self.open_exchanges: set[Exchange] = set()
@@ -258,21 +262,23 @@ class TokenMeter:
             shape = replace(shape, names={**shape.names, name: scope.event_name})
         if is_under_way(observation):
             record = submit_record(observation, shape, now, renamed=renamed)
-            if record is not None:
+            if record is not None and not observation.joined:
                 self._delivery.append(record)
             return
         if is_lost(observation):
             return
         event_id, observation = self.ids.identify(observation)
         for event in events_of(observation, event_id, shape, now):
-            self._keep(event, scope, event_record(event, observation, renamed=renamed))
+            record = event_record(event, observation, renamed=renamed)
+            self._keep(event, scope, None if observation.joined else record)
 
     def fault(self, error: BaseException) -> None:
         """Count a fault of ours, and log it the first time."""
         self._faults.add(error)
 
-    def _keep(self, event: Event, scope: Scope | None, record: Record) -> None:
-        self._delivery.append(record)
+    def _keep(self, event: Event, scope: Scope | None, record: Record | None) -> None:
+        if record is not None:
+            self._delivery.append(record)
         if scope is not None and scope.run is not None:
             scope.run.add(event)
 

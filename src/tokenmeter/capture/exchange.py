@@ -17,6 +17,7 @@ from tokenmeter.capture.attempts import Attempt
 from tokenmeter.capture.decode import Decoder, open_decoder
 from tokenmeter.capture.estimate import PLACEHOLDER, estimated
 from tokenmeter.capture.eventstream import CONTENT_TYPE, NOT_FRAMES, SSE_TYPE, Frames
+from tokenmeter.capture.joining import joined_id
 from tokenmeter.capture.observation import (
     FAILED_FROM,
     Observation,
@@ -38,8 +39,8 @@ class Exchange:
 
     __slots__ = (
         *("_attempt", "_complete", "_date", "_decoder", "_draining", "_entered", "_error"),
-        *("_event_id", "_open", "_reader", "_scope", "_sent", "_sink", "_status", "_strip"),
-        "call",
+        *("_event_id", "_joined", "_open", "_reader", "_scope", "_sent", "_sink", "_status"),
+        *("_strip", "call"),
     )
 
     def __init__(self, sink: Sink, call: Call, sent: Sent) -> None:
@@ -56,6 +57,7 @@ class Exchange:
         self._error: str | None = None
         self._draining = self._complete = False  # read on without the user; read to the end
         self._event_id: str | None = None  # as announced
+        self._joined: str | None = None  # by our own gateway, whose event it is
         window_s = sink.policy.retry_window_s
         self._attempt = Attempt(scope, sent, meter=sink.key, window_s=window_s)
         self._entered = sink.entered(opened_line(call, self._attempt, scope))
@@ -80,6 +82,7 @@ class Exchange:
         """Take status and headers; `decoded`: chunks come without their content-encoding."""
         self._status = status
         self._date = headers.get("date")
+        self._joined = joined_id(self._sink.gateways, self._sent, headers)
         if status >= FAILED_FROM:
             self._strip = False
             self._error = f"http_{status}"
@@ -270,7 +273,8 @@ class Exchange:
             self._status,
             reading.error_type or self._error if outcome == "failed" else None,
             self._date,
-            event_id=self._event_id,
+            event_id=self._joined or self._event_id,
+            joined=self._joined is not None,
         )
 
     def _outcome(self, ending: Outcome, reading: Reading) -> Outcome:

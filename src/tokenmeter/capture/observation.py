@@ -40,6 +40,7 @@ class Observation:
     date: str | None = None  # the HTTP Date header
     flags: frozenset[str] = field(default_factory=frozenset[str])
     event_id: str | None = None  # as it was announced before the end
+    joined: bool = False  # the event is our own gateway's, and on its way from there
 
     @property
     def provider(self) -> str:

@@ -61,11 +61,11 @@ def fingerprint(method: str, url: str, body: bytes | Mapping[str, str]) -> bytes
 class Sent:
     """The request that an exchange sent: what its retry and its estimate need later."""
 
-    __slots__ = ("_body", "_fields", "_fingerprint", "_method", "_url", "retry_count")
+    __slots__ = ("_body", "_fields", "_fingerprint", "_method", "retry_count", "url")
 
     def __init__(self, method: str, url: str, body: bytes, fields: Json, retry_count: int) -> None:
         self._method = method
-        self._url = url
+        self.url = url
         self._body = body  # the user's own object: no copy, and gone with the exchange
         self._fields = fields
         self._fingerprint: bytes | None = None
@@ -75,7 +75,7 @@ class Sent:
         """Return the hash that a repetition shares; computed when first asked for."""
         if self._fingerprint is None:
             body = self._body or {k: str(v) for k, v in self._fields.items()}
-            self._fingerprint = fingerprint(self._method, self._url, body)
+            self._fingerprint = fingerprint(self._method, self.url, body)
         return self._fingerprint
 
     def json(self) -> Json:

@@ -21,6 +21,7 @@ class Sink(Protocol):
     hosts: Mapping[str, str]  # what the user calls hosts that we do not know
     key: object  # stands for the meter where its attempts are compared
     ids: EventIds  # given out so far
+    gateways: frozenset[str]  # origins of our own gateways, whose events are not ours to make
     open_exchanges: set[Exchange]  # closed at shutdown, whoever still holds their streams
 
     def observed(self, observation: Observation, scope: Scope | None) -> None:

@@ -1,0 +1,46 @@
+"""An application behind our own gateway: the gateway's events are named, not made twice."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from urllib.parse import urlsplit
+
+from tokenmeter.capture.requests import Sent
+from tokenmeter.errors import ConfigurationError
+
+EVENT_ID_HEADER = "x-tokenmeter-event-id"
+_ID_CHARS_MAX = 200
+_PORTS = {"http": ":80", "https": ":443"}
+
+
+def joined_id(gateways: Collection[str], sent: Sent, headers: Mapping[str, str]) -> str | None:
+    """
+    Return the id that our gateway gave the event of this exchange, the last if there are more.
+
+    From an origin that the configuration does not list the header says nothing.
+    """
+    if not gateways or origin(sent.url) not in gateways:
+        return None
+    last = headers.get(EVENT_ID_HEADER, "").rpartition(",")[2].strip()
+    return last if 0 < len(last) <= _ID_CHARS_MAX and last.isprintable() else None
+
+
+def origins(urls: Iterable[str]) -> frozenset[str]:
+    """Return the origins of the gateways that a user lists; raises ConfigurationError."""
+    found: set[str] = set()
+    for url in (urls,) if isinstance(urls, str) else urls:
+        parts = urlsplit(url)
+        if parts.scheme not in _PORTS or not parts.hostname:
+            raise ConfigurationError(
+                f"gateways names {url!r}; use an origin such as 'https://gateway.internal:8080'"
+            )
+        found.add(origin(url))
+    return frozenset(found)
+
+
+def origin(url: str) -> str:
+    """Return scheme, host and port of a URL; a default port is left out."""
+    scheme, _, rest = url.partition("://")
+    authority = rest.partition("/")[0].partition("?")[0].rpartition("@")[2].lower()
+    scheme = scheme.lower()
+    return f"{scheme}://{authority.removesuffix(_PORTS.get(scheme, ''))}"

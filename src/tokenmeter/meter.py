@@ -75,14 +75,12 @@ class TokenMeter:
             _ = self.prices  # a mistake in it is raised now
         self.policy = policy or Policy()
         self._shape = Shape(self.policy.billable, dict(names or {}), _in_directions(shape))
-        self.ids = EventIds()
-        self._faults = Faults()
+        self.ids, self._faults = EventIds(), Faults()
         self._instrumented = 0
         load_plugins()
         self.hosts: Mapping[str, str] = named_hosts(hosts or {})
         self.gateways = origins(gateways)
-        self.sessions = realtime.Sessions()
-        self.key = object()
+        self.sessions, self.key = realtime.Sessions(), object()
         self.open_exchanges: set[Exchange] = set()
         spec = default_backend_url() if backend is None else backend
         home = Path(state_dir) if state_dir else None if spec == "memory:" else state_directory()

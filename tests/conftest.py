@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgres import postgres_server
 from tokenmeter import TokenMeter
+
+__all__ = ["postgres_server"]  # a fixture
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from tests.engine.made import url
+from tests.postgres import new_database
 from tokenmeter.engine.local import Engine
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a module's tests on both databases if it says ``ON_BOTH_DATABASES = True``."""
+    if getattr(metafunc.module, "ON_BOTH_DATABASES", False):
+        for name in {"engine", "shared"} & set(metafunc.fixturenames):
+            metafunc.parametrize(name, ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture
@@ -15,6 +23,20 @@ def database(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def engine(database: str) -> Generator[Engine, None, None]:
-    with Engine(database) as opened:
+def engine(request: pytest.FixtureRequest, database: str) -> Generator[Engine, None, None]:
+    """An engine with a database of its own."""
+    with Engine(_database(request, database)) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def shared(request: pytest.FixtureRequest) -> Generator[Engine, None, None]:
+    """An engine for many examples, each in an environment of its own."""
+    with Engine(_database(request, "sqlite:///:memory:")) as opened:
+        yield opened
+
+
+def _database(request: pytest.FixtureRequest, sqlite: str) -> str:
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return sqlite
+    return new_database(request.getfixturevalue("postgres_server"))

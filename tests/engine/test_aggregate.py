@@ -12,6 +12,8 @@ from tokenmeter.errors import QueryError
 from tokenmeter.event import Property
 from tokenmeter.usage import Number
 
+ON_BOTH_DATABASES = True
+
 
 def store(engine: Engine, *held: Mapping[str, Property]) -> None:
     """Store one event per property set, a second apart."""

@@ -1,20 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import replace
 
 import pytest
 
 from tokenmeter.engine.errors import AlreadyExistsError, NotFoundError, VersionConflictError
+from tokenmeter.engine.local import Engine
 from tokenmeter.engine.store.documents import Document, Documents
-from tokenmeter.engine.store.sqlite import SqliteStore
+from tokenmeter.engine.store.protocol import Store
+
+ON_BOTH_DATABASES = True
 
 
 @pytest.fixture
-def store() -> Generator[SqliteStore, None, None]:
-    opened = SqliteStore("sqlite:///:memory:")
-    yield opened
-    opened.close()
+def store(engine: Engine) -> Store:
+    return engine._store
 
 
 def plan(name: str, **more: object) -> Document:
@@ -22,7 +22,7 @@ def plan(name: str, **more: object) -> Document:
     return Document("plan", f"plan_{name}", {"name": name, "amount": "0.10"}, **fields)  # type: ignore[arg-type]
 
 
-def test_a_document_comes_back_as_it_was_kept(store: SqliteStore) -> None:
+def test_a_document_comes_back_as_it_was_kept(store: Store) -> None:
     with store.writing() as connection:
         kept = Documents(connection, "prod").insert(plan("pro", parent="x"))
     with store.reading() as connection:
@@ -32,7 +32,7 @@ def test_a_document_comes_back_as_it_was_kept(store: SqliteStore) -> None:
         assert documents.find("price", "plan_pro") is None
 
 
-def test_one_environment_never_sees_another(store: SqliteStore) -> None:
+def test_one_environment_never_sees_another(store: Store) -> None:
     with store.writing() as connection:
         Documents(connection, "prod").insert(plan("pro"))
         other = Documents(connection, "test")
@@ -46,7 +46,7 @@ def test_one_environment_never_sees_another(store: SqliteStore) -> None:
         assert other.get("plan", "plan_pro").environment == "test"
 
 
-def test_a_lookup_key_is_taken_once_among_the_published(store: SqliteStore) -> None:
+def test_a_lookup_key_is_taken_once_among_the_published(store: Store) -> None:
     with store.writing() as connection:
         documents = Documents(connection)
         first = documents.insert(plan("pro"))
@@ -62,7 +62,7 @@ def test_a_lookup_key_is_taken_once_among_the_published(store: SqliteStore) -> N
             documents.replace(replace(documents.get("plan", first.id), status="published"))
 
 
-def test_of_two_changes_of_one_version_the_second_is_refused(store: SqliteStore) -> None:
+def test_of_two_changes_of_one_version_the_second_is_refused(store: Store) -> None:
     with store.writing() as connection:
         documents = Documents(connection)
         first = documents.insert(plan("pro"))
@@ -73,7 +73,7 @@ def test_of_two_changes_of_one_version_the_second_is_refused(store: SqliteStore)
         assert documents.get("plan", first.id) == second
 
 
-def test_lists_come_in_pages_in_a_stated_order(store: SqliteStore) -> None:
+def test_lists_come_in_pages_in_a_stated_order(store: Store) -> None:
     with store.writing() as connection:
         documents = Documents(connection)
         for at, name in enumerate("abcd"):

@@ -8,6 +8,8 @@ from tests.engine.made import START, made, numbered
 from tokenmeter.engine.local import Engine
 from tokenmeter.errors import QueryError
 
+ON_BOTH_DATABASES = True
+
 
 def test_events_come_newest_first_whatever_order_they_arrived_in(engine: Engine) -> None:
     batch = numbered(5)

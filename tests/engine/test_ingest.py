@@ -12,6 +12,8 @@ from tokenmeter.engine.local import Engine
 from tokenmeter.engine.store.rows import EVENT_BYTES_MAX
 from tokenmeter.event import Event
 
+ON_BOTH_DATABASES = True
+
 
 def stored(engine: Engine) -> list[Event]:
     return list(engine.events(limit=1000).events)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -19,14 +18,9 @@ from tokenmeter.rating.models import FlatFee
 from tokenmeter.rating.price import Price
 from tokenmeter.rating.selection import assign
 
+ON_BOTH_DATABASES = True
+
 END = START + timedelta(days=40)
-
-
-@pytest.fixture(scope="module")
-def shared() -> Generator[Engine, None, None]:
-    """One database for many examples, each in an environment of its own."""
-    with Engine("sqlite:///:memory:") as opened:
-        yield opened
 
 
 def image(number: int, at: datetime, **properties: str | int) -> Event:

@@ -6,29 +6,14 @@ import time
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
 
 from tests.engine.made import made, numbered, url
 from tokenmeter.engine.local import Engine
 from tokenmeter.engine.store import sqlite as store_module
-from tokenmeter.engine.store.ledger_schema import metadata
 from tokenmeter.engine.store.schema import HEAD, VERSION_TABLE
 from tokenmeter.errors import ConfigurationError, StoreBusyError, StoreError
-
-
-def test_the_migrations_make_exactly_the_tables_of_the_schema(
-    engine: Engine, database: str
-) -> None:
-    alchemy = create_engine(database)
-    with alchemy.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        assert compare_metadata(context, metadata) == []
-        assert context.get_current_revision() == HEAD
-    alchemy.dispose()
 
 
 def test_head_is_the_last_migration() -> None:
@@ -72,7 +57,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     ("wrong", "sentence"),
     [
         ("usage.db", "is not a backend URL"),
-        ("postgresql://host/db", "keeps events in SQLite, not in postgresql"),
+        ("mysql://host/db", "keeps events in SQLite or PostgreSQL, not in mysql"),
         ("sqlite:////no/such/folder/usage.db", "folder /no/such/folder does not exist"),
     ],
 )
@@ -123,7 +108,7 @@ def test_a_batch_that_fails_half_way_leaves_nothing(engine: Engine, tmp_path: Pa
     engine.ingest([made("before")])
     raw = sqlite3.connect(tmp_path / "usage.db")
     raw.execute(
-        "CREATE TRIGGER full BEFORE INSERT ON events WHEN NEW.event_id = 'evt_7' "
+        "CREATE TRIGGER full BEFORE INSERT ON events WHEN NEW.event_id = x'006576745f37' "
         "BEGIN SELECT RAISE(FAIL, 'the disk is full'); END"
     )
     raw.commit()

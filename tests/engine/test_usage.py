@@ -42,6 +42,8 @@ properties = st.fixed_dictionaries(
         "attempt": st.integers(1, 2),
     },
 )
+
+ON_BOTH_DATABASES = True
 moments = st.integers(0, 90 * 24 * 3600 * 1000).map(lambda ms: START + timedelta(milliseconds=ms))
 customers = st.sampled_from(["cust_1", "cust_2"])
 

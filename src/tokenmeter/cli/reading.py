@@ -48,6 +48,7 @@ _UNREADABLE = {
     "read; use sqlite:///usage.db to keep them",
     "flexprice": "events sent to flexprice: are in Flexprice's cloud; look at them there",
 }
+_READABLE = frozenset({"sqlite", "postgresql", "postgres"})
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO = re.compile(r"(\d{1,6})([mhdw])", re.ASCII)
 
@@ -62,14 +63,17 @@ def open_engine(url: str | None, *, create: bool = False) -> Engine:
     scheme = chosen.partition(":")[0].partition("+")[0]
     if scheme in _UNREADABLE:
         raise ConfigurationError(_UNREADABLE[scheme])
-    if scheme != "sqlite":
+    if scheme not in _READABLE:
         raise ConfigurationError(
-            f"{_shown(chosen)} is no backend that can be read; use sqlite:///usage.db"
+            f"{_shown(chosen)} is no backend that can be read; use sqlite:///usage.db "
+            "or postgresql://host/database"
         )
     # SQLAlchemy takes a while to import: `--help` and mistakes do not wait for it.
     from tokenmeter.engine.local import Engine
     from tokenmeter.engine.store.sqlite import database_path
 
+    if scheme != "sqlite":
+        return Engine(chosen)
     path = database_path(chosen)
     if path is None:
         raise ConfigurationError(_UNREADABLE["memory"])

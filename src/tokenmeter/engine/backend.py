@@ -1,4 +1,4 @@
-"""The backend that keeps events in the local engine's database."""
+"""The backend that keeps events in the local engine's database, SQLite or PostgreSQL."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tokenmeter.config import make_state_directory, state_directory
 from tokenmeter.delivery.protocol import Receipt, TransientError
 from tokenmeter.engine.local import Engine
+from tokenmeter.engine.store.opening import is_server
 from tokenmeter.engine.store.sqlite import database_path
 from tokenmeter.errors import StoreError
 from tokenmeter.event import Event
@@ -20,7 +21,7 @@ class LocalBackend:
     """
 
     def __init__(self, url: str) -> None:
-        path = database_path(url)
+        path = None if is_server(url) else database_path(url)
         if path is not None and path.parent == state_directory():
             make_state_directory()
         self.engine: Engine = Engine(url)

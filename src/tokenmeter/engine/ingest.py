@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenmeter.delivery.protocol import Receipt, Rejection
 from tokenmeter.engine.store.events import (
     Conflict,
+    Numbered,
     insert_conflicts,
     insert_new,
     stored_copies,
 )
+from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.store.rows import Refusal, Row, metrics, to_row
-from tokenmeter.engine.store.sqlite import SqliteStore
 from tokenmeter.event import Event
 from tokenmeter.usage import Number
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 _logger = logging.getLogger("tokenmeter.engine")
 
 
 def ingest(
-    store: SqliteStore, events: Iterable[Event], *, environment: str | None = None
+    store: Store, events: Iterable[Event], *, environment: str | None = None
 ) -> Receipt:
     """
     Store a batch in one transaction; on return it is on disk.
@@ -36,31 +41,31 @@ def ingest(
     rejected: list[Rejection] = []
     for event in events:
         try:
-            row = to_row(event)
+            rows.append(to_row(event, environment))
         except Refusal as refusal:
             rejected.append(Rejection(str(event.event_id), str(refusal)))
-            continue
-        if environment is not None:
-            row["environment"] = environment
-        rows.append(row)
     if rows:
         _keep(store, rows)
     return Receipt(len(rows), tuple(rejected))
 
 
-def _keep(store: SqliteStore, rows: Sequence[Row]) -> None:
-    by_environment: dict[str, dict[str, Row]] = {}
-    for row in rows:
-        by_environment.setdefault(row["environment"], {}).setdefault(row["event_id"], row)
-    first = [row for group in by_environment.values() for row in group.values()]
-    with store.writing() as connection:
-        if insert_new(connection, first) == len(rows):
-            return  # no copies
-        found: list[Conflict] = []
-        for environment, group in by_environment.items():
-            stored = stored_copies(connection, environment, list(group))
-            found += _conflicts(stored, [r for r in rows if r["environment"] == environment])
-        new = insert_conflicts(connection, found)
+def _keep(store: Store, rows: Sequence[Row]) -> None:
+    first = list({(row.environment, row.event_id): row for row in reversed(rows)}.values())[::-1]
+    new = 0
+    found: list[Conflict] = []
+    with store.ingesting() as connection:
+        names = {name for row in first for name in (row.environment, row.customer)}
+        named = store.names.numbers(connection, names)
+        labelled = store.labels.numbers(connection, {row.labels for row in first})
+        numbered = [
+            Numbered(row, named[row.labels[0]], labelled[row.labels], named[row.customer])
+            for row in first
+        ]
+        if len(insert_new(connection, numbered)) < len(rows):
+            found = _conflicts(connection, rows, named)
+            new = insert_conflicts(connection, found)
+    store.names.keep(named)
+    store.labels.keep(labelled)
     if new:
         _logger.warning(
             "tokenmeter: %d events came again with other contents and were ignored, "
@@ -70,21 +75,35 @@ def _keep(store: SqliteStore, rows: Sequence[Row]) -> None:
         )
 
 
-def _conflicts(stored: Mapping[str, Mapping[str, Any]], copies: Iterable[Row]) -> list[Conflict]:
-    compared = ((copy, difference(stored[copy["event_id"]], copy)) for copy in copies)
-    return [Conflict(c["environment"], c["event_id"], text) for c, text in compared if text]
+def _conflicts(
+    connection: Connection, rows: Sequence[Row], named: Mapping[str, int]
+) -> list[Conflict]:
+    by_environment: dict[str, list[Row]] = {}
+    for row in rows:
+        by_environment.setdefault(row.environment, []).append(row)
+    found: list[Conflict] = []
+    for environment, copies in by_environment.items():
+        ids = list({copy.event_id for copy in copies})
+        stored = stored_copies(connection, named[environment], ids)
+        compared = ((copy, difference(stored[copy.event_id], copy)) for copy in copies)
+        found += [Conflict(environment, copy.event_id, text) for copy, text in compared if text]
+    return found
 
 
-def difference(stored: Mapping[str, Any], copy: Mapping[str, Any]) -> str:
+def difference(stored: Mapping[str, Any], copy: Row) -> str:
     """Say what a copy of a stored event says differently, or "" if they agree."""
-    kept: dict[str, str | Number] = {**metrics(stored), **_names(stored)}
-    sent: dict[str, str | Number] = {**metrics(copy), **_names(copy)}
+    kept: dict[str, str | Number] = {
+        **metrics(json.loads(stored["rest"])),
+        "event_name": stored["event_name"],
+        "customer": stored["customer"],
+    }
+    sent: dict[str, str | Number] = {
+        **metrics(copy.properties),
+        "event_name": copy.event_name,
+        "customer": copy.customer,
+    }
     return "; ".join(
         f"{name} is {sent.get(name, 'missing')}, stored is {kept.get(name, 'missing')}"
         for name in sorted(kept.keys() | sent.keys())
         if kept.get(name) != sent.get(name)
     )
-
-
-def _names(row: Mapping[str, Any]) -> dict[str, str | Number]:
-    return {"event_name": row["event_name"], "customer": row["customer"]}

@@ -15,7 +15,7 @@ from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.store import api_keys
 from tokenmeter.engine.store.api_keys import KeyRow
 from tokenmeter.engine.store.rows import microseconds, moment
-from tokenmeter.engine.store.sqlite import SqliteStore
+from tokenmeter.engine.store.protocol import Store
 
 KEY_BYTES = 32
 KEY_CHARS_MIN = 16  # of a key that somebody chose
@@ -65,7 +65,7 @@ class NewKey:
 class ApiKeys:
     """The keys of all environments in one database."""
 
-    def __init__(self, store: SqliteStore, now: Clock = system_clock) -> None:
+    def __init__(self, store: Store, now: Clock = system_clock) -> None:
         self._store = store
         self._now = now
 

@@ -19,7 +19,8 @@ from tokenmeter.engine.services import Services
 from tokenmeter.engine.store import events as stored_events
 from tokenmeter.engine.store import usage as stored_usage
 from tokenmeter.engine.store.events import Conflict
-from tokenmeter.engine.store.sqlite import SqliteStore
+from tokenmeter.engine.store.opening import open_store
+from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.store.usage import Window
 from tokenmeter.engine.subscriptions import Subscriptions
 from tokenmeter.engine.wallets import Wallets
@@ -40,11 +41,11 @@ class Engine:
     """
 
     def __init__(self, url: str) -> None:
-        self._store = SqliteStore(url)
+        self._store = open_store(url)
         self._services = Services(self._store)
 
     @property
-    def store(self) -> SqliteStore:
+    def store(self) -> Store:
         """The open database, for the services beside this one."""
         return self._store
 

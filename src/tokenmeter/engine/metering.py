@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from tokenmeter.engine.sheets import Sheet
 from tokenmeter.engine.store.protocol import Store
-from tokenmeter.engine.store.raw import StoredEvent, Stretch, scan
+from tokenmeter.engine.store.raw import Range, StoredEvent, Stretch, scan
 from tokenmeter.engine.store.rows import microseconds
 from tokenmeter.errors import QueryError
 from tokenmeter.rating.aggregation import Grid
@@ -126,9 +126,9 @@ def _samples(
     store: Store, query: MeterQuery, environment: str
 ) -> Iterator[tuple[StoredEvent, Sample]]:
     start, end = microseconds(query.start), microseconds(query.end)
-    stretch = Stretch(environment, start, end, query.customers)
+    stretch = Stretch(environment, query.meter.event_name, [Range(start, end)], query.customers)
     with store.reading() as connection:
-        for event in scan(connection, stretch, query.meter.event_name):
+        for event in scan(connection, stretch):
             sample = query.meter.sample(event)
             if sample is not None and matches(query.filters, event.properties):
                 yield event, sample

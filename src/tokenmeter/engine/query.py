@@ -14,8 +14,8 @@ from tokenmeter.engine.store import usage as stored_usage
 from tokenmeter.engine.store.conditions import COLUMNS, Conditions
 from tokenmeter.engine.store.events import Place
 from tokenmeter.engine.store.exact import divide
+from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.store.rows import microseconds, moment, plain, to_event
-from tokenmeter.engine.store.sqlite import SqliteStore
 from tokenmeter.engine.store.usage import Aggregation, Grouping, Key, Window
 from tokenmeter.errors import QueryError
 from tokenmeter.event import Event
@@ -121,7 +121,7 @@ def grouping(by: Iterable[str], window: Window | None) -> Grouping:
 
 
 def usage(
-    store: SqliteStore, wanted: Conditions, grouped: Grouping, *, metrics: Iterable[str] | None
+    store: Store, wanted: Conditions, grouped: Grouping, *, metrics: Iterable[str] | None
 ) -> list[UsageRow]:
     """Answer `Engine.usage`: both halves of the answer are of one moment."""
     chosen = sorted(METRICS if metrics is None else metrics)
@@ -145,7 +145,7 @@ def usage(
     ]
 
 
-def events(store: SqliteStore, wanted: Conditions, *, limit: int, cursor: str | None) -> EventPage:
+def events(store: Store, wanted: Conditions, *, limit: int, cursor: str | None) -> EventPage:
     """Answer `Engine.events`."""
     if not 1 <= limit <= EVENTS_LIMIT_MAX:
         raise QueryError(f"a page holds 1 to {EVENTS_LIMIT_MAX} events; change the limit")
@@ -157,7 +157,7 @@ def events(store: SqliteStore, wanted: Conditions, *, limit: int, cursor: str | 
     return EventPage(tuple(to_event(row) for row in page), more)
 
 
-def aggregate(store: SqliteStore, wanted: Conditions, *, aggregation: str, field: str) -> Number:
+def aggregate(store: Store, wanted: Conditions, *, aggregation: str, field: str) -> Number:
     """Answer `Engine.aggregate`; of nothing it is 0, as in Flexprice."""
     kind = _ALIASES.get(aggregation.upper(), aggregation.upper())
     if kind not in get_args(Aggregation):

@@ -8,24 +8,32 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, literal
 
-from tokenmeter.engine.store.schema import events
+from tokenmeter.engine.store.rows import LABELS
+from tokenmeter.engine.store.schema import events, label_sets, names
 from tokenmeter.engine.store.sql import PropertyText
+from tokenmeter.usage import METRICS
+
+customers = names.alias("customers")
+# What questions are asked of: events with their labels and their customer's name.
+whole_events = events.join(label_sets, label_sets.c.id == events.c.labels_id).join(
+    customers, customers.c.id == events.c.customer_id
+)
 
 # Every other name is a property of the event.
 COLUMNS: Mapping[str, ColumnElement[Any]] = {
-    "customer": events.c.customer,
-    "environment": func.nullif(events.c.environment, ""),
-    "event_name": events.c.event_name,
+    "customer": customers.c.name,
+    "environment": func.nullif(label_sets.c.environment, ""),
+    "event_name": label_sets.c.event_name,
     "event_id": events.c.event_id,
-    "source": events.c.source,
-    "provider": events.c.provider,
-    "model": events.c.model,
-    "model_type": events.c.model_type,
-    "feature": events.c.feature,
-    "outcome": events.c.outcome,
+    "source": label_sets.c.source,
+    "provider": label_sets.c.provider,
+    "model": label_sets.c.model,
+    "model_type": label_sets.c.model_type,
+    "feature": label_sets.c.feature,
+    "outcome": label_sets.c.outcome,
     "run_id": events.c.run_id,
     "call_id": events.c.call_id,
-    "billable": case((events.c.billable, "true"), else_="false"),
+    "billable": case((label_sets.c.billable, "true"), else_="false"),
 }
 
 
@@ -46,7 +54,12 @@ class Conditions:
 def dimension(name: str) -> ColumnElement[Any]:
     """Return the text of a dimension: a column's, or the property's, whose name is bound."""
     column = COLUMNS.get(name)
-    return PropertyText(events.c.properties, literal(name)) if column is None else column
+    if column is not None:
+        return column
+    own = PropertyText(events.c.rest, literal(name))
+    if name in METRICS or name not in LABELS:
+        return own
+    return func.coalesce(PropertyText(label_sets.c.labels, literal(name)), own)
 
 
 def where(conditions: Conditions) -> list[ColumnElement[bool]]:

@@ -8,14 +8,29 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from tokenmeter.engine.store.interning import Interned
+    from tokenmeter.engine.store.rows import LabelKey
+
 
 class Store(Protocol):
-    """An open database; threads may share it."""
+    """An open database; threads may share it, and a fork is safe."""
+
+    name: str
+    names: Interned[str]
+    labels: Interned[LabelKey]
 
     def writing(self) -> AbstractContextManager[Connection]:
         """Give a connection that may write; what it did is committed at the end, or undone."""
         ...
 
+    def ingesting(self) -> AbstractContextManager[Connection]:
+        """Give a connection as `writing` does, to one ingest at a time, in all processes."""
+        ...
+
     def reading(self) -> AbstractContextManager[Connection]:
         """Give a connection on which every statement sees the same moment."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the database; a use after this opens it again."""
         ...

@@ -8,21 +8,33 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, and_, or_, select
 
+from tokenmeter.engine.store.conditions import customers, whole_events
+from tokenmeter.engine.store.interning import numbers_of
 from tokenmeter.engine.store.rows import moment
-from tokenmeter.engine.store.schema import events
+from tokenmeter.engine.store.schema import events, label_sets
 
 ROWS_PER_FETCH = 1_000
+RANGES_PER_QUERY = 100
+LABELS_KEPT_MAX = 10_000  # parsed label sets
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A stretch of time, half-open, in microseconds."""
+
+    start_us: int  # inclusive
+    end_us: int  # exclusive
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A stretch of time, half-open, of the events of one environment."""
+    """Stretches of time of the events of one name in one environment."""
 
     environment: str
-    start_us: int  # inclusive
-    end_us: int  # exclusive
+    event_name: str
+    ranges: Sequence[Range]
     customers: Sequence[str] | None = None  # None: all
 
 
@@ -37,24 +49,51 @@ class StoredEvent:
     properties: dict[str, Any]
 
 
-def scan(connection: Connection, stretch: Stretch, event_name: str) -> Iterator[StoredEvent]:
-    """Yield the events of a name, blanks around it aside, in no order; memory stays flat."""
-    named = connection.execute(select(events.c.event_name).distinct()).scalars()
-    names = [name for name in named if name.strip() == event_name.strip()]
-    query = select(
-        events.c.customer,
-        events.c.event_name,
-        events.c.event_id,
-        events.c.timestamp_us,
-        events.c.properties,
-    ).where(
-        events.c.environment == stretch.environment,
-        events.c.event_name.in_(names),
-        events.c.timestamp_us >= stretch.start_us,
-        events.c.timestamp_us < stretch.end_us,
+def scan(connection: Connection, stretch: Stretch) -> Iterator[StoredEvent]:
+    """Yield the events of a stretch, in no order; memory stays flat."""
+    ids = None if stretch.customers is None else numbers_of(connection, stretch.customers)
+    if ids is not None and not ids:
+        return
+    base = _EVENTS.where(
+        label_sets.c.environment == stretch.environment,
+        label_sets.c.event_name == stretch.event_name.strip(),
     )
-    if stretch.customers is not None:
-        query = query.where(events.c.customer.in_(stretch.customers))
-    rows = connection.execute(query, execution_options={"yield_per": ROWS_PER_FETCH})
-    for customer, name, event_id, timestamp_us, properties in rows:
-        yield StoredEvent(customer, name, event_id, moment(timestamp_us), json.loads(properties))
+    if ids is not None:
+        base = base.where(events.c.customer_id.in_(ids))
+    for first in range(0, len(stretch.ranges), RANGES_PER_QUERY):
+        some = stretch.ranges[first : first + RANGES_PER_QUERY]
+        yield from rows(connection, base.where(or_(*(_within(part) for part in some))))
+
+
+def rows(connection: Connection, query: Select[Any]) -> Iterator[StoredEvent]:
+    """Yield the events of a query that selects what `_EVENTS` does."""
+    parsed: dict[int, dict[str, Any]] = {}
+    for row in connection.execute(query, execution_options={"yield_per": ROWS_PER_FETCH}):
+        customer, name, event_id, timestamp_us, run_id, call_id, rest, labels_id, labels = row
+        if labels_id not in parsed:
+            if len(parsed) >= LABELS_KEPT_MAX:
+                parsed.clear()
+            parsed[labels_id] = json.loads(labels)
+        properties = {**parsed[labels_id], **json.loads(rest)}
+        if run_id is not None:
+            properties["run_id"] = run_id
+        if call_id is not None:
+            properties["call_id"] = call_id
+        yield StoredEvent(customer, name, event_id, moment(timestamp_us), properties)
+
+
+def _within(part: Range) -> Any:
+    return and_(events.c.timestamp_us >= part.start_us, events.c.timestamp_us < part.end_us)
+
+
+_EVENTS = select(
+    customers.c.name,
+    label_sets.c.event_name,
+    events.c.event_id,
+    events.c.timestamp_us,
+    events.c.run_id,
+    events.c.call_id,
+    events.c.rest,
+    events.c.labels_id,
+    label_sets.c.labels,
+).select_from(whole_events)

@@ -1,4 +1,4 @@
-"""An event as a table row, and back."""
+"""An event as it is stored: what many events say alike, and what is its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypedDict, cast
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
 
 from tokenmeter.engine.store.exact import number
 from tokenmeter.event import Event
@@ -15,80 +16,144 @@ from tokenmeter.usage import METRICS, Number
 EVENT_BYTES_MAX = 256 * 1024
 INTEGER_MAX = 2**63 - 1  # beyond it SQLite reads a JSON number as a float
 NUMBER_MAX = 10**60
+LABEL_CHARS_MAX = 100  # a longer text is hardly said by many events
+LABEL_SETS_CHECKED_MAX = 10_000  # remembered
 COST = "cost_usd"
 
+# Properties of which many events share their values; any other name is the event's own. Old
+# rows keep what they have: a name may be added here.
+COLUMN_LABELS = frozenset({"provider", "model", "model_type", "feature", "outcome"})
+LABELS = COLUMN_LABELS | {
+    "billable",
+    "charge_source",
+    "cost_source",
+    "environment",
+    "error_type",
+    "fps",
+    "generate_audio",
+    "gpu_type",
+    "http_status",
+    "input_type",
+    "is_retry",
+    "mode",
+    "operation",
+    "pricebook_version",
+    "quality",
+    "request_model",
+    "resolution",
+    "service_tier",
+    "size",
+    "streamed",
+    "usage_source",
+}
+_IDS = frozenset({"run_id", "call_id"})
+_NUMBERS = METRICS | {COST}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+Stored = str | int
+Properties = Mapping[str, Stored]
+LabelKey = tuple[str, str, str, tuple[tuple[str, Stored], ...]]
 
 
 class Refusal(ValueError):  # noqa: N818 - an answer to one event, not a fault
     """Why an event cannot be stored: one sentence, without the values it holds."""
 
 
-class Row(TypedDict):
-    """One row of `events`, without its id."""
+class Row(NamedTuple):
+    """An event, checked, and taken apart for the tables."""
 
-    environment: str
     event_id: str
-    event_name: str
     customer: str
     timestamp_us: int
-    source: str
-    provider: str | None
-    model: str | None
-    model_type: str | None
-    feature: str | None
-    outcome: str | None
+    labels: LabelKey  # environment, event name, source, labels
     run_id: str | None
     call_id: str | None
-    billable: bool
-    properties: str
+    rest: str  # JSON
+    properties: Properties  # all of them, as they are stored
+
+    @property
+    def environment(self) -> str:
+        """The environment, "" if the event has none."""
+        return self.labels[0]
+
+    @property
+    def event_name(self) -> str:
+        """The name."""
+        return self.labels[1]
 
 
-def to_row(event: Event) -> Row:
-    """Return the row of an event; raise Refusal if it cannot be stored."""
+def to_row(event: Event, environment: str | None = None) -> Row:
+    """
+    Return the row of an event; raise Refusal if it cannot be stored.
+
+    It belongs to `environment`, or where that is None to the one its property names.
+    """
     _check_names(event)
-    properties = {name: _plain(name, value) for name, value in event.properties.items()}
+    properties, labels, rest = _sorted_out(event.properties)
+    run_id, call_id = rest.pop("run_id", None), rest.pop("call_id", None)
     row = Row(
-        environment=_text(properties, "environment") or "",
-        event_id=event.event_id,
-        event_name=event.event_name,
-        customer=event.external_customer_id,
-        timestamp_us=microseconds(event.timestamp),
-        source=event.source,
-        provider=_text(properties, "provider"),
-        model=_text(properties, "model"),
-        model_type=_text(properties, "model_type"),
-        feature=_text(properties, "feature"),
-        outcome=_text(properties, "outcome"),
-        run_id=_text(properties, "run_id"),
-        call_id=_text(properties, "call_id"),
-        billable=properties.get("billable") != "false",
-        properties=_encode(properties),
+        event.event_id,
+        event.external_customer_id,
+        microseconds(event.timestamp),
+        (
+            str(properties.get("environment", "")) if environment is None else environment,
+            event.event_name.strip(),
+            event.source,
+            tuple(labels),
+        ),
+        None if run_id is None else str(run_id),
+        None if call_id is None else str(call_id),
+        _encode(rest),
+        properties,
     )
     _check_text(row)
     return row
 
 
+def _sorted_out(
+    given: Mapping[str, Any],
+) -> tuple[dict[str, Stored], list[tuple[str, Stored]], dict[str, Stored]]:
+    """Return the properties as they are stored: all, the labels, and the rest."""
+    everything: dict[str, Stored] = {}
+    labels: list[tuple[str, Stored]] = []
+    rest: dict[str, Stored] = {}
+    for name, value in given.items():
+        kept = value if type(value) is str and name not in _NUMBERS else _plain(name, value)
+        everything[name] = kept
+        if name in LABELS and _is_label(name, kept):
+            labels.append((name, kept))
+        else:
+            rest[name] = kept
+    if "" in everything:
+        raise Refusal("a property has no name")
+    return everything, labels, rest
+
+
+def _is_label(name: str, value: Stored) -> bool:
+    return type(value) is int or len(str(value)) <= LABEL_CHARS_MAX or name in COLUMN_LABELS
+
+
 def to_event(row: Mapping[str, Any]) -> Event:
-    """Return the event of a row."""
+    """Return the event of a row that `events.newest` read."""
+    properties = {**json.loads(row["labels"]), **json.loads(row["rest"])}
+    properties |= {name: row[name] for name in ("run_id", "call_id") if row[name] is not None}
     return Event.from_dict(
         {
             "event_name": row["event_name"],
             "event_id": row["event_id"],
             "external_customer_id": row["customer"],
             "timestamp": moment(row["timestamp_us"]).isoformat(),
-            "properties": json.loads(row["properties"]),
+            "properties": properties,
             "source": row["source"],
         }
     )
 
 
-def metrics(row: Mapping[str, Any]) -> dict[str, Number]:
-    """Return the metrics of a row: what copies of an event must agree on."""
-    found: dict[str, Any] = json.loads(row["properties"])
-    return {name: cast(Number, number(found[name])) for name in METRICS & found.keys()}
+def metrics(properties: Mapping[str, Any]) -> dict[str, Number]:
+    """Return the metrics among stored properties: what copies of an event must agree on."""
+    return {name: cast(Number, number(properties[name])) for name in METRICS & properties.keys()}
 
 
 def microseconds(instant: datetime) -> int:
@@ -125,27 +190,23 @@ def _plain_number(value: float | Decimal) -> str | int | None:
 
 
 def _plain(name: object, value: object) -> str | int:
+    if type(value) is int and -INTEGER_MAX <= value <= INTEGER_MAX and type(name) is str:
+        return value  # by far the most, and nothing to look at
     stored = plain(value)
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str):
         raise Refusal("a property has no name")
     if stored is None:
         raise Refusal(f"the property {name!r} is neither text nor a finite number")
-    if (name in METRICS or name == COST) and number(stored) is None:
+    if name in _NUMBERS and number(stored) is None:
         raise Refusal(f"{name} is not a number")
     return stored
 
 
-def _text(properties: Mapping[str, str | int], name: str) -> str | None:
-    value = properties.get(name)
-    return None if value is None else str(value)
-
-
 def _check_names(event: Event) -> None:
     """The values may come from JSON that nobody has checked, whatever their types say."""
-    needed = ("event_id", "event_name", "external_customer_id", "source")
-    for name in needed:
+    for name in ("event_id", "event_name", "external_customer_id", "source"):
         value: object = getattr(event, name)
-        if not isinstance(value, str) or not value.strip():
+        if type(value) is not str or not value or value.isspace():
             raise Refusal(f"{name} is missing")
     if event.timestamp.tzinfo is None:
         raise Refusal("the timestamp has no time zone")
@@ -154,19 +215,28 @@ def _check_names(event: Event) -> None:
 
 
 def _check_text(row: Row) -> None:
-    together = "".join(value for value in row.values() if isinstance(value, str))
+    own = f"{row.event_id}{row.customer}{row.run_id}{row.call_id}{row.rest}"
     try:
-        size = len(together.encode())
+        size = _label_bytes(row.labels) + (len(own) if own.isascii() else len(own.encode()))
     except UnicodeEncodeError as error:
         raise Refusal("a text in it is not valid Unicode") from error
     if size > EVENT_BYTES_MAX:
         raise Refusal(f"it is larger than {EVENT_BYTES_MAX} bytes")
     # Databases end a text at a NUL. The escape may also be harmless text after a backslash,
     # which is rare enough to look at closely only then.
-    if "\x00" in together or ("\\u0000" in together and _holds_nul(row)):
+    if "\x00" in own or ("\\u0000" in own and _holds_nul(row.properties)):
         raise Refusal("a text in it holds a NUL character")
 
 
-def _holds_nul(row: Row) -> bool:
-    properties: dict[str, str | int] = json.loads(row["properties"])
+def _holds_nul(properties: Properties) -> bool:
     return any("\x00" in f"{name}{value}" for name, value in properties.items())
+
+
+@lru_cache(maxsize=LABEL_SETS_CHECKED_MAX)
+def _label_bytes(key: LabelKey) -> int:
+    """Count the bytes of labels that can be stored; they come again and again."""
+    *named, labels = key
+    together = "".join([*named, *(f"{name}{value}" for name, value in labels)])
+    if "\x00" in together:
+        raise Refusal("a text in it holds a NUL character")
+    return len(together.encode())

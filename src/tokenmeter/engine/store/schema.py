@@ -8,6 +8,7 @@ from sqlalchemy import (
     Column,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -15,37 +16,62 @@ from sqlalchemy import (
     text,
 )
 
+from tokenmeter.engine.store.packed import PackedId
+
 VERSION_TABLE = "tokenmeter_version"  # not alembic's own name: the database may be shared
-HEAD = "0003"  # the last migration
+HEAD = "0004"  # the last migration
 
 metadata = MetaData()
 _row_id = BigInteger().with_variant(Integer, "sqlite")
 
-# `id` rises with arrival. `environment` is "" where an event has none, since NULLs never
-# collide in a unique constraint. `properties` holds every property as JSON text; the columns
-# between `source` and `properties` repeat those that are filtered and grouped often.
-events = Table(
-    "events",
+# Customers and environments, each text once: events and rollups hold the number.
+names = Table(
+    "names",
     metadata,
     Column("id", _row_id, primary_key=True),
+    Column("name", Text, nullable=False),
+    UniqueConstraint("name", name="uq_names_name"),
+)
+
+# What many events say alike (`rows.LABELS`), each combination once. `labels` holds all of it as
+# JSON; the columns repeat what is filtered and grouped often. `environment` is "" where the
+# events have none.
+label_sets = Table(
+    "label_sets",
+    metadata,
+    Column("id", _row_id, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
     Column("environment", Text, nullable=False),
-    Column("event_id", Text, nullable=False),
     Column("event_name", Text, nullable=False),
-    Column("customer", Text, nullable=False),
-    Column("timestamp_us", BigInteger, nullable=False),  # microseconds since 1970, UTC
     Column("source", Text, nullable=False),
     Column("provider", Text),
     Column("model", Text),
     Column("model_type", Text),
     Column("feature", Text),
     Column("outcome", Text),
-    Column("run_id", Text),
-    Column("call_id", Text),
     Column("billable", Boolean, nullable=False),
-    Column("properties", Text, nullable=False),
-    UniqueConstraint("environment", "event_id", name="uq_events_environment_event_id"),
+    Column("labels", Text, nullable=False),
+    UniqueConstraint("digest", name="uq_label_sets_digest"),
+    Index("ix_label_sets_event_name", "environment", "event_name"),
+)
+
+# `id` rises with arrival. `rest` holds, as JSON text, the properties that are neither labels
+# nor columns: each event's own.
+events = Table(
+    "events",
+    metadata,
+    Column("id", _row_id, primary_key=True),
+    Column("environment_id", Integer, nullable=False),
+    Column("labels_id", Integer, nullable=False),
+    Column("customer_id", Integer, nullable=False),
+    Column("timestamp_us", BigInteger, nullable=False),  # microseconds since 1970, UTC
+    Column("event_id", PackedId, nullable=False),
+    Column("run_id", PackedId),
+    Column("call_id", PackedId),
+    Column("rest", Text, nullable=False),
+    UniqueConstraint("event_id", "environment_id", name="uq_events_event_id"),
     Index("ix_events_timestamp", "timestamp_us"),
-    Index("ix_events_customer_timestamp", "customer", "timestamp_us"),
+    Index("ix_events_customer_timestamp", "customer_id", "timestamp_us"),
 )
 
 # A copy of a stored event that differs from it, once per difference.

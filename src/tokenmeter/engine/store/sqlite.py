@@ -7,6 +7,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Generator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from sqlalchemy.pool import QueuePool
 from tokenmeter.engine.store import migrate
 from tokenmeter.engine.store.exact import ExactMax, ExactSum
 from tokenmeter.engine.store.forks import ForkGate
+from tokenmeter.engine.store.interning import interned_labels, interned_names
 from tokenmeter.errors import ConfigurationError, StoreBusyError, StoreError
 
 LOCK_WAIT_S_MAX = 30.0
@@ -39,8 +41,8 @@ def database_path(url: str) -> Path | None:
         ) from error
     if parsed.get_backend_name() != "sqlite":
         raise ConfigurationError(
-            f"the local engine keeps events in SQLite, not in {parsed.get_backend_name()}; "
-            "write sqlite:///usage.db"
+            "the local engine keeps events in SQLite or PostgreSQL, not in "
+            f"{parsed.get_backend_name()}; write sqlite:///usage.db"
         )
     name = parsed.database
     return None if not name or name == ":memory:" else Path(name)
@@ -56,6 +58,8 @@ class SqliteStore:
                 f"the folder {path.absolute().parent} does not exist; "
                 "create it or correct the backend URL"
             )
+        self.names = interned_names()
+        self.labels = interned_labels()
         self.name = "a database in memory" if path is None else str(path)
         # A database in memory lives in one connection, which every thread has to share.
         self._engine = create_engine(
@@ -84,6 +88,10 @@ class SqliteStore:
             finally:
                 raw.rollback()  # of what was not committed; nothing to do after COMMIT
 
+    def ingesting(self) -> AbstractContextManager[Connection]:
+        """Yield a connection as `writing` does: SQLite has one writer anyway."""
+        return self.writing()
+
     @contextlib.contextmanager
     def reading(self) -> Generator[Connection, None, None]:
         """Yield a connection on which every statement sees the same moment."""
@@ -97,6 +105,8 @@ class SqliteStore:
 
     def close(self) -> None:
         """Close the file; a use after this opens it again."""
+        self.names.forget()
+        self.labels.forget()
         self._engine.dispose()
 
     @contextlib.contextmanager

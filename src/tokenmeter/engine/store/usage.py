@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
-    Float,
     Text,
     and_,
     case,
@@ -22,11 +22,18 @@ from sqlalchemy import (
     true,
 )
 
-from tokenmeter.engine.store.conditions import Conditions, dimension, where
+from tokenmeter.engine.store.conditions import Conditions, dimension, where, whole_events
 from tokenmeter.engine.store.exact import number
 from tokenmeter.engine.store.rows import COST
-from tokenmeter.engine.store.schema import events
-from tokenmeter.engine.store.sql import ExactLargest, ExactTotal, MonthStart
+from tokenmeter.engine.store.schema import events, label_sets
+from tokenmeter.engine.store.sql import (
+    AtLeastZero,
+    ExactLargest,
+    ExactTotal,
+    HexText,
+    MonthStart,
+    members,
+)
 from tokenmeter.usage import Number
 
 Window = Literal["minute", "hour", "day", "month"]
@@ -68,7 +75,8 @@ def counts(
 ) -> dict[Key, Counts]:
     """Count events and attempts and add up their cost, per group."""
     keys, names = _keys(grouping)
-    query = select(*keys, *_counts()).where(*where(conditions)).group_by(*names)
+    query = select(*keys, *_counts()).select_from(whole_events)
+    query = query.where(*where(conditions)).group_by(*names)
     width = len(keys)
     return {
         _key(row[:width]): Counts(*row[width:])
@@ -86,10 +94,10 @@ def sums(
 ) -> dict[Key, dict[str, Number]]:
     """Add up the metrics that the events report, per group."""
     keys, names = _keys(grouping)
-    entry = func.json_each(events.c.properties).table_valued("key", "value", name="entry")
+    entry = members(events.c.rest)
     query = (
         select(*keys, entry.c.key, ExactTotal(entry.c.value))
-        .select_from(events.join(entry, true()))
+        .select_from(whole_events.join(entry, true()))
         .where(*where(conditions), entry.c.key.in_(metrics))
         .group_by(*names, entry.c.key)
     )
@@ -107,8 +115,7 @@ def quantity(
 ) -> Number | None:
     """Aggregate one property of the events; None where there is nothing to aggregate."""
     value = dimension(field)
-    # Flexprice's rule: a negative quantity counts as 0. The sign survives the cast to float.
-    clamped = case((cast(value, Float) < 0, "0"), else_=value)
+    clamped = AtLeastZero(value)  # Flexprice's rule: a negative quantity counts as 0
     answers: Mapping[Aggregation, ColumnElement[Any]] = {
         "COUNT": func.count(),
         "SUM": ExactTotal(clamped),
@@ -117,7 +124,7 @@ def quantity(
         "COUNT_UNIQUE": func.count(distinct(value)),
         "LATEST": clamped,
     }
-    query = select(answers[aggregation]).select_from(events).where(*where(conditions))
+    query = select(answers[aggregation]).select_from(whole_events).where(*where(conditions))
     if aggregation == "LATEST":
         query = query.order_by(events.c.timestamp_us.desc(), events.c.id.desc()).limit(1)
     return number(connection.execute(query).scalar())
@@ -125,22 +132,24 @@ def quantity(
 
 def has_property(connection: Connection, name: str) -> bool:
     """Say whether any event carries the property."""
-    query = select(literal(1)).where(dimension(name).is_not(None)).limit(1)
+    query = select(literal(1)).select_from(whole_events)
+    query = query.where(dimension(name).is_not(None)).limit(1)
     return connection.execute(query).first() is not None
 
 
 def _counts() -> tuple[ColumnElement[Any], ...]:
     # Several events may tell of one attempt (the shape `tokens_total`); without a call id an
     # event is an attempt of its own.
-    attempt = func.coalesce(events.c.call_id + "#" + dimension("attempt"), cast(events.c.id, Text))
-    failed = events.c.outcome == "failed"
+    call = HexText(events.c.call_id) + "#" + dimension("attempt")
+    attempt = func.coalesce(call, cast(events.c.id, Text))
+    failed = label_sets.c.outcome == "failed"
     unused = func.coalesce(dimension("usage_source"), "missing") == "missing"
     cost = dimension(COST)
     # A failed attempt without usage costs nothing; anything else without a cost lacks a price.
     unpriced = and_(cost.is_(None), ~and_(func.coalesce(failed, False), unused))
     return (
         func.count(),
-        func.coalesce(func.sum(case((events.c.billable, 1), else_=0)), 0),
+        func.coalesce(func.sum(case((label_sets.c.billable, 1), else_=0)), 0),
         func.count(distinct(attempt)),
         func.count(distinct(case((dimension("is_retry") == "true", attempt)))),
         func.count(distinct(case((failed, attempt)))),
@@ -152,7 +161,7 @@ def _counts() -> tuple[ColumnElement[Any], ...]:
 def _keys(grouping: Grouping) -> tuple[list[ColumnElement[Any]], list[ColumnElement[Any]]]:
     """Return the key columns (the window first, if any) and their names for GROUP BY."""
     columns = [dimension(name) for name in grouping.by]
-    start = _window_start(grouping.window) if grouping.window else literal(None)
+    start = _window_start(grouping.window) if grouping.window else cast(None, BigInteger)
     labelled = [column.label(f"key_{i}") for i, column in enumerate((start, *columns))]
     return [*labelled], [literal_column(f"key_{i}") for i in range(len(labelled))]
 

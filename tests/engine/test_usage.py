@@ -172,6 +172,11 @@ def test_two_events_of_one_attempt_are_one_attempt(engine: Engine) -> None:
     assert (row.events, row.attempts, row.retries) == (2, 1, 1)
 
 
+def test_events_without_a_call_id_are_attempts_of_their_own(engine: Engine) -> None:
+    engine.ingest([made(f"evt_{i}", properties={"attempt": 1}) for i in range(2)])
+    assert engine.usage()[0].attempts == 2
+
+
 def test_costs_that_floats_cannot_hold_add_up_exactly(engine: Engine) -> None:
     costs = ["0.1", "0.2", "0.0000000375", "12345678901234567890.000000000000000001"]
     engine.ingest([made(f"e{i}", properties={"cost_usd": cost}) for i, cost in enumerate(costs)])

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("tokenmeter.engine")
 
 
-def ingest(
-    store: Store, events: Iterable[Event], *, environment: str | None = None
-) -> Receipt:
+def ingest(store: Store, events: Iterable[Event], *, environment: str | None = None) -> Receipt:
     """
     Store a batch in one transaction; on return it is on disk.
 
@@ -62,7 +60,7 @@ def _keep(store: Store, rows: Sequence[Row]) -> None:
             for row in first
         ]
         if len(insert_new(connection, numbered)) < len(rows):
-            found = _conflicts(connection, rows, named)
+            found = _conflicts(connection, rows)
             new = insert_conflicts(connection, found)
     store.names.keep(named)
     store.labels.keep(labelled)
@@ -75,16 +73,14 @@ def _keep(store: Store, rows: Sequence[Row]) -> None:
         )
 
 
-def _conflicts(
-    connection: Connection, rows: Sequence[Row], named: Mapping[str, int]
-) -> list[Conflict]:
+def _conflicts(connection: Connection, rows: Sequence[Row]) -> list[Conflict]:
     by_environment: dict[str, list[Row]] = {}
     for row in rows:
         by_environment.setdefault(row.environment, []).append(row)
     found: list[Conflict] = []
     for environment, copies in by_environment.items():
         ids = list({copy.event_id for copy in copies})
-        stored = stored_copies(connection, named[environment], ids)
+        stored = stored_copies(connection, environment, ids)
         compared = ((copy, difference(stored[copy.event_id], copy)) for copy in copies)
         found += [Conflict(environment, copy.event_id, text) for copy, text in compared if text]
     return found

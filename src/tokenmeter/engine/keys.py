@@ -14,8 +14,8 @@ from tokenmeter.engine.errors import NotFoundError, ValidationError
 from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.store import api_keys
 from tokenmeter.engine.store.api_keys import KeyRow
-from tokenmeter.engine.store.rows import microseconds, moment
 from tokenmeter.engine.store.protocol import Store
+from tokenmeter.engine.store.rows import microseconds, moment
 
 KEY_BYTES = 32
 KEY_CHARS_MIN = 16  # of a key that somebody chose

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from tokenmeter.engine.store.conditions import Conditions, customers, where, whole_events
 from tokenmeter.engine.store.packed import pack
 from tokenmeter.engine.store.rows import Row
-from tokenmeter.engine.store.schema import event_conflicts, events, label_sets
+from tokenmeter.engine.store.schema import event_conflicts, events, label_sets, names
 
 IDS_PER_QUERY = 500
 
@@ -72,9 +72,10 @@ def insert_conflicts(connection: Connection, conflicts: Iterable[Conflict]) -> i
 
 
 def stored_copies(
-    connection: Connection, environment_id: int, event_ids: Sequence[str]
+    connection: Connection, environment: str, event_ids: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     """Return the stored rows of these ids, by id."""
+    environment_id = select(names.c.id).where(names.c.name == environment).scalar_subquery()
     found: dict[str, dict[str, Any]] = {}
     for ids in _slices(event_ids, IDS_PER_QUERY):
         query = _select().where(

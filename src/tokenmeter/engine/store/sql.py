@@ -102,7 +102,8 @@ def _sqlite_month_start(element: MonthStart, compiler: Any, **options: Any) -> s
 
 @compiles(HexText, "sqlite")
 def _sqlite_hex_text(element: HexText, compiler: Any, **options: Any) -> str:
-    return f"hex({compiler.process(element.clauses, **options)})"
+    value = compiler.process(element.clauses, **options)
+    return f"CASE WHEN {value} IS NOT NULL THEN hex({value}) END"  # hex(NULL) would be ''
 
 
 @compiles(AtLeastZero, "sqlite")

@@ -21,7 +21,7 @@ from tokenmeter.event import Event
 from tokenmeter.usage import Number
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from tokenmeter.engine.store.protocol import Connection
 
 _logger = logging.getLogger("tokenmeter.engine")
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection as Connection
 
     from tokenmeter.engine.store.interning import Interned
     from tokenmeter.engine.store.rows import LabelKey

@@ -70,7 +70,7 @@ def where(conditions: Conditions) -> list[ColumnElement[bool]]:
     if conditions.end_us is not None:
         found.append(events.c.timestamp_us < conditions.end_us)
     if conditions.environment is not None:
-        found.append(func.coalesce(COLUMNS["environment"], "") == conditions.environment)
+        found.append(label_sets.c.environment == conditions.environment)
     for name, values in conditions.filters.items():
         found.append(dimension(name).in_(values))
     return found

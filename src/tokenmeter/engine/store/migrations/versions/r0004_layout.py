@@ -11,6 +11,7 @@ from alembic import op
 from tokenmeter.engine.store.events import Numbered, insert_new
 from tokenmeter.engine.store.interning import interned_labels, interned_names
 from tokenmeter.engine.store.rows import moment, to_row
+from tokenmeter.errors import StoreError
 from tokenmeter.event import Event
 
 revision = "0004"
@@ -41,7 +42,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Refuse: an older version could not read what was stored since."""
-    raise NotImplementedError("events cannot be moved back to the old layout")
+    raise StoreError("events cannot be moved back to the layout of an older version")
 
 
 def _names() -> None:

@@ -21,10 +21,12 @@ COMMANDS = (
     "demo",
     "doctor",
     "events",
+    "invoice",
     "preview",
     "prices",
     "serve",
     "usage",
+    "wallet",
 )
 EXIT_MISTAKE = 2  # the user's mistake: one sentence on stderr
 

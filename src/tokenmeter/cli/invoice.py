@@ -1,0 +1,147 @@
+"""`tokenmeter invoice`: what customers owe, what has no price, what came late."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tokenmeter.cli.reading import (
+    AsJson,
+    Backend,
+    Customer,
+    Since,
+    Until,
+    instant,
+    open_engine,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from tokenmeter.engine.local import Engine
+
+app = typer.Typer(help="What customers owe.", no_args_is_help=True)
+
+Whom = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's external id.")]
+Which = Annotated[str, typer.Argument(metavar="INVOICE", help="The id or the number.")]
+
+
+@app.command()
+def subscribe(
+    customer: Whom,
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="The plan's key, such as ai_pro.")],
+    *,
+    backend: Backend = None,
+    currency: Annotated[str, typer.Option(help="The currency of the plan's prices.")] = "usd",
+    period: Annotated[str, typer.Option(help="MONTHLY, WEEKLY, ANNUAL, ...")] = "MONTHLY",
+    cycle: Annotated[str, typer.Option(help="calendar or anniversary")] = "calendar",
+    timezone: Annotated[str, typer.Option(help="Of a new customer: an IANA name.")] = "UTC",
+    since: Since = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a customer a plan; a customer who is not known yet is made."""
+    with open_engine(backend) as engine:
+        _known(engine, customer, timezone)
+        made = engine.subscriptions.create(
+            {
+                "external_customer_id": customer,
+                "plan_id": plan,
+                "currency": currency,
+                "billing_period": period,
+                "billing_cycle": cycle,
+                "start_date": instant(since, datetime.now(UTC)),
+            }
+        )
+    if as_json:
+        print_json(made)
+        return
+    typer.echo(f"{made['id']}: {customer} has {plan}, {len(made['line_items'])} prices")
+
+
+@app.command()
+def preview(
+    customer: Whom,
+    *,
+    backend: Backend = None,
+    since: Since = None,
+    until: Until = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a customer owes for the running period, or for the one that is named."""
+    now = datetime.now(UTC)
+    with open_engine(backend) as engine:
+        told = engine.invoice(customer, start=instant(since, now), end=instant(until, now))
+    _show(told, [], as_json=as_json)
+
+
+@app.command()
+def run(*, backend: Backend = None, as_json: AsJson = False) -> None:
+    """Give the credit grants and finalize all invoices that are due."""
+    with open_engine(backend) as engine:
+        done = engine.run_billing()
+    _list(done, as_json=as_json)
+
+
+@app.command(name="list")
+def list_invoices(
+    *, backend: Backend = None, customer: Customer = None, as_json: AsJson = False
+) -> None:
+    """List invoices, the newest first."""
+    with open_engine(backend) as engine:
+        found, _ = engine.invoices.listed(customer=customer or "")
+    _list(found, as_json=as_json)
+
+
+@app.command()
+def show(invoice: Which, *, backend: Backend = None, as_json: AsJson = False) -> None:
+    """Show an invoice, and what late events would have added to it."""
+    with open_engine(backend) as engine:
+        told = engine.invoices.get(invoice)
+        late = engine.invoices.difference(invoice)
+    _show(told, late, as_json=as_json)
+
+
+@app.command()
+def finalize(invoice: Which, *, backend: Backend = None, as_json: AsJson = False) -> None:
+    """Close a draft: debit the wallet, give it its number."""
+    with open_engine(backend) as engine:
+        told = engine.invoices.finalize(invoice)
+    _show(told, [], as_json=as_json)
+
+
+@app.command()
+def void(invoice: Which, *, backend: Backend = None, as_json: AsJson = False) -> None:
+    """Void an invoice; its wallet gets its credits back."""
+    with open_engine(backend) as engine:
+        told = engine.invoices.void(invoice)
+    _list([told], as_json=as_json)
+
+
+def _known(engine: Engine, customer: str, timezone: str) -> None:
+    from tokenmeter.engine.errors import NotFoundError
+
+    try:
+        engine.definitions.by_key("customer", customer)
+    except NotFoundError:
+        fields = {"external_id": customer, "name": customer, "timezone": timezone}
+        engine.definitions.create("customer", fields)
+
+
+def _show(told: dict[str, Any], late: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print_json({**told, "late": late})
+        return
+    # Rich takes a while to import: programs that ask for JSON do not wait for it.
+    from tokenmeter.cli.invoice_table import print_invoice
+
+    print_invoice(told, late)
+
+
+def _list(found: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    from tokenmeter.cli.invoice_table import print_invoices
+
+    print_invoices(found)

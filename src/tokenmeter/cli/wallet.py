@@ -1,0 +1,104 @@
+"""`tokenmeter wallet`: prepaid credits of customers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from tokenmeter.cli.reading import AsJson, Backend, open_engine, print_json
+
+app = typer.Typer(help="Prepaid credits of customers.", no_args_is_help=True)
+
+Whom = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's external id.")]
+Which = Annotated[str, typer.Argument(metavar="WALLET", help="The wallet's id.")]
+REASON = "PURCHASED_CREDIT_DIRECT"
+
+
+@app.command()
+def create(
+    customer: Whom,
+    *,
+    backend: Backend = None,
+    currency: Annotated[str, typer.Option(help="Three letters.")] = "usd",
+    rate: Annotated[str, typer.Option(help="What one credit is worth in it.")] = "1",
+    credits_given: Annotated[
+        str, typer.Option("--credits", help="Credits that it begins with.")
+    ] = "0",
+    as_json: AsJson = False,
+) -> None:
+    """Open a wallet."""
+    with open_engine(backend) as engine:
+        fields = {
+            "external_customer_id": customer,
+            "currency": currency,
+            "conversion_rate": rate,
+            "initial_credits_to_load": credits_given,
+        }
+        made = engine.wallets.balance(engine.wallets.create(fields)["id"])
+    _show([made], as_json=as_json)
+
+
+@app.command()
+def show(customer: Whom, *, backend: Backend = None, as_json: AsJson = False) -> None:
+    """Show a customer's wallets: balance, what is left after usage, what is held."""
+    with open_engine(backend) as engine:
+        found = engine.wallets.of_customer(customer, real_time=True)
+    _show(found, as_json=as_json)
+
+
+@app.command()
+def topup(
+    wallet: Which,
+    amount: Annotated[str, typer.Argument(metavar="CREDITS", help="How many are added.")],
+    *,
+    backend: Backend = None,
+    reason: Annotated[str, typer.Option(help="Flexprice's transaction_reason.")] = REASON,
+    key: Annotated[
+        str | None, typer.Option(help="Idempotency key: a repeated top-up is the first one.")
+    ] = None,
+    expires: Annotated[str | None, typer.Option(metavar="TIME", help="Until when.")] = None,
+    priority: Annotated[int | None, typer.Option(help="The lowest is used first.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add credits."""
+    with open_engine(backend) as engine:
+        fields = {
+            "credits_to_add": amount,
+            "transaction_reason": reason,
+            "idempotency_key": key,
+            "expiry_date_utc": expires,
+            "priority": priority,
+        }
+        engine.wallets.top_up(wallet, fields)
+        told = engine.wallets.balance(wallet)
+    _show([told], as_json=as_json)
+
+
+@app.command()
+def transactions(
+    wallet: Which,
+    *,
+    backend: Backend = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many lines.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show a wallet's ledger, the newest line first."""
+    with open_engine(backend) as engine:
+        page = engine.wallets.transactions(wallet, limit=limit)
+    if as_json:
+        print_json(page)
+        return
+    from tokenmeter.cli.invoice_table import print_transactions
+
+    print_transactions(page["items"])
+
+
+def _show(wallets: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print_json(wallets)
+        return
+    # Rich takes a while to import: programs that ask for JSON do not wait for it.
+    from tokenmeter.cli.invoice_table import print_wallets
+
+    print_wallets(wallets)

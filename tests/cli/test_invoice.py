@@ -1,0 +1,109 @@
+"""`tokenmeter invoice` and `wallet`: from a catalog to a closed invoice, on the screen."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tokenmeter.cli import app
+from tokenmeter.engine.local import Engine
+from tokenmeter.event import Event, Property
+
+START = (datetime.now(UTC) - timedelta(days=40)).replace(day=1, hour=0, minute=0, second=0)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A database with two events of acme's in a month that is over."""
+    found = f"sqlite:///{tmp_path / 'usage.db'}"
+    veo: dict[str, Property] = {
+        "model": "veo-3.1-lite-generate-preview",
+        "resolution": "1080p",
+        "video_seconds": 8,
+    }
+    with Engine(found) as engine:
+        at = START + timedelta(days=2)
+        engine.ingest(
+            [
+                Event("video_generated", "e1", "acme", at, veo),
+                Event("world_generated", "e2", "acme", at, {"model": "marble", "world_count": 2}),
+            ]
+        )
+    return found
+
+
+def run(url: str, *arguments: str) -> str:
+    given = [*arguments, "--backend", url]
+    result = CliRunner().invoke(app, given, env={"COLUMNS": "160"})
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def answer(url: str, *arguments: str) -> Any:
+    return json.loads(run(url, *arguments, "--json"))
+
+
+def test_a_month_is_sold_billed_and_closed_from_the_command_line(url: str) -> None:
+    run(url, "catalog", "apply", "studio")
+    said = run(url, "invoice", "subscribe", "acme", "ai_pro", "--since", START.isoformat())
+    assert "acme has ai_pro, 13 prices" in said
+    assert answer(url, "wallet", "create", "acme", "--credits", "0.5")[0]["balance"] == "0.5"
+
+    month = ("--since", START.isoformat())
+    shown = run(url, "invoice", "preview", "acme", *month)
+    assert "veo_3_1_lite_1080p_sec" in shown
+    assert "0.64" in shown
+    assert "unpriced" in shown
+    assert "world_generated: no price matches" in shown
+    assert answer(url, "invoice", "preview", "acme", *month)["total"] == "0.64"
+
+
+def test_a_closed_invoice_is_paid_by_credits_and_late_events_are_shown(url: str) -> None:
+    run(url, "catalog", "apply", "studio")
+    run(url, "invoice", "subscribe", "acme", "ai_pro", "--since", START.isoformat())
+    run(url, "wallet", "create", "acme", "--credits", "0.5")
+    first = answer(url, "invoice", "run")[0]
+    assert first["amount_due"] == "0.14"
+    assert "INV-000001" in run(url, "invoice", "list", "--customer", "acme")
+    shown = run(url, "invoice", "show", first["invoice_number"])
+    assert "paid by credits  0.50" in shown
+    assert "came late" not in shown
+    with Engine(url) as engine:
+        late: dict[str, Property] = {
+            "model": "dall-e-2",
+            "size": "1024x1024",
+            "image_count": 3,
+        }
+        engine.ingest([Event("image_generated", "e3", "acme", START, late)])
+    shown = run(url, "invoice", "show", first["invoice_number"])
+    assert "came late, not billed: dalle2_1024 3 (0.06 USD)" in shown
+    wallet = answer(url, "wallet", "show", "acme")[0]["id"]
+    ledger = run(url, "wallet", "transactions", wallet)
+    assert "invoice_payment" in ledger
+    assert "-0.5" in ledger
+    run(url, "wallet", "topup", wallet, "7", "--key", "k")
+    assert "7" in run(url, "wallet", "topup", wallet, "7", "--key", "k")
+    assert answer(url, "wallet", "transactions", wallet)["pagination"]["total"] == 3
+    assert "voided" in run(url, "invoice", "void", first["id"])
+    assert answer(url, "wallet", "show", "acme")[0]["credit_balance"] == "7.5"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("invoice", "preview", "nobody"), "no customer 'nobody'"),
+        (("invoice", "show", "INV-1"), "no invoice 'INV-1'"),
+        (("invoice", "subscribe", "acme", "none"), "no plan 'none'"),
+        (("wallet", "create", "nobody"), "no customer 'nobody'"),
+        (("wallet", "topup", "w", "5"), "no wallet 'w'"),
+    ],
+)
+def test_a_mistake_is_one_sentence(url: str, arguments: tuple[str, ...], said: str) -> None:
+    result = CliRunner().invoke(app, [*arguments, "--backend", url])
+    assert result.exit_code == 2
+    assert said in result.output

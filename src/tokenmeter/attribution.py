@@ -47,10 +47,14 @@ class Run:
     events: list[Event] = field(default_factory=list["Event"])
     events_dropped: int = 0
     price: Callable[[Event], Decimal | None] | None = field(default=None, repr=False)
+    _ids: set[str] = field(default_factory=set[str], repr=False, compare=False)
 
     def add(self, event: Event) -> None:
-        """Keep an event of this run."""
+        """Keep an event of this run; another sight of it (a poll, a webhook) changes nothing."""
+        if event.event_id in self._ids:
+            return
         if len(self.events) < RUN_EVENTS_MAX:
+            self._ids.add(event.event_id)
             self.events.append(event)
         else:
             self.events_dropped += 1

@@ -207,6 +207,11 @@ def preview_call(
     return _meter().preview_call(function, customer=customer, feature=feature)
 
 
+def settle_job(provider: str, payload: object) -> Event | None:
+    """Settle the job that a webhook's body tells of (see TokenMeter.settle_job)."""
+    return _meter().settle_job(provider, payload)
+
+
 def timer(event_name: str, **dimensions: str | None) -> AbstractContextManager[None]:
     """Record how long the block took, as `time_seconds`; also if it raises."""
     return _meter().timer(event_name, **dimensions)

@@ -26,6 +26,10 @@ class NoCallError(TokenmeterError, LookupError):
     """The function made no provider call; pass one that does."""
 
 
+class JobError(TokenmeterError, ValueError):
+    """This is not the body of a webhook that can be read; the job stays pending."""
+
+
 class CurrencyError(TokenmeterError, ValueError):
     """Amounts in two currencies cannot be added; convert one of them first."""
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
-from tokenmeter import quoting, realtime
+from tokenmeter import quoting, realtime, webhooks
 from tokenmeter.attribution import Attribution, Run, Scope, current_scope, entered, inner_scope
 from tokenmeter.capture import taps
 from tokenmeter.capture.eventids import EventIds
@@ -20,7 +19,7 @@ from tokenmeter.capture.exchange import Exchange
 from tokenmeter.capture.faults import Faults
 from tokenmeter.capture.joining import origins
 from tokenmeter.capture.metering import Metering
-from tokenmeter.capture.observation import Observation, Shape, events_of
+from tokenmeter.capture.observation import Observation, Shape, in_directions
 from tokenmeter.capture.plugins import load_plugins
 from tokenmeter.capture.policy import Policy
 from tokenmeter.capture.recorded import Recorded, recorded_event
@@ -31,7 +30,7 @@ from tokenmeter.delivery.facade import Delivery
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
 from tokenmeter.exits import close_with_process
-from tokenmeter.jobs import Jobs, Record, event_record, is_lost, is_under_way, submit_record
+from tokenmeter.jobs import Jobs, Record
 from tokenmeter.providers.hosts import named_hosts
 from tokenmeter.usage import Number
 
@@ -74,7 +73,7 @@ class TokenMeter:
         if self._prices_file is not None:
             _ = self.prices  # a mistake in it is raised now
         self.policy = policy or Policy()
-        self._shape = Shape(self.policy.billable, dict(names or {}), _in_directions(shape))
+        self._shape = Shape(self.policy.billable, dict(names or {}), in_directions(shape))
         self.ids, self._faults = EventIds(), Faults()
         self._instrumented = 0
         load_plugins()
@@ -85,7 +84,7 @@ class TokenMeter:
         spec = default_backend_url() if backend is None else backend
         home = Path(state_dir) if state_dir else None if spec == "memory:" else state_directory()
         self._delivery = Delivery(spec, home, resolve=self._resolve, durability=durability)
-        self._jobs = Jobs(home)
+        self.jobs = Jobs(home, self._delivery.adopt)
         # What capture calls (capture.sink.Sink), beside `observed` and `fault` below.
         self.entered, self.left = self._delivery.entered, self._delivery.left
         self.soon, self.defer = self._delivery.soon, self._delivery.defer
@@ -175,6 +174,14 @@ class TokenMeter:
         """
         return realtime.read_event(self, provider, payload, session=session, model=model)
 
+    def settle_job(self, provider: str, payload: object) -> Event | None:
+        """
+        Settle the job that a webhook's body, or a poll's, tells of; None if the job goes on.
+
+        `payload` is JSON text, a dict or the SDK's object. Raises JobError for what is neither.
+        """
+        return webhooks.settle_job(self, provider, payload)
+
     @contextlib.contextmanager
     def timer(self, event_name: str, **dimensions: str | None) -> Generator[None]:
         """Record how long the block took, as `time_seconds`; also if it raises."""
@@ -217,7 +224,7 @@ class TokenMeter:
             self.uninstrument()
         self.close_exchanges()
         delivered = self._delivery.close(timeout_s)
-        self._jobs.close()
+        self.jobs.close()
         return delivered
 
     def close_exchanges(self) -> None:
@@ -234,7 +241,7 @@ class TokenMeter:
         """Say how delivery is doing, which jobs are pending, and how often we were at fault."""
         return {
             **self._delivery.health(),
-            "jobs_pending": len(self._jobs.pending()),
+            "jobs_pending": len(self.jobs.pending()),
             "faults": self.faults,
         }
 
@@ -249,49 +256,34 @@ class TokenMeter:
         """Return what the provider bills for an event, in USD; None if no price is known."""
         return self.prices.price(event).cost
 
+    def priced(self, event: Event) -> Event:
+        """Return an event with its cost, as it reaches the backend."""
+        from tokenmeter.pricing.pricebook import price_event  # here to keep our import light
+
+        return price_event(event, self.prices)
+
     # -- what capture calls (capture.exchange.Sink) ----------------------------------------
 
     def observed(self, observation: Observation, scope: Scope | None) -> None:
         """Take a closed exchange: make its events and put them in the journal."""
-        now, shape = datetime.now(UTC), self._shape
-        renamed = scope is not None and scope.event_name is not None
         if scope is not None and scope.event_name is not None:
-            name = observation.call.api.event_name
-            shape = replace(shape, names={**shape.names, name: scope.event_name})
-        if is_under_way(observation):
-            record = submit_record(observation, shape, now, renamed=renamed)
-            if record is not None and not observation.joined:
-                self._delivery.append(record)
-            return
-        if is_lost(observation):
-            return
-        event_id, observation = self.ids.identify(observation)
-        for event in events_of(observation, event_id, shape, now):
-            record = event_record(event, observation, renamed=renamed)
+            shape = self._shape.renamed(observation.call.api.event_name, scope.event_name)
+        else:
+            shape = self._shape
+        for event, record in self.jobs.records(observation, self.ids, shape, datetime.now(UTC)):
             self._keep(event, scope, None if observation.joined else record)
 
     def fault(self, error: BaseException) -> None:
         """Count a fault of ours, and log it the first time."""
         self._faults.add(error)
 
-    def _keep(self, event: Event, scope: Scope | None, record: Record | None) -> None:
+    def _keep(self, event: Event | None, scope: Scope | None, record: Record | None) -> None:
         if record is not None:
             self._delivery.append(record)
-        if scope is not None and scope.run is not None:
+        if event is not None and scope is not None and scope.run is not None:
             scope.run.add(event)
 
     def _resolve(self, record: dict[str, Any]) -> Sequence[Event]:
         """Turn a journal record into priced events; may run again for the same record."""
-        event = self._jobs.resolved(record)
-        if event is None:
-            return ()
-        from tokenmeter.pricing.pricebook import price_event  # here to keep our import light
-
-        return (price_event(Event.from_dict(event), self.prices),)
-
-
-def _in_directions(shape: str) -> bool:
-    """Whether events are written one per direction; raises ConfigurationError."""
-    if shape not in {"flexprice", "tokens_total"}:
-        raise ConfigurationError(f"shape={shape!r} is unknown; use 'flexprice' or 'tokens_total'")
-    return shape == "tokens_total"
+        event = self.jobs.resolved(record)
+        return () if event is None else (self.priced(Event.from_dict(event)),)

@@ -16,11 +16,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from tokenmeter.attribution import NO_ATTRIBUTION, Run, Scope, current_scope
+from tokenmeter.attribution import NO_ATTRIBUTION, Scope, current_scope
 from tokenmeter.capture.observation import Observation, Outcome
 from tokenmeter.capture.retries import new_id
 from tokenmeter.capture.returned import as_wire
 from tokenmeter.capture.sink import Sink
+from tokenmeter.capture.witness import Witness
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
 from tokenmeter.providers import google_live, openai_realtime
@@ -163,7 +164,7 @@ def _metered(
     outer = current_scope()
     for level in () if outer is None else outer.chain():
         level.observed += 1  # a decorated function that reads events has been metered
-    witness = _Witness(outer)
+    witness = Witness(outer)
     meter.observed(_observation(heard, call, outer), witness.scope)
     return next(iter(witness.events), None)
 
@@ -195,21 +196,3 @@ def _observation(heard: Heard, call: Call, scope: Scope | None) -> Observation:
         None if scope is None or scope.run is None else scope.run.run_id,
         error_type=reading.error_type if outcome == "failed" else None,
     )
-
-
-class _Witness(Run):
-    """Hears of the events that the meter keeps, and passes them on to the user's own run."""
-
-    __slots__ = ("_outer", "scope")
-
-    def __init__(self, outer: Scope | None) -> None:
-        super().__init__("")
-        self._outer = None if outer is None else outer.run
-        attribution = NO_ATTRIBUTION if outer is None else outer.attribution
-        self.scope = Scope(outer, attribution, self)
-
-    def add(self, event: Event) -> None:
-        """Take one event."""
-        super().add(event)
-        if self._outer is not None:
-            self._outer.add(event)

@@ -74,7 +74,6 @@ def test_ten_polls_are_one_event_and_count_once_in_their_run(meter: TokenMeter) 
     assert_settled(only(meter))
 
 
-@pytest.mark.xfail(strict=True, reason="Run.add (attribution.py) keeps every sight of an event")
 def test_a_run_counts_a_job_once(meter: TokenMeter) -> None:
     submit(meter)
     with meter.run() as run:

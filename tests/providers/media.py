@@ -72,7 +72,7 @@ def played(*steps: Step) -> Played:
                 client.request(step.method, step.url, json=step.body, headers=dict(step.headers))
         assert meter.flush()
         assert meter.faults == 0
-        return Played(list(meter.backend.events), meter._jobs.pending())
+        return Played(list(meter.backend.events), meter.jobs.pending())
     finally:
         meter.shutdown()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal
 
 from tokenmeter.attribution import NO_ATTRIBUTION, UNATTRIBUTED, Attribution
+from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event, Property, event_id_of
 from tokenmeter.providers.base import NO_READING, Call, Part, Reading
 from tokenmeter.providers.models import model_type
@@ -72,6 +73,18 @@ class Shape:
     billable: Callable[[Observation], bool] = default_billable
     names: Mapping[str, str] = field(default_factory=dict[str, str])
     tokens_total: bool = False
+    is_renamed: bool = False  # by the user, for this one call
+
+    def renamed(self, name: str, by: str) -> Shape:
+        """Return this shape for a call whose event the user has named."""
+        return replace(self, names={**self.names, name: by}, is_renamed=True)
+
+
+def in_directions(shape: str) -> bool:
+    """Whether events are written one per direction; raises ConfigurationError."""
+    if shape not in {"flexprice", "tokens_total"}:
+        raise ConfigurationError(f"shape={shape!r} is unknown; use 'flexprice' or 'tokens_total'")
+    return shape == "tokens_total"
 
 
 def provider_id(provider: str, response_id: str) -> str:

@@ -146,6 +146,10 @@ class Delivery:
             return not targets
         return all(shipper.wait_for(targets, deadline) for shipper in self._shippers)
 
+    def adopt(self) -> bool:
+        """Take over now what processes that ended have left; True if there was something."""
+        return self._journal.adopt(now=True)
+
     def close(self, timeout_s: float) -> bool:
         """Flush, end the threads, close the backends; True if everything was delivered."""
         deadline = time.monotonic() + timeout_s

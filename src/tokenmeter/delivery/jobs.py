@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Mapping
 from decimal import Decimal
@@ -26,7 +27,10 @@ JOB_EVENT = "job_opened"  # the journal's name for a submit; never sent to a bac
 NAME = "name"  # key of a submit's record: how its event will be called
 RENAMED = "renamed"  # key of a submit's record: the name is the user's own
 GUESSED = "guessed"  # key of an end's record: what it does not say itself
+NOT_SUBMITTED = "job_not_submitted"  # flag of an end whose submit nobody has seen here
 BUSY_TIMEOUT_S = 10.0
+SETTLED_KEPT_S = 30 * 86_400  # so long a later sight of a job that ended finds its submit
+PRUNE_EVERY = 1_000  # ends; and once when a store is opened
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS job (
@@ -37,11 +41,13 @@ CREATE TABLE IF NOT EXISTS job (
     PRIMARY KEY (provider, job_id)
 ) WITHOUT ROWID
 """
+# `settled` is the epoch second of the end; 0 while the job goes on.
 _OPEN = "INSERT INTO job (provider, job_id, submitted) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _SETTLE = (
-    "INSERT INTO job (provider, job_id, settled) VALUES (?, ?, 1)"
-    " ON CONFLICT DO UPDATE SET settled = 1"
+    "INSERT INTO job (provider, job_id, settled) VALUES (?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET settled = excluded.settled WHERE settled = 0"
 )
+_PRUNE = "DELETE FROM job WHERE settled > 0 AND settled < ?"
 _FIND = "SELECT submitted FROM job WHERE provider = ? AND job_id = ?"
 _PENDING = (
     "SELECT provider, job_id, submitted FROM job WHERE settled = 0 ORDER BY provider, job_id"
@@ -64,6 +70,7 @@ class JobStore:
         self._path = path
         self._closed = self._forked = False
         self._inherited: list[sqlite3.Connection] = []  # a parent's; closing them would unlock it
+        self._ends = 0
         self._db = _connected(path)
         known = weakref.WeakMethod(self._in_child)
 
@@ -85,11 +92,21 @@ class JobStore:
 
     def settled(self, provider: str, job_id: str, ended: Mapping[str, Any]) -> dict[str, Any]:
         """Return the event of a job's end with what its submit knew; safe to repeat."""
+        submitted = self.found(provider, job_id)
+        now = int(time.time())
+        self._run(_SETTLE, (provider, job_id, now))
+        if self._ends % PRUNE_EVERY == 0:
+            self._run(_PRUNE, (now - SETTLED_KEPT_S,))
+        self._ends += 1
+        return joined(submitted, ended)
+
+    def found(self, provider: str, job_id: str) -> dict[str, Any] | None:
+        """Return what the submit of a job knew; None if it was not seen here."""
         rows = self._run(_FIND, (provider, job_id))
-        self._run(_SETTLE, (provider, job_id))
         if not rows or rows[0][0] is None:
-            return dict(ended)
-        return _joined(json.loads(rows[0][0]), ended)
+            return None
+        submitted: dict[str, Any] = json.loads(rows[0][0])
+        return submitted
 
     def pending(self) -> list[dict[str, Any]]:
         """List the jobs whose end has not been seen: provider, job_id, submitted."""
@@ -106,7 +123,7 @@ class JobStore:
             self._closed = True
             self._db.close()
 
-    def _run(self, statement: str, values: tuple[str, ...] = ()) -> list[Any]:
+    def _run(self, statement: str, values: tuple[str | int, ...] = ()) -> list[Any]:
         with self._lock:
             if self._closed:
                 raise TransientError("the job store is closed; the next process goes on")
@@ -143,8 +160,15 @@ def _unusable(name: str, error: sqlite3.Error) -> ConfigurationError:
     )
 
 
-def _joined(submitted: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay the end over the submit: who pays comes from the submit, usage from the end."""
+def joined(submitted: Mapping[str, Any] | None, ended: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Lay the end over the submit: who pays comes from the submit, usage from the end.
+
+    An end without a submit is an event by itself, and flagged.
+    """
+    if submitted is None:
+        flags = {*ended["properties"].get("flags", "").split(","), NOT_SUBMITTED} - {""}
+        return {**ended, "properties": {**ended["properties"], "flags": ",".join(sorted(flags))}}
     before: dict[str, Any] = submitted["properties"]
     owned = submitted["external_customer_id"] != UNATTRIBUTED
     after = _without_the_poll(ended["properties"], owned=owned)

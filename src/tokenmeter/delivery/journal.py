@@ -149,11 +149,16 @@ class Journal:
         else:
             self._finish_if_done(log)
 
-    def adopt(self, *, now: bool = False) -> None:
-        """Take over the logs of processes that have ended; looks every few seconds, or now."""
+    def adopt(self, *, now: bool = False) -> bool:
+        """
+        Take over the logs of processes that have ended; looks every few seconds, or now.
+
+        True if there was one.
+        """
         if not now and time.monotonic() < self._look_at:
-            return
+            return False
         with self._lock:
+            known = len(self._adopted)
             self._look_at = time.monotonic() + ADOPT_INTERVAL_S
             self.elsewhere_bytes = 0
             for name in self._unknown():
@@ -161,6 +166,7 @@ class Journal:
             adopted = list(self._adopted)
         for log in adopted:
             self._finish_if_done(log)
+        return len(adopted) > known
 
     def forked(self) -> None:
         """In a forked child: leave everything to the parent and write a log of our own."""

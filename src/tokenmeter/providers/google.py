@@ -15,7 +15,7 @@ from functools import lru_cache
 from urllib.parse import unquote
 
 from tokenmeter.providers.anthropic import describe_vertex
-from tokenmeter.providers.base import Adapter, Api, Call, Request, text
+from tokenmeter.providers.base import Adapter, Api, Call, Json, Request, text
 from tokenmeter.providers.compatible import describe_compatible
 from tokenmeter.providers.google_content import CONTENT, LIVE, TEXT, describe_content
 from tokenmeter.providers.google_interactions import INTERACTIONS, describe_interaction
@@ -224,10 +224,24 @@ def _speaks_interactions(request: Request, provider: str) -> bool:
     return "input" in body and ("model" in body or "agent" in body)
 
 
+def webhook(payload: Json) -> Call | None:
+    """Recognise an operation or an interaction, which a poll has the body of."""
+    if payload.get("object") == "interaction":
+        job_id = label(payload.get("id"))
+        call = Call(GEMINI, INTERACTIONS[TEXT], repeated=True, job_id=job_id)
+        return None if job_id is None else call
+    name = label(payload.get("name"))
+    if name is None or "/operations/" not in name:
+        return None
+    provider = VERTEX if name.startswith("projects/") else GEMINI
+    return Call(provider, VIDEO_JOB, repeated=True, job_id=name)
+
+
 ADAPTER = Adapter(
     "google",
     describe,
     hosts=(*_GEMINI_HOSTS, *_VERTEX_HOSTS),
     host_suffixes=_VERTEX_SUFFIXES,
     paths=PATHS,
+    webhook=webhook,
 )

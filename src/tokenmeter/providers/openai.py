@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from tokenmeter.providers.anthropic import describe_messages
-from tokenmeter.providers.base import Adapter, Call, Request
+from tokenmeter.providers.base import Adapter, Call, Json, Reading, Request, mapping, text
 from tokenmeter.providers.compatible import HOSTS, SUFFIXES, describe_compatible, known_as
+from tokenmeter.providers.google_usage import label
 from tokenmeter.providers.openai_routes import PATHS
 
 # Azure, OpenRouter, DeepSeek, Z.ai, Vercel and Bedrock serve the Messages API as well.
@@ -29,9 +31,37 @@ def describe(request: Request) -> Call | None:
     return None
 
 
+# What a webhook, or a poll, is the body of -> where it is polled.
+_OBJECTS = {"video": "videos", "response": "responses", "batch": "batches"}
+_THIN = "event"  # {"object": "event", "type": "video.completed", "data": {"id": ...}}
+
+
+def webhook(payload: Json) -> Call | None:
+    """
+    Recognise a job: a video, a background response, a batch.
+
+    OpenAI's own webhooks name the job and say nothing of its usage, so they are no end.
+    """
+    named, told = text(payload.get("object")) or "", payload
+    if named == _THIN:
+        named, told = text(payload.get("type")) or "", mapping(payload.get("data"))
+    place, job_id = _OBJECTS.get(named.partition(".")[0]), label(told.get("id"))
+    if place is None or job_id is None:
+        return None
+    call = describe(Request("GET", "api.openai.com", f"/v1/{place}/{job_id}"))
+    if call is None or told is payload:
+        return call
+    return replace(call, api=replace(call.api, read=_names_only))
+
+
+def _names_only(_payload: Json) -> Reading:
+    return Reading(state="pending")
+
+
 ADAPTER = Adapter(
     "openai",
     describe,
+    webhook=webhook,
     hosts=tuple(HOSTS),
     host_suffixes=tuple(SUFFIXES),
     paths=PATHS,

@@ -6,12 +6,13 @@ import gc
 import sqlite3
 import weakref
 from pathlib import Path
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from tokenmeter.delivery import jobs
 from tokenmeter.delivery.jobs import GUESSED, NAME, NOT_SUBMITTED, RENAMED, JobStore, joined
+
+if TYPE_CHECKING:
+    import pytest
 
 Json = dict[str, Any]
 

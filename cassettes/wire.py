@@ -17,6 +17,9 @@ GEMINI_URL = "https://generativelanguage.googleapis.com/v1/models/{}:generateCon
 CREATED = 1_793_491_200  # 2026-11-01T00:00:00Z
 GPT, GPT_SERVED = "gpt-5.4-mini", "gpt-5.4-mini-2026-03-17"
 CLAUDE = "claude-sonnet-4-6"
+CONVERSE_URL = (
+    "https://bedrock-runtime.us-east-1.amazonaws.com/model/us.amazon.nova-2-lite-v1%3A0/converse"
+)
 GEMINI = "gemini-3.5-flash"
 WORDS_PER_CHUNK = 3
 
@@ -94,6 +97,35 @@ def chat(
             "service_tier": "default",
         },
     )
+
+
+def chat_tool(
+    number: int, tool: str, arguments: Mapping[str, Any], usage: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a chat completion that asks for a function's result."""
+    made = chat(number, "", usage)
+    body = json.loads(made["response"]["body"]["string"])
+    call = {"name": tool, "arguments": json.dumps(arguments)}
+    (choice,) = body["choices"]
+    choice["finish_reason"] = "tool_calls"
+    choice["message"]["content"] = None
+    choice["message"]["tool_calls"] = [
+        {"id": f"call_tokenmeter_{number:04}", "type": "function", "function": call}
+    ]
+    return exchange(CHAT_URL, {"model": GPT}, body)
+
+
+def converse(text: str, given: int, made: int) -> dict[str, Any]:
+    """Return an answer of Bedrock's Converse."""
+    said = {"role": "assistant", "content": [{"text": text}]}
+    usage = {"inputTokens": given, "outputTokens": made, "totalTokens": given + made}
+    answer = {
+        "output": {"message": said},
+        "stopReason": "end_turn",
+        "usage": usage,
+        "metrics": {"latencyMs": 640},
+    }
+    return exchange(CONVERSE_URL, {}, answer)
 
 
 def chat_stream(number: int, text: str, usage: Mapping[str, Any]) -> dict[str, Any]:

@@ -137,6 +137,11 @@ CASSETTES = {
         wire.claude_stream(9, DELIVERY, wire.claude_usage(1_357, 64)),
     ],
     "gemini_thoughts": [wire.gemini(10, GREENHOUSE, given=68, made=56, thoughts=724)],
+    "bedrock_converse": [wire.converse(DELIVERY, 43, 60)],
+    "openai_tool": [
+        wire.chat_tool(14, "order_status", {"number": 1042}, wire.chat_usage(231, 9)),
+        wire.chat(15, POLITE, wire.chat_usage(268, 43)),
+    ],
     "agent": [
         wire.chat(11, LOOKED_UP, wire.chat_usage(212, 78, reasoning=64)),
         wire.claude(12, POLITE, wire.claude_usage(187, 41)),

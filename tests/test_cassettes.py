@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 HERE = Path(__file__).parents[1] / "cassettes"
 NAMES = sorted(path.stem for path in HERE.glob("*.yaml"))
 BYTES_PER_TOKEN = (3, 7)  # of English text
+SAID = {"content", "text", "name", "arguments"}
 HEADERS = {"content-type", "retry-after-ms"}
 
 
@@ -46,7 +47,7 @@ def usages(value: object) -> Iterator[dict[str, Any]]:
 def said(value: object) -> int:
     """The bytes of text that an answer says."""
     if isinstance(value, dict):
-        own = [v for k, v in value.items() if k in {"content", "text"} and isinstance(v, str)]
+        own = [v for k, v in value.items() if k in SAID and isinstance(v, str)]
         return sum(map(len, own)) + sum(said(v) for v in value.values())
     return sum(map(said, value)) if isinstance(value, list) else 0
 
@@ -55,6 +56,8 @@ def written_tokens(usage: dict[str, Any]) -> int:
     """The tokens of the text alone: thoughts are counted, not said."""
     if "candidatesTokenCount" in usage:
         return int(usage["candidatesTokenCount"])
+    if "outputTokens" in usage:
+        return int(usage["outputTokens"])
     details = usage.get("completion_tokens_details") or usage.get("output_tokens_details") or {}
     made: int = usage.get("completion_tokens") or usage["output_tokens"]
     reasoned: int = details.get("reasoning_tokens", 0)
@@ -74,6 +77,8 @@ def test_totals_are_the_sums_of_their_parts(name: str) -> None:
         if "cache_creation" in usage:
             split = usage["cache_creation"].values()
             assert sum(split) == usage["cache_creation_input_tokens"]
+        if "totalTokens" in usage:
+            assert usage["totalTokens"] == usage["inputTokens"] + usage["outputTokens"]
         if "totalTokenCount" in usage:
             parts = ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount")
             assert usage["totalTokenCount"] == sum(usage[part] for part in parts)

@@ -13,13 +13,23 @@ HERE = Path(__file__).parents[1] / "examples"
 LINES_MAX = 59
 SAYS = {
     "agent_run": "request-42 made 3 calls\ninput: 695 output: 194\n",
+    "aiohttp_stream": "read to the end\nsuccess 31 112",
     "anthropic_cached": "the event says: 3974 input tokens",
     "async_stream": "success 31 112",
     "background_response": "queued\nin_progress\ncompleted\nacme reports",
+    "boto3_bedrock": "bedrock nova-2-lite 43 60",
     "decorator": "world_generated acme",
     "gemini_thoughts": "output tokens: 780\nof which thoughts: 724",
+    "langchain_chat": "attempt 1 failed None None\nattempt 2 failed None None\n"
+    "attempt 3 success 1321 62\n",
+    "litellm_chat": "attempt 1 failed None None\nattempt 2 failed None None\n"
+    "attempt 3 success 1321 62\n",
     "openai_chat": "cost: 0.0010344 USD",
+    "pydantic_ai_agent": "PydanticAI counts 499 52\ncall 231 9 success\n"
+    "call 268 43 success\nthe run 499 52\n",
     "raw_httpx": "openai chat.completions 1318 183",
+    "requests_retries": "attempt 1 failed 429 None None\nattempt 2 failed 429 None None\n"
+    "attempt 3 success 200 1321 62\n",
     "tokens_total": "input tokens of gpt-4: 29",
 }
 

@@ -71,6 +71,9 @@ _BATCHES = frozenset({"batch", "batches"})
 # How OpenAI names a fine-tuned model: "ft:gpt-4o-mini-2024-07-18:acme::id".
 FINE_TUNED = "ft:"
 
+# How Bedrock names a profile that may serve anywhere: "global.anthropic.claude-sonnet-5".
+GLOBAL_PROFILE = "global."
+
 # US-only inference costs 1.1 x on every token rate, of Claude Opus 4.6 and later models.
 # https://platform.claude.com/docs/en/build-with-claude/data-residency (2026-11)
 US_ONLY_FACTOR = Decimal("1.1")

@@ -145,8 +145,11 @@ def _refs(ask: Ask) -> list[str]:
     Return the names to look a model up by: the served, the asked, the canonical one.
 
     The canonical name of a fine-tuned model is its base, which is cheaper: not a name for it.
+    A global profile of Bedrock is the cheaper one, and only the name that was asked for says so.
     """
     refs = [_text(ref) for ref in (ask.model, ask.request_model, ask.model_type)]
+    if (refs[1] or "").startswith(names.GLOBAL_PROFILE):
+        refs[0], refs[1] = refs[1], refs[0]
     known = list(dict.fromkeys(ref for ref in refs if ref))
     tuned = [ref for ref in known if ref.startswith(names.FINE_TUNED)]
     return tuned or known

@@ -78,6 +78,7 @@ COMPATIBLE: dict[str, tuple[Dialect, tuple[str, ...]]] = {
     "bedrock": (ASKS, (".api.aws",)),
     "ollama": (ASKS, ("localhost:11434", "127.0.0.1:11434", "ollama")),
     "vllm": (ASKS, ("vllm",)),
+    "litellm": (Dialect(asks_usage=True, cost_header="x-litellm-response-cost"), ("litellm",)),
 }
 HOSTS = {
     host: name

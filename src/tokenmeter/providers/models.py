@@ -7,6 +7,14 @@ from functools import lru_cache
 
 _PATH = re.compile(r"^.*/(?=[^/]+$)")  # publishers/google/models/x, models/x
 _FINE_TUNED = re.compile(r"^ft:([^:]+):.*$")  # ft:gpt-4o-mini-2024-07-18:org::id
+# On Bedrock: "us.anthropic.claude-sonnet-4-5-20250929-v1:0". A second version is a model of its
+# own where it stands alone: Titan's embeddings v1 and v2.
+_BEDROCK = re.compile(
+    r"^(?:(?:global|us|us-gov|eu|apac|jp|au|ca|in)\.)?"
+    r"(?:ai21|amazon|anthropic|cohere|deepseek|google|luma|meta|minimax|mistral|moonshot|moonshotai"
+    r"|nvidia|openai|qwen|stability|twelvelabs|writer|zai)\.(?=[a-z])"
+)
+_BEDROCK_VERSION = re.compile(r"(?:(?<=\d{8})-v\d+|-v1)(?::\w+)*$|(?::\w+)+$")
 _SUFFIXES = re.compile(
     r"(?:@\d{8}|@default"
     r"|[-@]20\d{2}-?[01]\d-?[0-3]\d"  # 2024-08-06, 20250219
@@ -20,6 +28,8 @@ _ALIASES = {
     "gpt-4-1106-preview": "gpt-4-turbo-preview",
     "gpt-4-0125-preview": "gpt-4-turbo-preview",
     "gpt-4-1106-vision-preview": "gpt-4-vision-preview",
+    "gpt-oss-120b-1": "gpt-oss-120b",  # Bedrock's
+    "gpt-oss-20b-1": "gpt-oss-20b",
     # Kling's two surfaces name one model differently; its price list, as the old one does.
     "kling-3.0-omni": "kling-v3-omni",
     "kling-3.0": "kling-v3",
@@ -33,5 +43,7 @@ _ALIASES = {
 def model_type(model: str) -> str:
     """Return the name that a price list uses: ``gpt-4-0613`` is ``gpt-4``."""
     name = _FINE_TUNED.sub(r"\1", _PATH.sub("", model.strip()))
+    ours = _BEDROCK.sub("", name)
+    name = name if ours == name else _BEDROCK_VERSION.sub("", ours)
     bare = _SUFFIXES.sub("", name)
     return _ALIASES.get(name) or _ALIASES.get(bare) or bare or model

@@ -10,7 +10,7 @@ from tokenmeter.usage import Number
 
 _SECONDS_MAX = 10**9
 _INT_MAX = 10**18
-_NUMBER = re.compile(r"\d{1,12}(\.\d{1,18})?", re.ASCII)
+_NUMBER = re.compile(r"\d{1,12}(\.\d{1,18})?(e-\d{1,2})?", re.ASCII)
 
 
 def decimal(value: object) -> Decimal | None:

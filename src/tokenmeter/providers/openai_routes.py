@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from tokenmeter.providers import (
@@ -17,7 +17,7 @@ from tokenmeter.providers import (
 )
 from tokenmeter.providers.base import Api, Call, Json, Request, mapping, text
 from tokenmeter.providers.openai_numbers import seconds
-from tokenmeter.providers.openai_wire import Dialect, is_true
+from tokenmeter.providers.openai_wire import Dialect, is_true, stated_cost
 from tokenmeter.usage import NOTHING, Usage
 
 _PATH = re.compile(
@@ -72,7 +72,10 @@ def describe_as(request: Request, provider: str, dialect: Dialect) -> Call | Non
 
 @lru_cache(maxsize=1024)
 def _api(route: Route, dialect: Dialect) -> Api:
-    return route.api(dialect, route.operation)
+    api = route.api(dialect, route.operation)
+    if dialect.cost_header is None:
+        return api
+    return replace(api, read_headers=partial(stated_cost, dialect.cost_header))
 
 
 def _call(ask: Ask, api: Api, *, model: str | None = None, **facts: str) -> Call:

@@ -42,7 +42,7 @@ def settle_text(dialect: Dialect, reading: Reading, call: Call) -> Reading:
         reading.dimensions,
         tuple(map(_settled_part, reading.parts)),
         flags,
-        None if cost is None else f"{cost:f}",
+        reading.cost if cost is None else f"{cost:f}",
     )
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from tokenmeter.providers.base import Json, Reading, State, text
+from tokenmeter.providers.base import NO_READING, Json, Reading, State, text
+from tokenmeter.providers.openai_numbers import decimal
 from tokenmeter.providers.openai_usage import walked
 from tokenmeter.usage import Usage
 
@@ -29,6 +30,8 @@ class Dialect:
     hidden_reasoning: bool = False
     # What the host says it charged, in USD, from the cost fields of its usage.
     cost: CostRule | None = None
+    # The answer's header that states the charge, in USD.
+    cost_header: str | None = None
     # The model of an image request that names none.
     image_model: str | None = None
 
@@ -36,6 +39,14 @@ class Dialect:
 PLAIN = Dialect()
 _CODE = re.compile(r"[A-Za-z][\w.\-/]{0,79}|\d{1,6}", re.ASCII)
 _TIME_MAX = 10**13
+
+
+def stated_cost(header: str, headers: Mapping[str, str]) -> Reading:
+    """Read the charge that a header states; at the head of a stream it is not known yet."""
+    if "event-stream" in headers.get("content-type", ""):
+        return NO_READING
+    cost = decimal(headers.get(header))
+    return NO_READING if cost is None else Reading(cost=f"{cost:f}")
 
 
 def answer(payload: Json, usage: object, state: State | None) -> Reading:

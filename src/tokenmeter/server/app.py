@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncGenerator
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
 
 from tokenmeter.engine.clock import Clock, system_clock
-from tokenmeter.engine.keys import ApiKeys
 from tokenmeter.engine.local import Engine
 from tokenmeter.server import errors
 from tokenmeter.server.desk import Office
@@ -23,7 +24,15 @@ def create_app(engine: Engine, *, now: Clock = system_clock) -> FastAPI:
 
     Every route but `GET /health` and `/openapi.json` needs an API key of `engine.keys`.
     """
+    office = Office(engine, now)
+
+    @contextlib.asynccontextmanager
+    async def until_closed(_app: FastAPI) -> AsyncGenerator[None]:
+        yield
+        office.close()
+
     app = FastAPI(
+        lifespan=until_closed,
         title="tokenmeter",
         version=version("tokenmeter"),
         summary="Flexprice's REST API over the local metering and rating engine.",
@@ -31,7 +40,7 @@ def create_app(engine: Engine, *, now: Clock = system_clock) -> FastAPI:
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
     )
-    app.state.office = Office(engine, ApiKeys(engine.store, now), now)
+    app.state.office = office
     errors.install(app)
     api = APIRouter(prefix=PREFIX)
     for router in ROUTERS:

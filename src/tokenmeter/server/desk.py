@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 from tokenmeter.engine.clock import Clock
 from tokenmeter.engine.definitions.service import Definitions
 from tokenmeter.engine.keys import ApiKeys
 from tokenmeter.engine.local import Engine
+from tokenmeter.engine.services import Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,22 +19,37 @@ class Desk:
     engine: Engine
     keys: ApiKeys
     environment: str
+    services: Services
     now: Clock
 
     @property
     def definitions(self) -> Definitions:
         """Meters, plans, prices, customers, ..."""
-        return Definitions(self.engine.store, self.environment, self.now)
+        return self.services.definitions
 
 
-@dataclass(frozen=True, slots=True)
 class Office:
-    """What the whole server uses."""
+    """What the whole server uses; the services of an environment are made once."""
 
-    engine: Engine
-    keys: ApiKeys
-    now: Clock
+    def __init__(self, engine: Engine, now: Clock) -> None:
+        self.engine = engine
+        self.keys = ApiKeys(engine.store, now)
+        self._now = now
+        self._lock = threading.Lock()
+        self._services: dict[str, Services] = {}  # as many as there are environments with keys
 
     def desk(self, environment: str) -> Desk:
         """Return the services of one environment."""
-        return Desk(self.engine, self.keys, environment, self.now)
+        with self._lock:
+            services = self._services.get(environment)
+            if services is None:
+                services = Services(self.engine.store, environment, clock=self._now)
+                self._services[environment] = services
+        return Desk(self.engine, self.keys, environment, services, self._now)
+
+    def close(self) -> None:
+        """Pass on the alerts that wait."""
+        with self._lock:
+            for services in self._services.values():
+                services.close()
+            self._services.clear()

@@ -8,8 +8,14 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 
-from tokenmeter.engine.definitions.search import LIMIT, LIMIT_MAX, OFFSET_MAX, Search, search_of
-from tokenmeter.engine.definitions.service import Listing
+from tokenmeter.engine.definitions.search import (
+    LIMIT,
+    LIMIT_MAX,
+    OFFSET_MAX,
+    Listing,
+    Search,
+    search_of,
+)
 from tokenmeter.server.wire import Reply
 
 SEARCH: dict[str, Any] = {

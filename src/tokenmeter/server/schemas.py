@@ -187,6 +187,61 @@ CREDIT_GRANT = fields(
     priority=WHOLE,
     metadata=METADATA,
 )
+SUBSCRIPTION = fields(
+    ("plan_id", "currency", "billing_period"),
+    plan_id=NAME,
+    currency=NAME,
+    billing_period=NAME,
+    customer_id=TEXT,
+    external_customer_id=TEXT,
+    billing_period_count=WHOLE,
+    billing_cycle=one_of("anniversary", "calendar"),
+    start_date=TIME,
+    end_date=TIME,
+    billing_anchor=TIME,
+    commitment_amount=DECIMAL,
+    overage_factor=DECIMAL,
+    override_line_items=several({"type": "object"}),
+    metadata=METADATA,
+)
+SUBSCRIPTION_USAGE = fields(
+    ("subscription_id",), subscription_id=NAME, start_time=TIME, end_time=TIME
+)
+LINE_ITEM = fields(price_id=NAME, quantity=DECIMAL, start_date=TIME, effective_from=TIME)
+CANCEL = fields(
+    cancellation_type=one_of("immediate", "end_of_period", "scheduled_date"), cancel_at=TIME
+)
+WALLET = fields(
+    ("currency",),
+    currency=NAME,
+    customer_id=TEXT,
+    external_customer_id=TEXT,
+    wallet_type=one_of("PRE_PAID", "POST_PAID"),
+    conversion_rate=DECIMAL,
+    initial_credits_to_load=DECIMAL,
+    metadata=METADATA,
+)
+TOP_UP = fields(
+    ("transaction_reason",),
+    transaction_reason=NAME,
+    credits_to_add=DECIMAL,
+    amount=DECIMAL,
+    expiry_date_utc=TIME,
+    priority=WHOLE,
+    idempotency_key=TEXT,
+)
+INVOICE = fields(("subscription_id",), subscription_id=NAME, period_start=TIME, period_end=TIME)
+PAYMENT = fields(amount=DECIMAL, payment_status=TEXT)
+HOLD = fields(
+    ("amount",),
+    customer_id=TEXT,
+    external_customer_id=TEXT,
+    amount=DECIMAL,
+    currency=TEXT,
+    expires_s=DECIMAL,
+    reference=TEXT,
+)
+SETTLE = fields(("amount",), amount=DECIMAL, reference=TEXT)
 _ASKED = {
     "external_customer_id": TEXT,
     "customer_id": TEXT,

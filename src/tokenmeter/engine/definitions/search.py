@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -54,6 +54,21 @@ class Search:
     def is_plain(self) -> bool:
         """Tell whether the database can answer it without the bodies."""
         return not self.conditions and self.sort in {"created_at", "updated_at"}
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page of bodies, and how many there are in all."""
+
+    items: tuple[Body, ...]
+    total: int
+
+
+def page_of(bodies: Iterable[Body], wanted: Search) -> Listing:
+    """Choose from bodies what a search wants: conditions, order, page."""
+    found = [b for b in bodies if all(c.holds(b) for c in wanted.conditions)]
+    found.sort(key=lambda b: text(b.get(wanted.sort, "")), reverse=wanted.order == "desc")
+    return Listing(tuple(found[wanted.offset : wanted.offset + wanted.limit]), len(found))
 
 
 def search_of(fields: Fields, names: Mapping[str, str]) -> Search:

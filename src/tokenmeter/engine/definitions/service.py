@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass
 
 from tokenmeter.engine.clock import Clock, system_clock
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.kinds import KINDS
 from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.definitions.registry import ARCHIVED, DELETED, Body, Registry, shown
-from tokenmeter.engine.definitions.search import Search
+from tokenmeter.engine.definitions.search import Listing, Search, page_of
 from tokenmeter.engine.definitions.versions import change_price, end_price
 from tokenmeter.engine.errors import ValidationError
 from tokenmeter.engine.store.documents import Document, Documents, Order, Sort
 from tokenmeter.engine.store.protocol import Store
-from tokenmeter.rating.filters import text
 
 BULK_MAX = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A page of bodies, and how many there are in all."""
-
-    items: tuple[Body, ...]
-    total: int
 
 
 class Definitions:
@@ -95,10 +85,8 @@ class Definitions:
         with self._reading() as registry:
             if wanted.is_plain:
                 return self._page(registry, kind, wanted)
-            bodies = self._matching(registry, kind, wanted)
-        bodies.sort(key=lambda b: text(b.get(wanted.sort, "")), reverse=wanted.order == "desc")
-        page = bodies[wanted.offset : wanted.offset + wanted.limit]
-        return Listing(tuple(page), len(bodies))
+            found = registry.documents.all(kind, parent=wanted.parent, status=wanted.status)
+            return page_of((shown(document) for document in found), wanted)
 
     def _page(self, registry: Registry, kind: str, wanted: Search) -> Listing:
         sort: Sort = "updated_at" if wanted.sort == "updated_at" else "created_at"
@@ -113,11 +101,6 @@ class Definitions:
             order=order,
         )
         return Listing(tuple(shown(document) for document in page.items), page.total)
-
-    def _matching(self, registry: Registry, kind: str, wanted: Search) -> list[Body]:
-        found = registry.documents.all(kind, parent=wanted.parent, status=wanted.status)
-        bodies = (shown(document) for document in found)
-        return [body for body in bodies if all(c.holds(body) for c in wanted.conditions)]
 
     def _expanded(self, registry: Registry, document: Document) -> Body:
         expand = KINDS[document.kind].expand

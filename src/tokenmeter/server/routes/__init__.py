@@ -10,12 +10,16 @@ from tokenmeter.server.routes import (
     event_log,
     events,
     features,
+    holds,
+    invoices,
     keys,
     meters,
     plans,
     price_units,
     prices,
+    subscriptions,
     usage,
+    wallets,
 )
 
 ROUTERS = (
@@ -24,6 +28,8 @@ ROUTERS = (
     event_log.router,
     meters.router,
     features.router,
+    subscriptions.router,  # before customers, whose external ids may hold slashes
+    wallets.router,
     customers.router,
     plans.router,
     price_units.router,  # before prices: /prices/units is no price
@@ -31,5 +37,7 @@ ROUTERS = (
     entitlements.router,
     credit_grants.router,
     costs.router,
+    invoices.router,
+    holds.router,
     keys.router,
 )

@@ -1,0 +1,76 @@
+"""Holds: money reserved before a call, settled after it. Flexprice has none."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from fastapi import APIRouter
+
+from tokenmeter.engine.definitions import reading
+from tokenmeter.engine.errors import ValidationError
+from tokenmeter.engine.holds import Hold
+from tokenmeter.server import schemas
+from tokenmeter.server.auth import Ingesting
+from tokenmeter.server.routes.crud import CREATED
+from tokenmeter.server.wire import Fields, Reply, body_schema
+
+router = APIRouter(tags=["holds"])
+
+EXPIRES_S = Decimal(60)
+
+
+@router.post("/holds", status_code=CREATED, openapi_extra=body_schema(schemas.HOLD))
+def create_hold(fields: Fields, desk: Ingesting) -> Reply:
+    """Reserve money of a customer; what does not fit is refused."""
+    customer = reading.key(fields, "customer_id") or reading.key(fields, "external_customer_id")
+    if customer is None:
+        raise ValidationError("customer_id or external_customer_id is required.")
+    expires_s = reading.amount(fields, "expires_s")
+    made = desk.services.wallets.hold(
+        customer,
+        _amount(fields),
+        float(EXPIRES_S if expires_s is None else expires_s),
+        reading.text(fields, "reference", limit=reading.KEY_CHARS_MAX),
+        currency=reading.text(fields, "currency"),
+    )
+    return Reply(_shown(made), CREATED)
+
+
+@router.get("/holds/{id}")
+def get_hold(id: str, desk: Ingesting) -> Reply:  # noqa: A002 - the name in the path
+    """Return one hold."""
+    return Reply(_shown(desk.services.wallets.held(id)))
+
+
+@router.post("/holds/{id}/settle", openapi_extra=body_schema(schemas.SETTLE))
+def settle_hold(id: str, fields: Fields, desk: Ingesting) -> Reply:  # noqa: A002
+    """Say what the call cost, once; the rest is given back."""
+    reference = reading.text(fields, "reference", limit=reading.KEY_CHARS_MAX)
+    return Reply(_shown(desk.services.wallets.settle(id, _amount(fields), reference=reference)))
+
+
+@router.post("/holds/{id}/void")
+def void_hold(id: str, desk: Ingesting) -> Reply:  # noqa: A002
+    """Give back what was held."""
+    return Reply(_shown(desk.services.wallets.void(id)))
+
+
+def _amount(fields: dict[str, Any]) -> Decimal:
+    amount = reading.amount(fields, "amount")
+    if amount is None:
+        raise ValidationError("amount is required.")
+    return amount
+
+
+def _shown(hold: Hold) -> dict[str, Any]:
+    return {
+        "id": hold.id,
+        "wallet_id": hold.wallet_id,
+        "amount": hold.amount,
+        "currency": hold.currency,
+        "state": hold.state,
+        "expires_at": hold.expires_at,
+        "reference": hold.reference,
+        "settled_amount": hold.settled_amount,
+    }

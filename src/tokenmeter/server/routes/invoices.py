@@ -1,0 +1,115 @@
+"""Invoices: previewed, drafted, finalized, voided, paid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from tokenmeter.engine.definitions import reading
+from tokenmeter.engine.definitions.search import LIMIT_MAX, page_of, search_of
+from tokenmeter.server import schemas
+from tokenmeter.server.auth import Administering, Reading
+from tokenmeter.server.desk import Desk
+from tokenmeter.server.paging import SEARCH, ListQuery, listed
+from tokenmeter.server.routes.crud import CREATED
+from tokenmeter.server.wire import Fields, OptionalFields, Reply, body_schema
+
+router = APIRouter(tags=["invoices"])
+
+NAMES = {
+    "invoice_ids": "id",
+    "customer_id": "customer_id",
+    "subscription_id": "subscription_id",
+    "invoice_status": "invoice_status",
+    "payment_status": "payment_status",
+    "currency": "currency",
+}
+
+
+@router.post("/invoices/preview", openapi_extra=body_schema(schemas.INVOICE))
+def preview_invoice(fields: Fields, desk: Reading) -> Reply:
+    """Rate a period, by default the running one; nothing is kept."""
+    return Reply(desk.services.invoices.preview(fields))
+
+
+@router.post("/invoices", status_code=CREATED, openapi_extra=body_schema(schemas.INVOICE))
+def create_invoice(fields: Fields, desk: Administering) -> Reply:
+    """Draft the invoice of a subscription's period."""
+    return Reply(desk.services.invoices.draft(fields), CREATED)
+
+
+@router.get("/invoices")
+def list_invoices(asked: ListQuery, desk: Reading) -> Reply:
+    """List invoices."""
+    search = asked.search(NAMES)
+    return listed(page_of(_all(desk), search), search)
+
+
+@router.post("/invoices/search", openapi_extra=body_schema(SEARCH, required=False))
+def search_invoices(fields: OptionalFields, desk: Reading) -> Reply:
+    """Search invoices."""
+    external = reading.key(fields, "external_customer_id")
+    if external is not None:
+        customer = desk.definitions.by_key("customer", external)
+        fields = {**fields, "customer_id": customer["id"]}
+    search = search_of(fields, NAMES)
+    return listed(page_of(_all(desk), search), search, searched=True)
+
+
+@router.get("/invoices/{id}")
+def get_invoice(id: str, desk: Reading) -> Reply:  # noqa: A002 - the name in the path
+    """Return one invoice."""
+    return Reply(desk.services.invoices.get(id))
+
+
+@router.get("/invoices/{id}/document")
+def get_invoice_document(id: str, desk: Reading) -> Response:  # noqa: A002
+    """Return the bytes of a finalized invoice, the same for ever."""
+    return Response(desk.services.invoices.document(id), media_type="application/json")
+
+
+@router.get("/invoices/{id}/difference")
+def get_invoice_difference(id: str, desk: Reading) -> Reply:  # noqa: A002
+    """Show what came late: how rating the period now differs from the invoice."""
+    return Reply({"items": desk.services.invoices.difference(id)})
+
+
+@router.post("/invoices/{id}/finalize")
+def finalize_invoice(id: str, desk: Administering) -> Reply:  # noqa: A002
+    """Close a draft: it gets a number, is paid from the wallet, and never changes."""
+    desk.services.invoices.finalize(id)
+    return Reply({"message": "invoice finalized successfully"})
+
+
+@router.post("/invoices/{id}/void")
+def void_invoice(id: str, desk: Administering) -> Reply:  # noqa: A002
+    """Void an invoice; what the wallet paid is given back."""
+    desk.services.invoices.void(id)
+    return Reply({"message": "invoice voided successfully"})
+
+
+@router.put("/invoices/{id}/payment", openapi_extra=body_schema(schemas.PAYMENT))
+def pay_invoice(id: str, fields: Fields, desk: Administering) -> Reply:  # noqa: A002
+    """Note that an invoice was paid, in part or in whole."""
+    return Reply(desk.services.invoices.pay(id, reading.amount(fields, "amount")))
+
+
+@router.post("/invoices/{id}/recalculate-v2")
+def recalculate_invoice(id: str, desk: Administering) -> Reply:  # noqa: A002
+    """Rate a draft again."""
+    invoice = desk.services.invoices.get(id)
+    names = ("subscription_id", "period_start", "period_end")
+    return Reply(desk.services.invoices.draft({name: invoice[name] for name in names}))
+
+
+def _all(desk: Desk) -> list[dict[str, Any]]:
+    """Gather every invoice, page by page."""
+    found, total = desk.services.invoices.listed(limit=LIMIT_MAX)
+    while len(found) < total:
+        more, total = desk.services.invoices.listed(limit=LIMIT_MAX, offset=len(found))
+        if not more:
+            break
+        found += more
+    return found

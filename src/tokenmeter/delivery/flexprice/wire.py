@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+import json.encoder
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
-from typing import Any
 
+from tokenmeter.delivery.slices import Slices
 from tokenmeter.event import Event, Property, timestamp_text
 from tokenmeter.usage import METRICS
 
@@ -18,65 +18,65 @@ BODY_BYTES_MAX = 4 * 1024 * 1024  # Flexprice refuses 32 MiB; proxies before it 
 PLAIN_BELOW = 1_000_000
 EXACT_BELOW = 2**53
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_quoted: Callable[[str], str] = json.encoder.encode_basestring
 
 
 def bodies(
-    events: Sequence[Event],
-    unbilled_suffix: str,
-    *,
-    events_max: int = EVENTS_MAX,
-    bytes_max: int = BODY_BYTES_MAX,
+    events: Sequence[Event], unbilled_suffix: str, *, bytes_max: int = BODY_BYTES_MAX
 ) -> Iterator[tuple[Sequence[Event], bytes]]:
     """Write events as bodies of ``POST /events/bulk``, and say which each body holds."""
-    for first in range(0, len(events), events_max):
-        yield from _fitting(events[first : first + events_max], unbilled_suffix, bytes_max)
+    slices = Slices()
+    wired: list[bytes] = []
+    length = first = 0
+    for place, event in enumerate(events):
+        text = wire_text(event, unbilled_suffix).encode("utf-8", "replace")
+        if wired and (len(wired) == EVENTS_MAX or length + len(text) > bytes_max):
+            yield events[first:place], _body(wired)
+            wired, length, first = [], 0, place
+        wired.append(text)
+        length += len(text) + 1
+        slices.let_others_in()
+    if wired:
+        yield events[first:], _body(wired)
 
 
-def _fitting(
-    events: Sequence[Event], unbilled_suffix: str, bytes_max: int
-) -> Iterator[tuple[Sequence[Event], bytes]]:
-    wired = [wire_event(event, unbilled_suffix) for event in events]
-    body = _encode({"events": wired}).encode("utf-8", "replace")
-    if len(body) <= bytes_max or len(events) == 1:
-        yield events, body
-        return
-    middle = len(events) // 2
-    for half in (events[:middle], events[middle:]):
-        yield from _fitting(half, unbilled_suffix, bytes_max)
+def _body(wired: Sequence[bytes]) -> bytes:
+    return b'{"events":[' + b",".join(wired) + b"]}"
 
 
-def wire_event(event: Event, unbilled_suffix: str) -> dict[str, Any]:
+def wire_text(event: Event, unbilled_suffix: str) -> str:
     """
-    Return an event's JSON.
+    Return an event's JSON, put together by hand: twice as fast as by way of a dict.
 
     Flexprice's meters cannot skip what is not billable, so such an event has another name.
     """
-    properties = event.properties
     name = event.event_name
-    if properties.get("billable") == "false":
+    if event.properties.get("billable") == "false":
         name += unbilled_suffix
-    return {
-        "event_name": name,
-        "external_customer_id": event.external_customer_id,
-        "event_id": event.event_id,
-        "source": event.source,
-        "timestamp": timestamp_text(event.timestamp),
-        "properties": {
-            k: v
-            if type(v) is str or (type(v) is int and -PLAIN_BELOW < v < PLAIN_BELOW)
-            else wire_value(k, v)
-            for k, v in properties.items()
-        },
-    }
+    properties = ",".join(
+        [
+            f"{_quoted(k)}:{_quoted(v)}"
+            if type(v) is str
+            else f"{_quoted(k)}:{v}"
+            if type(v) is int and -PLAIN_BELOW < v < PLAIN_BELOW
+            else f"{_quoted(k)}:{wire_value(k, v)}"
+            for k, v in event.properties.items()
+        ]
+    )
+    return (
+        f'{{"event_name":{_quoted(name)},'
+        f'"external_customer_id":{_quoted(event.external_customer_id)},'
+        f'"event_id":{_quoted(event.event_id)},"source":{_quoted(event.source)},'
+        f'"timestamp":"{timestamp_text(event.timestamp)}","properties":{{{properties}}}}}'
+    )
 
 
-def wire_value(name: str, value: Property) -> str | int:
-    """Write one property: a metric stays a number while JSON keeps it exact."""
+def wire_value(name: str, value: Property) -> str:
+    """Write one property as JSON: a metric stays a number while that keeps it exact."""
     if isinstance(value, bool):
-        return "true" if value else "false"
+        return '"true"' if value else '"false"'
     if isinstance(value, Decimal):
-        return f"{value:f}" if value.is_finite() else str(value)
+        return _quoted(f"{value:f}" if value.is_finite() else str(value))
     if isinstance(value, int) and name in METRICS and -EXACT_BELOW < value < EXACT_BELOW:
-        return value
-    return str(value)
+        return str(value)
+    return _quoted(str(value))

@@ -184,6 +184,7 @@ class Delivery:
             "held": self._dead.held(),
             "dropped": self._journal.dropped + self._deferred_dropped,
             "torn": self._journal.torn,
+            "unfinished": self._journal.unfinished,
             "last_error": next(iter(errors), self._alarms.last),
             "backends": backends,
         }

@@ -12,6 +12,7 @@ from typing import Literal
 
 from tokenmeter.delivery.alarms import Alarms
 from tokenmeter.delivery.opencalls import NO_SLOT, OpenCalls
+from tokenmeter.delivery.recovery import report_open
 from tokenmeter.delivery.writer import Limits, Writer
 from tokenmeter.delivery.writerlog import Chunk, WriterLog
 from tokenmeter.errors import ConfigurationError
@@ -56,6 +57,7 @@ class Journal:
             alarms=self._alarms,
         )
         self._adopted: dict[WriterLog, int] = {}  # and where each ends
+        self.unfinished = 0  # calls of processes that were killed in the midst of them
         self.torn = 0  # records that could not be read and were skipped
         self._look_at = 0.0
         self._lock = threading.Lock()
@@ -228,9 +230,18 @@ class Journal:
                 log.unlock()
                 self._leave(log)
             else:
+                self._report_open(log)
                 self._adopted[log] = log.end()
         except OSError as error:
             self._alarms.sound("adopt", f"{str(directory)!r} cannot be read ({error.strerror})")
+
+    def _report_open(self, log: WriterLog) -> None:
+        """Report the calls that its process had under way."""
+        try:
+            self.unfinished += report_open(log)
+        except OSError as error:
+            log.unlock()  # another look, when the disk has room
+            raise OSError(error.errno, f"{error.strerror}; calls under way wait") from error
 
     def _leave(self, log: WriterLog) -> None:
         self.elsewhere_bytes += log.end() - min(log.cursors.values(), default=0)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tokenmeter.delivery.files import sync
+
 READ_BYTES_MAX = 256 * 1024  # read at once; a longer record is read whole
 LOCK = "lock"
 _SEGMENT = ".jsonl"
@@ -122,6 +124,14 @@ class WriterLog:
             return Chunk(_split(content[:cut], at), at + cut)
         next_at = at + len(content) if content else following
         return Chunk((), next_at, torn=next_at - at)
+
+    def add(self, lines: Sequence[bytes]) -> None:
+        """Write records to a segment of their own, behind all others. The writer is gone."""
+        behind = max(self.end(), *self.cursors.values(), 0)  # a power cut may have cut the end
+        with self.segment_path(behind).open("wb") as segment:
+            segment.writelines(lines)
+            segment.flush()
+            sync(segment.fileno())
 
     def count(self, at: int, end: int) -> int:
         """Count the records between two offsets."""

@@ -50,15 +50,8 @@ def delivered(state_dir: Path) -> list[tuple[str, str]]:
 
 def test_a_call_under_way_is_an_unknown_event_and_a_finished_one_is_not(tmp_path: Path) -> None:
     killed(tmp_path, "call_1", "call_2", "call_3", done=("call_2",))
-    assert (
-        delivered(tmp_path)
-        == [
-            ("evt_call_2", "success"),
-            (attempt_id("call_3", 1), "unknown"),
-            (attempt_id("call_1", 1), "unknown"),
-        ]
-        or delivered(tmp_path) == []
-    )
+    expected = [(attempt_id(each, 1), "unknown") for each in ("call_1", "call_3")]
+    assert sorted(delivered(tmp_path)) == sorted([("evt_call_2", "success"), *expected])
 
 
 def test_a_second_attempt_under_way_is_not_taken_for_the_first(tmp_path: Path) -> None:

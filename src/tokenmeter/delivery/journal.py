@@ -33,6 +33,7 @@ class Journal:
     """
 
     _calls: OpenCalls | None = None  # made when the first call opens
+    unfinished = 0  # calls of processes that were killed in the midst of them
 
     def __init__(
         self,
@@ -57,7 +58,6 @@ class Journal:
             alarms=self._alarms,
         )
         self._adopted: dict[WriterLog, int] = {}  # and where each ends
-        self.unfinished = 0  # calls of processes that were killed in the midst of them
         self.torn = 0  # records that could not be read and were skipped
         self._look_at = 0.0
         self._lock = threading.Lock()

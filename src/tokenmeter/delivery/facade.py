@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import atexit
-import os
 import queue
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tokenmeter.delivery import forks
 from tokenmeter.delivery.alarms import Alarms
 from tokenmeter.delivery.backends import BackendSpec
 from tokenmeter.delivery.backends.fanout import FanOut
@@ -71,7 +70,7 @@ class Delivery:
         self._inherited: list[Backend] = []  # of the parent; kept, so that nothing closes them
         self._running = self._closed = self._is_child = False
         self._fresh()
-        _alive.add(self)
+        forks.watch(self)
         atexit.register(self._at_exit)
 
     @property
@@ -279,23 +278,3 @@ class Delivery:
 
 _LEFT = "not everything is delivered; the next process that uses this state directory goes on"
 _LEFT_PRIVATE = "not everything is delivered, and its journal was a temporary one"
-_alive: weakref.WeakSet[Delivery] = weakref.WeakSet()
-
-
-def _before_fork() -> None:
-    for delivery in list(_alive):
-        delivery.before_fork()
-
-
-def _in_parent() -> None:
-    for delivery in list(_alive):
-        delivery.after_fork()
-
-
-def _in_child() -> None:
-    for delivery in list(_alive):
-        delivery.forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.rating import (
+    vector_adapter_engine,
     vector_adapter_pricing,
     vector_adapter_terms,
     vector_adapter_time,
@@ -20,6 +21,7 @@ from tests.rating import (
 )
 from tests.rating.unsupported import UNSUPPORTED
 from tests.rating.vectors import PATH, rows, same
+from tokenmeter.engine.errors import EngineError
 from tokenmeter.rating.errors import RatingError
 
 ADAPTERS = (
@@ -28,6 +30,7 @@ ADAPTERS = (
     | vector_adapter_time.ADAPTERS
     | vector_adapter_terms.ADAPTERS
     | vector_adapter_wallet.ADAPTERS
+    | vector_adapter_engine.ADAPTERS
 )
 ROWS = rows()
 SUPPORTED = [r for r in ROWS if r["area"] in ADAPTERS]
@@ -38,7 +41,7 @@ def test_a_row_gives_what_flexprice_expects(row: dict[str, Any]) -> None:
     expected = row["expected"]
     adapter = ADAPTERS[row["area"]]
     if expected.get("error") is True:
-        with pytest.raises(RatingError) as refused:
+        with pytest.raises((RatingError, EngineError)) as refused:
             adapter(row["input"])
         assert expected.get("message_contains", "").lower() in str(refused.value).lower()
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -217,6 +218,11 @@ class Billing:
         """Read what a subscription bills by, and the period that a request names."""
         contract, body = self._contract(subscription_id)
         return contract, self._period(body, fields)
+
+    def at(self, subscription_id: str, moment: datetime) -> tuple[Contract, Period]:
+        """Read what a subscription bills by, and the period that holds a moment."""
+        contract, body = self._contract(subscription_id)
+        return contract, current_period(body, moment)
 
     def _again(self, row: InvoiceRow) -> dict[str, Any]:
         stored = json.loads(row.body)

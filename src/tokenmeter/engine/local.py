@@ -12,8 +12,10 @@ from tokenmeter.engine import query
 from tokenmeter.engine.billing import Billing
 from tokenmeter.engine.catalog_service import Catalog
 from tokenmeter.engine.definitions.service import Definitions
+from tokenmeter.engine.estimate import EventCharge
 from tokenmeter.engine.grants import Grants
 from tokenmeter.engine.ingest import ingest
+from tokenmeter.engine.margin import MarginRow
 from tokenmeter.engine.query import EventPage, Filters, UsageRow
 from tokenmeter.engine.services import Services
 from tokenmeter.engine.store import events as stored_events
@@ -187,6 +189,20 @@ class Engine:
         return self._services.invoice(
             customer, subscription_id=subscription_id, start=start, end=end
         )
+
+    def margin(
+        self, by: Iterable[str], *, start: datetime, end: datetime, customer: str = ""
+    ) -> list[MarginRow]:
+        """
+        Set what is charged beside what it costs: ``margin(["customer", "model"], ...)``.
+
+        By `customer`, `feature`, `model`, or any property; not rounded, in USD.
+        """
+        return self._services.margin(by, start=start, end=end, customer=customer)
+
+    def charge(self, event: Event) -> EventCharge:
+        """Estimate what one event adds to its customer's invoice, at the running quantity."""
+        return self._services.charge(event)
 
     def run_billing(self) -> list[dict[str, Any]]:
         """Give the credit grants and finalize the invoices that are due; return these."""

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from tokenmeter.engine.billing import Billing
 from tokenmeter.engine.catalog_service import Catalog
 from tokenmeter.engine.clock import Clock, system_clock
+from tokenmeter.engine.costs import cost_analytics
+from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.definitions.service import Definitions
 from tokenmeter.engine.errors import NotFoundError
+from tokenmeter.engine.estimate import EventCharge, estimate
 from tokenmeter.engine.grants import Grants
+from tokenmeter.engine.margin import MarginRow, margins
 from tokenmeter.engine.owing import Owing
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.subscriptions import Subscriptions
 from tokenmeter.engine.usage_charges import subscription_usage
 from tokenmeter.engine.wallets import Wallets
+from tokenmeter.event import Event
 
 
 class Services:
@@ -66,6 +72,23 @@ class Services:
                 "hide_zero_charges_line_items": hide_zero,
             }
         )
+
+    def margin(
+        self, by: Iterable[str], *, start: datetime, end: datetime, customer: str = ""
+    ) -> list[MarginRow]:
+        """Set charge beside cost by customer, feature, model, or any property."""
+        asked = (start, end, customer)
+        return margins(self._store, self.invoices, tuple(by), asked, self._environment)
+
+    def costs(self, fields: Fields) -> dict[str, Any]:
+        """Rate usage by the cost sheet, beside the revenue; Flexprice's cost analytics."""
+        return cost_analytics(self._store, self.invoices, fields, self._environment)
+
+    def charge(self, event: Event) -> EventCharge:
+        """Estimate what one event adds to its customer's invoice."""
+        chosen = self._only(event.external_customer_id)
+        contract, period = self.invoices.at(chosen, event.timestamp)
+        return estimate(self._store, contract, event, period, self._environment)
 
     def run(self) -> list[dict[str, Any]]:
         """Give the credit grants and finalize the invoices that are due, of all subscriptions."""

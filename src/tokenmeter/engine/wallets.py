@@ -157,14 +157,16 @@ class Wallets:
         self.watch(wallet_id)
         return done
 
-    def debit(self, wallet_id: str, fields: Fields) -> dict[str, Any]:
-        """Take credits by hand; the balance may go below 0."""
+    def debit(self, wallet_id: str, fields: Fields, *, overdraw: bool = True) -> dict[str, Any]:
+        """Take credits by hand; the balance may go below 0, unless that is forbidden."""
         key = text_in(fields, "idempotency_key") or None
         why = Why(MANUAL, idempotency_key=key)
 
         def take(account: Account, wallet: Wallet, ledger: Ledger) -> dict[str, Any]:
             made = ledger.repeated(wallet.id, key) if key else None
-            made = made or account.debit(credits_in(fields, active(wallet)), why, overdraw=True)
+            made = made or account.debit(
+                credits_in(fields, active(wallet)), why, overdraw=overdraw
+            )
             return posted(made, wallet, account)
 
         done = self._post(wallet_id, take)

@@ -1,0 +1,122 @@
+"""What one event adds to a customer's invoice: an estimate; the invoice is the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from tokenmeter.engine.contract import Contract
+from tokenmeter.engine.metering import Assignments, MeterQuery, assignments
+from tokenmeter.engine.store.protocol import Store
+from tokenmeter.event import Event
+from tokenmeter.rating.allowance import covered
+from tokenmeter.rating.entitlement import Entitlement
+from tokenmeter.rating.filters import choose
+from tokenmeter.rating.meter import AggregationType, Meter
+from tokenmeter.rating.models import total
+from tokenmeter.rating.price import Price
+from tokenmeter.rating.rounding import EXACT, ZERO, minus, plain, plus
+from tokenmeter.rating.windows import Period
+
+SOURCE = "estimated"
+ADDING = frozenset(
+    {
+        *(AggregationType.SUM, AggregationType.COUNT, AggregationType.SUM_WITH_MULTIPLIER),
+        *(AggregationType.MAX, AggregationType.WEIGHTED_SUM),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EventCharge:
+    """
+    The marginal charge of an event at the customer's running quantity, not rounded.
+
+    `amount` is None if no price bills the event, or none whose share one event has.
+    """
+
+    amount: Decimal | None
+    currency: str
+    price_ids: tuple[str, ...] = ()
+
+    def properties(self) -> dict[str, str]:
+        """Write it as an event carries it."""
+        if self.amount is None:
+            return {"charge_source": "unpriced"}
+        return {
+            "charge": plain(self.amount),
+            "charge_currency": self.currency,
+            "charge_source": SOURCE,
+        }
+
+
+def estimate(
+    store: Store, contract: Contract, event: Event, period: Period, environment: str
+) -> EventCharge:
+    """
+    Tell what an event costs its customer: marginal, at what was used in the period before it.
+
+    Included usage comes off first; a volume price that falls may make it negative.
+    """
+    amounts: list[Decimal] = []
+    ids: list[str] = []
+    by_meter: dict[str, list[Price]] = {}
+    for item in contract.usage_items():
+        by_meter.setdefault(item.price.meter_id, []).append(item.price)
+    for meter_id, prices in by_meter.items():
+        meter = contract.meters[meter_id]
+        sample = meter.sample(event)
+        if sample is None or meter.aggregation.kind not in ADDING or not sample.quantity:
+            continue
+        price = choose((p for p in prices if p.is_current(event.timestamp)), event.properties)
+        if price is None:
+            continue
+        held = _before(store, contract, (meter, prices, period.start), event, environment)
+        before = {key: quantity.quantity for key, quantity in held.by_price.items()}
+        more = (price.price_id, sample.quantity)
+        amounts.append(_added(contract, meter, prices, before, more))
+        ids.append(price.price_id)
+    return EventCharge(plus(amounts) if ids else None, contract.currency, tuple(ids))
+
+
+def _before(
+    store: Store,
+    contract: Contract,
+    asked: tuple[Meter, list[Price], datetime],
+    event: Event,
+    environment: str,
+) -> Assignments:
+    meter, prices, start = asked
+    end = max(start, event.timestamp)
+    query = MeterQuery(meter, (contract.external_id,), start, end, zone=contract.zone)
+    return assignments(store, query, prices, environment)
+
+
+def _added(
+    contract: Contract,
+    meter: Meter,
+    prices: Sequence[Price],
+    before: Mapping[str, Decimal],
+    more: tuple[str, Decimal],
+) -> Decimal:
+    """Take what the meter's prices come to without the event from what they come to with it."""
+    price_id, quantity = more
+    own = before[price_id]
+    is_max = meter.aggregation.kind is AggregationType.MAX
+    whole = max(own, quantity) if is_max else EXACT.add(own, quantity)
+    after = {**before, price_id: whole}
+    allowance = contract.allowances.get(meter.meter_id)
+    return minus(_cost(prices, after, allowance), _cost(prices, before, allowance))
+
+
+def _cost(
+    prices: Sequence[Price], used: Mapping[str, Decimal], allowance: Entitlement | None
+) -> Decimal:
+    """Price quantities after what is included; an allowance counts for the whole period."""
+    free = dict.fromkeys(used, ZERO)
+    if allowance is not None:
+        free = covered(allowance, {key: [value] for key, value in used.items()})
+    left = {key: minus(value, free[key]) for key, value in used.items()}
+    return plus(total(p.lines(left[p.price_id])) for p in prices)

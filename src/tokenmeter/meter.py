@@ -19,7 +19,7 @@ from tokenmeter.capture.exchange import Exchange
 from tokenmeter.capture.faults import Faults
 from tokenmeter.capture.joining import origins
 from tokenmeter.capture.metering import Metering
-from tokenmeter.capture.observation import Observation, Shape, in_directions
+from tokenmeter.capture.observation import Observation, shape_of
 from tokenmeter.capture.plugins import load_plugins
 from tokenmeter.capture.policy import Policy
 from tokenmeter.capture.recorded import Recorded, recorded_event
@@ -73,7 +73,7 @@ class TokenMeter:
         if self._prices_file is not None:
             _ = self.prices  # a mistake in it is raised now
         self.policy = policy or Policy()
-        self._shape = Shape(self.policy.billable, dict(names or {}), in_directions(shape))
+        self._shape = shape_of(self.policy.billable, names or {}, shape, self.fault)
         self.ids, self._faults = EventIds(), Faults()
         self._instrumented = 0
         load_plugins()
@@ -154,7 +154,8 @@ class TokenMeter:
         `usage` holds numbers by metric name; every other keyword is a dimension
         (``provider="marble"``). The same `event_id` again counts once.
         """
-        recorded = Recorded(event_name, usage or {}, dimensions, customer, timestamp, event_id)
+        name = self._shape.names.get(event_name, event_name)
+        recorded = Recorded(name, usage or {}, dimensions, customer, timestamp, event_id)
         event = recorded_event(recorded, current_scope(), datetime.now(UTC))
         self._keep(event, current_scope(), event.to_record())
         return event

@@ -129,7 +129,6 @@ def test_a_large_event_ends_where_it_ends_wherever_it_is_cut(end: bytes, filler:
             assert given == stream
 
 
-@pytest.mark.xfail(strict=True, reason="exchange.py closes at the first success")
 def test_every_image_of_a_stream_is_counted(alike: Alike) -> None:
     done = {"type": "image_generation.completed", "b64_json": "AA", "usage": {"input_tokens": 4}}
     stream = b"".join(wire.named_sse(done, done))

@@ -120,14 +120,15 @@ class Exchange:
     def chunk(self, data: bytes) -> bytes:
         """Take the next bytes of the answer; return those that the user is to get."""
         reader = self._reader
-        if reader is None:
-            return data
+        if reader is None:  # closed; an edited stream goes on to be decoded for the user
+            return data if self._decoder is None else b"".join(self._decoder.decode(data))
         try:
             if self._decoder is None:
                 given = reader.feed(data)
             else:
                 given = self._decoded(reader, self._decoder, data)
-            if reader.reading.state == "success" and isinstance(reader, EventReader):
+            said = reader.reading.state == "success" and isinstance(reader, EventReader)
+            if said and not self.call.api.adds:  # where payloads add up, more may come
                 self._complete = True
                 self._close("success")
         except Exception as error:  # noqa: BLE001 - a fault of ours must not reach the user
@@ -247,7 +248,7 @@ class Exchange:
 
     def _left(self) -> None:
         self._sink.left(self._entered)
-        self._reader = self._decoder = None
+        self._reader, self._decoder = None, self._decoder if self._strip else None
 
     def _observation(self, ending: Outcome) -> Observation:
         raw = self._reader.reading if self._reader is not None else Reading()

@@ -66,6 +66,11 @@ def default_billable(observation: Observation) -> bool:
     return observation.outcome == "cancelled" and observation.usage_source != "missing"
 
 
+def raised(error: BaseException) -> None:
+    """Let whoever asks see the fault."""
+    raise error
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """How observations are written as events."""
@@ -73,6 +78,7 @@ class Shape:
     billable: Callable[[Observation], bool] = default_billable
     names: Mapping[str, str] = field(default_factory=dict[str, str])
     tokens_total: bool = False
+    fault: Callable[[BaseException], None] = raised  # what becomes of a rule that raises
     is_renamed: bool = False  # by the user, for this one call
 
     def renamed(self, name: str, by: str) -> Shape:
@@ -80,11 +86,16 @@ class Shape:
         return replace(self, names={**self.names, name: by}, is_renamed=True)
 
 
-def in_directions(shape: str) -> bool:
-    """Whether events are written one per direction; raises ConfigurationError."""
+def shape_of(
+    billable: Callable[[Observation], bool],
+    names: Mapping[str, str],
+    shape: str,
+    fault: Callable[[BaseException], None],
+) -> Shape:
+    """Return the shape of this name: flexprice, tokens_total; raises ConfigurationError."""
     if shape not in {"flexprice", "tokens_total"}:
         raise ConfigurationError(f"shape={shape!r} is unknown; use 'flexprice' or 'tokens_total'")
-    return shape == "tokens_total"
+    return Shape(billable, dict(names), shape == "tokens_total", fault)
 
 
 def provider_id(provider: str, response_id: str) -> str:
@@ -146,16 +157,26 @@ def _common(observation: Observation, shape: Shape) -> dict[str, Property]:
     if observation.retry_of is not None:
         found["retry_of"] = observation.retry_of
     found["outcome"] = observation.outcome
-    found["billable"] = "true" if shape.billable(observation) else "false"
+    billable, fault = _billable(observation, shape)
+    found["billable"] = "true" if billable else "false"
     found["usage_source"] = observation.usage_source
     if observation.http_status is not None:
         found["http_status"] = str(observation.http_status)
     if observation.error_type is not None:
         found["error_type"] = observation.error_type
-    flags = observation.flags | observation.reading.flags
+    flags = observation.flags | observation.reading.flags | fault
     if flags:
         found["flags"] = ",".join(sorted(flags))
     return found
+
+
+def _billable(observation: Observation, shape: Shape) -> tuple[bool, frozenset[str]]:
+    """Ask the user's rule; where it raises, the default one decides, and the event says so."""
+    try:
+        return bool(shape.billable(observation)), frozenset()
+    except Exception as error:  # noqa: BLE001 - the user's own code: no event may be lost by it
+        shape.fault(error)
+        return default_billable(observation), frozenset({"policy_fault"})
 
 
 def _whose(observation: Observation) -> dict[str, Property]:

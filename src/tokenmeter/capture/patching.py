@@ -52,7 +52,8 @@ class Patches:
         self._patches: tuple[Patch, ...] = ()
         self._holders = 0
         self._hooked = False
-        self._lock = threading.Lock()
+        # Re-entrant: an import inside, or a signal handler, may bring us here again.
+        self._lock = threading.RLock()
 
     def acquire(self) -> None:
         """Apply the patches, now or when their module is imported."""

@@ -22,6 +22,7 @@ COMMANDS = (
     "doctor",
     "events",
     "invoice",
+    "jobs",
     "preview",
     "prices",
     "serve",

@@ -60,7 +60,8 @@ def _describe_video(request: Request, provider: str, found: re.Match[str]) -> Ca
         return None
     model = label(request.body.get("model"))
     usage, dimensions = describe_video(request.body, model or "", version=int(found["version"]))
-    api = _api(found["video"], VIDEO)
+    operation = found["video"] if found["version"] == "1" else f"v2.{found['video']}"
+    api = _api(operation, VIDEO)
     return Call(provider, api, request_model=model, usage=usage, dimensions=dimensions)
 
 

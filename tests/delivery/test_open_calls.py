@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+from tokenmeter.delivery.journal import Journal
 from tokenmeter.delivery.opencalls import NO_SLOT, SLOT_BYTES, SLOTS_MAX, OpenCalls, left_open
 from tokenmeter.event import Event, attempt_id
 
@@ -124,3 +126,30 @@ def test_a_process_killed_in_mid_call_leaves_who_asked_whom_and_no_prompt(tmp_pa
     assert (facts["feature"], facts["run_id"]) == ("chat", "req-1")
     assert (facts["outcome"], facts["billable"]) == ("unknown", "false")
     assert b"secret" not in (log / "open").read_bytes()
+
+
+def test_threads_that_make_their_first_calls_at_once_share_one_file(tmp_path: Path) -> None:
+    for life in range(50):
+        journal = Journal(tmp_path / str(life), ["sink"])
+        start = threading.Barrier(4)
+
+        def work(journal: Journal = journal, start: threading.Barrier = start) -> None:
+            start.wait()
+            journal.enter(LINE)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        (log,) = (tmp_path / str(life) / "journal").iterdir()
+        assert len(left_open(log)) == 4
+
+
+def test_a_forked_childs_first_call_is_remembered(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, ["sink"])
+    journal.forked()
+    assert journal.enter(LINE) != NO_SLOT
+    found = [left_open(log) for log in (tmp_path / "journal").iterdir()]
+    assert sorted(map(len, found)) == [0, 1]
+    journal.close()

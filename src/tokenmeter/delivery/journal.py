@@ -60,7 +60,7 @@ class Journal:
         self._adopted: dict[WriterLog, int] = {}  # and where each ends
         self.torn = 0  # records that could not be read and were skipped
         self._look_at = 0.0
-        self._lock = threading.Lock()
+        self._lock, self._calls_lock = threading.Lock(), threading.RLock()
         try:
             self._writer.open()
         except OSError as error:
@@ -79,12 +79,15 @@ class Journal:
 
     def enter(self, line: bytes) -> int:
         """Remember a call that is under way (see `opencalls`); returns what `leave` needs."""
-        if self._calls is None:
-            log = self._writer.log
-            if log is None:
-                return NO_SLOT
-            self._calls = OpenCalls(log.directory)
-        return self._calls.enter(line)
+        calls = self._calls or self._open_calls()
+        return NO_SLOT if calls is None else calls.enter(line)
+
+    def _open_calls(self) -> OpenCalls | None:
+        log = self._writer.ready()
+        with self._calls_lock:
+            if self._calls is None and log is not None:
+                self._calls = OpenCalls(log.directory)
+            return self._calls
 
     def leave(self, entered: int) -> None:
         """Forget a call that was under way: its record is in the journal, or it has none."""
@@ -172,7 +175,7 @@ class Journal:
 
     def forked(self) -> None:
         """In a forked child: leave everything to the parent and write a log of our own."""
-        self._lock = threading.Lock()
+        self._lock, self._calls_lock = threading.Lock(), threading.RLock()
         self._calls = None
         for log in self._adopted:
             log.unlock()

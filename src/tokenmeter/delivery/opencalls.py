@@ -20,6 +20,7 @@ import contextlib
 import json
 import mmap
 import os
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,12 @@ NO_SLOT = -1
 
 class OpenCalls:
     """
-    The open-call file of one process. `enter` and `leave` take no lock and are safe anywhere.
+    The open-call file of one process. `leave` takes no lock, `enter` only for its first call.
 
     The file is made when the first call opens. Where that fails, calls are not remembered.
     """
 
-    __slots__ = ("_free", "_path", "_pid", "_slots", "trouble")
+    __slots__ = ("_free", "_making", "_path", "_pid", "_slots", "trouble")
 
     def __init__(self, directory: Path) -> None:
         self.trouble: OSError | None = None  # why there is no file
@@ -47,15 +48,14 @@ class OpenCalls:
         self._pid = os.getpid()
         self._slots: mmap.mmap | None = None
         self._free: list[int] = []
+        # One thread makes the file: a second one would cut it short under the first one's map,
+        # and to write beyond the end of a mapped file is death. Re-entrant for signal handlers.
+        self._making = threading.RLock()
 
     def enter(self, line: bytes) -> int:
         """Remember a call, one JSON object without a newline; returns what `leave` needs."""
-        slots = self._slots
-        if slots is None:
-            if self.trouble is not None or not self._make():
-                return NO_SLOT
-            return self.enter(line)
-        if len(line) >= SLOT_BYTES:
+        slots = self._slots or self._made()
+        if slots is None or len(line) >= SLOT_BYTES:
             return NO_SLOT
         try:
             at = self._free.pop()
@@ -71,23 +71,28 @@ class OpenCalls:
             self._slots[slot * SLOT_BYTES] = 0
             self._free.append(slot * SLOT_BYTES)
 
-    def _make(self) -> bool:
+    def _made(self) -> mmap.mmap | None:
+        with self._making:
+            if self._slots is None and self.trouble is None:
+                try:
+                    slots = self._make()
+                except OSError as error:
+                    self.trouble = error
+                    with contextlib.suppress(OSError):
+                        self._path.unlink()
+                else:
+                    self._free = list(range(len(slots) - SLOT_BYTES, -1, -SLOT_BYTES))
+                    self._slots = slots  # last: whoever sees it takes a slot
+            return self._slots
+
+    def _make(self) -> mmap.mmap:
         length = SLOTS_MAX * SLOT_BYTES
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(fd, 0, length)  # a full disk must not kill us with SIGBUS
-                slots = mmap.mmap(fd, length)
-            finally:
-                os.close(fd)
-        except OSError as error:
-            self.trouble = error
-            with contextlib.suppress(OSError):
-                self._path.unlink()
-            return False
-        self._free = list(range(length - SLOT_BYTES, -1, -SLOT_BYTES))
-        self._slots = slots
-        return True
+            os.posix_fallocate(fd, 0, length)  # a full disk must not kill us with SIGBUS
+            return mmap.mmap(fd, length)
+        finally:
+            os.close(fd)
 
 
 def left_open(directory: Path) -> list[dict[str, Any]]:

@@ -70,6 +70,14 @@ class Writer:
         with self._lock:
             self._fd = self._open_segment()
 
+    def ready(self) -> WriterLog | None:
+        """Return the log; a forked child has none before its first use. None if it cannot be."""
+        with self._lock:
+            if self.log is None:
+                self._drain()
+        self._report()
+        return self.log
+
     def append(self, line: bytes) -> None:
         """Write one record, which ends with a newline and holds no other."""
         with self._lock:

@@ -18,7 +18,7 @@ from tests.capture.taps.test_corpus_boto3 import OPERATIONS, call
 from tests.capture.taps.test_corpus_requests import headers_of
 from tests.capture.test_mutations import EXCHANGES, assert_nothing_invented, damaged
 from tests.corpus import CORPUS, Exchange
-from tokenmeter import TokenMeter
+from tokenmeter import Event, TokenMeter
 
 pytestmark = pytest.mark.skipif(not EXCHANGES, reason=f"no corpus at {CORPUS}")
 FOUND = tuple[Exchange, bytes, int]
@@ -34,6 +34,10 @@ class Both:
         self.aws: Any
 
     def check(self, found: FOUND, make: Callable[[], Any]) -> None:
+        self.compared(make, found[1])
+
+    def compared(self, make: Callable[[], Any], body: bytes) -> list[Event]:
+        """Return the events, in which nothing may stand that `body` does not say."""
         bare = came_of(lambda _: make(), None)
         self.meter.instrument()
         try:
@@ -45,7 +49,8 @@ class Both:
         assert len({e.event_id for e in run.events}) == len(run.events)
         for event in run.events:
             assert_sound(event)
-            assert_nothing_invented(event, found[1])
+            assert_nothing_invented(event, body)
+        return list(run.events)
 
 
 @pytest.fixture(scope="module")

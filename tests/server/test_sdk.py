@@ -180,12 +180,31 @@ def check_invoice(sdk: Flexprice, subscription: str) -> None:
     assert sorted(lines) == sorted(round(Decimal(str(c.amount)), 2) for c in charges)
 
 
+def check_analytics(sdk: Flexprice) -> None:
+    told = sdk.events.get_usage_analytics(
+        external_customer_id="acme",
+        start_time=START,
+        end_time=NOW,
+        group_by=["properties.model"],
+        window_size="DAY",
+    )
+    assert Decimal(told.total_cost or "") == EXPECTED
+    costs = dict.fromkeys(BY_MODEL, Decimal(0))
+    for item in told.items or []:
+        assert item.properties is not None
+        costs[item.properties["model"]] += Decimal(item.total_cost or "")
+        points = [Decimal(point.cost or "") for point in item.points or []]
+        assert sum(points) == Decimal(item.total_cost or "")
+    assert costs == BY_MODEL
+
+
 def test_the_official_sdk_runs_the_whole_story(sdk: Flexprice) -> None:
     subscription = sell(sdk)
     send_twice(sdk)
     check_usage(sdk, subscription)
     check_wallet(sdk)
     check_invoice(sdk, subscription)
+    check_analytics(sdk)
 
 
 def test_the_sdk_searches_changes_and_deletes(sdk: Flexprice) -> None:

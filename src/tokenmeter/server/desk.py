@@ -10,6 +10,7 @@ from tokenmeter.engine.definitions.service import Definitions
 from tokenmeter.engine.keys import ApiKeys
 from tokenmeter.engine.local import Engine
 from tokenmeter.engine.services import Services
+from tokenmeter.server.lacking import Lacking
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Desk:
     keys: ApiKeys
     environment: str
     services: Services
+    lacking: Lacking
     now: Clock
 
     @property
@@ -36,20 +38,22 @@ class Office:
         self.keys = ApiKeys(engine.store, now)
         self._now = now
         self._lock = threading.Lock()
-        self._services: dict[str, Services] = {}  # as many as there are environments with keys
+        self._desks: dict[str, Desk] = {}  # as many as there are environments with keys
 
     def desk(self, environment: str) -> Desk:
         """Return the services of one environment."""
         with self._lock:
-            services = self._services.get(environment)
-            if services is None:
+            desk = self._desks.get(environment)
+            if desk is None:
                 services = Services(self.engine.store, environment, clock=self._now)
-                self._services[environment] = services
-        return Desk(self.engine, self.keys, environment, services, self._now)
+                lacking = Lacking(services.definitions)
+                desk = Desk(self.engine, self.keys, environment, services, lacking, self._now)
+                self._desks[environment] = desk
+        return desk
 
     def close(self) -> None:
         """Pass on the alerts that wait."""
         with self._lock:
-            for services in self._services.values():
-                services.close()
-            self._services.clear()
+            for desk in self._desks.values():
+                desk.services.close()
+            self._desks.clear()

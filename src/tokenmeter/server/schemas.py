@@ -263,6 +263,24 @@ USAGE = fields(
     **_ASKED,
 )
 METER_USAGE = fields(("meter_id",), meter_id=NAME, **_ASKED)
+ANALYTICS = fields(
+    ("external_customer_id",),
+    external_customer_id=NAME,
+    feature_ids=several(TEXT),
+    start_time=TIME,
+    end_time=TIME,
+    group_by=several(TEXT),
+    window_size=TEXT,
+    property_filters=VALUES,
+)
+COST_ANALYTICS = fields(
+    ("start_time", "end_time"),
+    start_time=TIME,
+    end_time=TIME,
+    external_customer_id=TEXT,
+    feature_ids=several(TEXT),
+    property_filters=VALUES,
+)
 EVENTS_QUERY = fields(
     external_customer_id=TEXT,
     event_name=TEXT,

@@ -15,6 +15,19 @@ from tokenmeter.rating.filters import Filter, merged
 from tokenmeter.rating.meter import Aggregation, Meter
 from tokenmeter.rating.rounding import plain
 
+# What vendors' documents call the same number; a meter that names no aliases gets these.
+VENDOR_NAMES = {
+    "audio_seconds": ("duration_seconds", "duration"),
+    "image_count": ("images_generated", "images", "n"),
+    "input_tokens": ("prompt_tokens",),
+    "output_tokens": ("completion_tokens",),
+    "request_count": ("requests",),
+    "video_jobs": ("jobs",),
+    "video_seconds": ("duration_seconds", "duration", "seconds"),
+    "video_tokens": ("completion_tokens",),
+    "world_count": ("worlds_generated", "worlds"),
+}
+
 
 def rating_meter(document: Document) -> Meter:
     """Build the meter that measures, from its document."""
@@ -36,7 +49,7 @@ def meter_of(registry: Registry, reference: str, field: str = "meter_id") -> Doc
 def _make(registry: Registry, fields: Fields) -> Draft:
     reading.needed(fields, "name")
     reading.needed(fields, "event_name")
-    meter = define_meter(fields)
+    meter = define_meter(_aliased(fields))
     body: dict[str, Any] = {
         "name": meter.name,
         "event_name": meter.event_name,
@@ -48,6 +61,14 @@ def _make(registry: Registry, fields: Fields) -> Draft:
         body["include_unbilled"] = True
     taken = registry.documents.by_lookup_key("meter", meter.name)
     return Draft(body, None if taken else meter.name)
+
+
+def _aliased(fields: Fields) -> Fields:
+    rule = reading.mapping(fields, "aggregation")
+    known = VENDOR_NAMES.get(reading.text(rule, "field"))
+    if known is None or "aliases" in rule:
+        return fields
+    return {**fields, "aggregation": {**rule, "aliases": list(known)}}
 
 
 def _change(_registry: Registry, document: Document, fields: Fields) -> Draft:

@@ -88,6 +88,11 @@ class Definitions:
             found = registry.documents.all(kind, parent=wanted.parent, status=wanted.status)
             return page_of((shown(document) for document in found), wanted)
 
+    def all(self, kind: str) -> list[Body]:
+        """Return every published definition of a kind, the oldest first."""
+        with self._reading() as registry:
+            return [shown(document) for document in registry.documents.all(kind)]
+
     def _page(self, registry: Registry, kind: str, wanted: Search) -> Listing:
         sort: Sort = "updated_at" if wanted.sort == "updated_at" else "created_at"
         order: Order = "asc" if wanted.order == "asc" else "desc"

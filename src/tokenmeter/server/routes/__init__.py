@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tokenmeter.server.routes import (
+    analytics,
     costs,
     credit_grants,
     customers,
@@ -23,6 +24,7 @@ from tokenmeter.server.routes import (
 )
 
 ROUTERS = (
+    analytics.router,
     usage.router,
     events.router,
     event_log.router,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from tokenmeter.delivery.protocol import Receipt
+from tokenmeter.event import Event
 from tokenmeter.server import schemas
 from tokenmeter.server.auth import Ingesting
+from tokenmeter.server.desk import Desk
 from tokenmeter.server.incoming import BULK_EVENTS_MAX, BatchError, event_of, events_of
 from tokenmeter.server.wire import Fields, RawBody, Reply, body_schema
 
@@ -24,7 +26,7 @@ def ingest_event(fields: Fields, desk: Ingesting) -> Reply:
     event = event_of(fields, desk.now())
     _check(desk.engine.ingest([event], environment=desk.environment))
     answer = {"message": "Event accepted for processing", "event_id": event.event_id}
-    return Reply(answer, ACCEPTED)
+    return Reply(answer | _warned(desk, [event]), ACCEPTED)
 
 
 @router.post("/events/bulk", status_code=ACCEPTED, openapi_extra=body_schema(_BULK))
@@ -32,7 +34,13 @@ def ingest_events_bulk(raw: RawBody, desk: Ingesting) -> Reply:
     """Store up to 1,000 events durably, each id once."""
     events = events_of(raw, desk.now())
     _check(desk.engine.ingest(events, environment=desk.environment))
-    return Reply({"message": "Events accepted for processing"}, ACCEPTED)
+    answer = {"message": "Events accepted for processing"}
+    return Reply(answer | _warned(desk, events), ACCEPTED)
+
+
+def _warned(desk: Desk, events: list[Event]) -> dict[str, str]:
+    warning = desk.lacking.warning(events)
+    return {"warning": warning} if warning else {}
 
 
 def _check(receipt: Receipt) -> None:

@@ -1,0 +1,293 @@
+"""A customer's usage and what it costs, by price, property and window: Flexprice's analytics."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+from tokenmeter.engine.billing import Billing
+from tokenmeter.engine.clock import rfc3339
+from tokenmeter.engine.contract import Contract, Item
+from tokenmeter.engine.definitions import reading
+from tokenmeter.engine.definitions.meters import rating_meter
+from tokenmeter.engine.definitions.reading import Fields
+from tokenmeter.engine.errors import ValidationError
+from tokenmeter.engine.invoicing import rate_usage
+from tokenmeter.engine.metering import GROUPS_MAX, MeterQuery, Quantity, measure
+from tokenmeter.engine.store.documents import Document, Documents
+from tokenmeter.engine.store.protocol import Store
+from tokenmeter.rating.adjust import rate
+from tokenmeter.rating.aggregation import Measurement
+from tokenmeter.rating.define import define_filters
+from tokenmeter.rating.filters import ALIASES, Filter, choose
+from tokenmeter.rating.meter import Meter
+from tokenmeter.rating.models import FlatFee
+from tokenmeter.rating.price import Price
+from tokenmeter.rating.rounding import ZERO, divided, plain, plus, times
+from tokenmeter.rating.windows import Period, Window, window_of
+
+LOOK_BACK = timedelta(days=7)
+PROPERTY = "properties."
+_FIELD = re.compile(r"[A-Za-z0-9_.]{1,200}", re.ASCII)
+Group = tuple[str | None, ...]
+Amount = tuple[Decimal, int]  # a quantity, and the events it is of
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of one customer's usage in [start, end)."""
+
+    customer: str
+    period: Period
+    names: tuple[str, ...]  # properties to group by
+    filters: tuple[Filter, ...]
+    window: Window | None
+    features: tuple[str, ...]  # ids; none: all
+
+
+@dataclass(slots=True)
+class Cell:
+    """What one price bills in one group."""
+
+    quantity: Decimal = ZERO
+    events: int = 0
+    points: dict[datetime, Amount] = field(default_factory=dict[datetime, Amount])
+
+    def add(self, counted: Quantity) -> None:
+        """Add what was counted in one window."""
+        self.quantity = plus((self.quantity, counted.quantity))
+        self.events += counted.events
+        if counted.window_start is not None:
+            quantity, events = self.points.get(counted.window_start, (ZERO, 0))
+            both = plus((quantity, counted.quantity)), events + counted.events
+            self.points[counted.window_start] = both
+
+
+Cells = dict[tuple[str, Group], Cell]  # by price ("": none bills it) and group
+
+
+class Analytics:
+    """
+    The usage of one environment's customers, with what it costs them.
+
+    An item is what one price bills in one group. Its cost is the price's charge, shared out by
+    quantity where units differ. What no price bills is listed with `unpriced`, and costs nothing.
+    """
+
+    def __init__(self, store: Store, billing: Billing, environment: str = "") -> None:
+        self._store = store
+        self._billing = billing
+        self._environment = environment
+
+    def answer(self, fields: Fields, now: datetime) -> dict[str, Any]:
+        """Answer a request in Flexprice's fields."""
+        asked = _asked(fields, now)
+        with self._store.reading() as connection:
+            documents = Documents(connection, self._environment)
+            features = {str(f.body.get("meter_id")): f for f in documents.all("feature")}
+            meters = {m.id: rating_meter(m) for m in documents.all("meter")}
+            customer = documents.by_lookup_key("customer", asked.customer)
+            parent = "" if customer is None else customer.id
+            held = [d.id for d in documents.all("subscription", parent=parent)]
+        contracts = [self._billing.contract(subscription_id) for subscription_id in held]
+        wanted = {
+            m: f for m, f in features.items() if not asked.features or f.id in asked.features
+        }
+        items: list[dict[str, Any]] = []
+        for contract in contracts:
+            items += self._sold(contract, asked, wanted)
+        if not contracts:
+            items = list(self._unsold(meters, asked, wanted))
+        currency = contracts[0].currency if contracts else "usd"
+        costs = [Decimal(i["total_cost"]) for i in items if i["currency"] == currency]
+        total = plain(plus(costs))
+        told = {"subtotal": total, "total_discount": "0", "total_cost": total}
+        return {**told, "currency": currency, "items": items, "custom_analytics": []}
+
+    def _sold(
+        self, contract: Contract, asked: Asked, features: Mapping[str, Document]
+    ) -> Iterator[dict[str, Any]]:
+        period = asked.period.within(contract.start, contract.end)
+        if period is None:
+            return
+        by_meter: dict[str, list[Item]] = {}
+        for item in contract.usage_items():
+            if item.price.meter_id in features or not asked.features:
+                by_meter.setdefault(item.price.meter_id, []).append(item)
+        charged = {} if asked.filters else self._charged(contract, period)
+        for meter_id, items in by_meter.items():
+            meter, prices = contract.meters[meter_id], [i.price for i in items]
+            cells = self._cells(meter, prices, (asked, period, contract.zone))
+            shown = Shown(meter, features.get(meter_id), asked, contract)
+            for item in items:
+                yield from shown.priced(item, cells, charged.get(item.price.price_id))
+            yield from shown.unpriced(cells)
+
+    def _unsold(
+        self, meters: Mapping[str, Meter], asked: Asked, features: Mapping[str, Document]
+    ) -> Iterator[dict[str, Any]]:
+        """List the usage of a customer without a subscription."""
+        for meter_id, meter in meters.items():
+            if meter_id in features or not asked.features:
+                cells = self._cells(meter, (), (asked, asked.period, "UTC"))
+                yield from Shown(meter, features.get(meter_id), asked, None).unpriced(cells)
+
+    def _charged(self, contract: Contract, period: Period) -> dict[str, Decimal]:
+        charges, _ = rate_usage(self._store, contract, period, self._environment)
+        found: dict[str, Decimal] = {}
+        for charged in charges:
+            price_id = charged.charge.price.price_id
+            found[price_id] = plus((found.get(price_id, ZERO), charged.charge.unrounded))
+        return found
+
+    def _cells(
+        self, meter: Meter, prices: Sequence[Price], how: tuple[Asked, Period, str]
+    ) -> Cells:
+        """Count by group and by the properties that tell the prices apart, then choose these."""
+        asked, period, zone = how
+        keys = [n for p in prices for f in p.filters for n in ALIASES.get(f.key, (f.key,))]
+        wanted = tuple(dict.fromkeys((*asked.names, *keys)))
+        if len(wanted) > GROUPS_MAX:
+            raise ValidationError(
+                f"group_by: the prices tell events apart by {len(set(keys))} properties, and "
+                f"{GROUPS_MAX} can be told apart at once; group by fewer."
+            )
+        found: Cells = {}
+        for part in _steps(prices, period):
+            current = [p for p in prices if p.is_current(part.start)]
+            query = MeterQuery(
+                meter,
+                (asked.customer,),
+                part.start,
+                part.end,
+                filters=asked.filters,
+                group_by=wanted,
+                window=asked.window,
+                zone=zone,
+            )
+            for counted in measure(self._store, query, self._environment):
+                properties = {k: v for k, v in counted.group.items() if v is not None}
+                price = choose(current, properties)
+                group = tuple(counted.group.get(name) for name in asked.names)
+                key = ("" if price is None else price.price_id, group)
+                found.setdefault(key, Cell()).add(counted)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Writes the items of one meter."""
+
+    meter: Meter
+    feature: Document | None
+    asked: Asked
+    contract: Contract | None
+
+    def priced(
+        self, item: Item, cells: Cells, charged: Decimal | None
+    ) -> Iterator[dict[str, Any]]:
+        """Write what a line item's price bills, an item for each group; nothing used is one."""
+        price = item.price
+        own = {group: cell for (key, group), cell in cells.items() if key == price.price_id}
+        whole = plus(cell.quantity for cell in own.values())
+        if charged is None:
+            charged = rate(price, Measurement(whole)).unrounded
+        share = Share(price, charged, whole)
+        for group, cell in (own or {(None,) * len(self.asked.names): Cell()}).items():
+            line = {"price_id": price.price_id, "sub_line_item_id": item.id}
+            yield {**self._item(group, cell, share), **line}
+
+    def unpriced(self, cells: Cells) -> Iterator[dict[str, Any]]:
+        """Write what no price bills."""
+        for (price_id, group), cell in cells.items():
+            if not price_id and cell.quantity:
+                yield {**self._item(group, cell, Share(None, ZERO, ZERO)), "unpriced": True}
+
+    def _item(self, group: Group, cell: Cell, share: Share) -> dict[str, Any]:
+        named = zip(self.asked.names, group, strict=True)
+        feature = {} if self.feature is None else self.feature.body
+        contract = self.contract
+        return {
+            "feature_id": "" if self.feature is None else self.feature.id,
+            "name": feature.get("name", self.meter.name),
+            "unit": feature.get("unit_singular", ""),
+            "unit_plural": feature.get("unit_plural", ""),
+            "meter_id": self.meter.meter_id,
+            "event_name": self.meter.event_name,
+            "aggregation_type": self.meter.aggregation.kind.value,
+            "subscription_id": "" if contract is None else contract.subscription_id,
+            "external_customer_id": self.asked.customer,
+            "properties": {name: value for name, value in named if value is not None},
+            "total_usage": plain(cell.quantity),
+            "total_cost": plain(share.of(cell.quantity)),
+            "subtotal": plain(share.of(cell.quantity)),
+            "total_discount": "0",
+            "currency": "usd" if contract is None else contract.currency,
+            "event_count": cell.events,
+            "window_size": None if self.asked.window is None else self.asked.window.value,
+            "points": [_point(at, cell.points[at], share) for at in sorted(cell.points)],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A price's charge, and how it is shared out by quantity."""
+
+    price: Price | None
+    charged: Decimal
+    whole: Decimal
+
+    def of(self, quantity: Decimal) -> Decimal:
+        """Tell a quantity's part of the charge: exact where every unit costs the same."""
+        model = None if self.price is None else self.price.money_model
+        if isinstance(model, FlatFee) and times(model.amount, self.whole) == self.charged:
+            return times(model.amount, quantity)
+        return divided(times(self.charged, quantity), self.whole) if self.whole else ZERO
+
+
+def _point(at: datetime, amount: Amount, share: Share) -> dict[str, Any]:
+    quantity, events = amount
+    cost = plain(share.of(quantity))
+    told = {"usage": plain(quantity), "cost": cost, "event_count": events}
+    return {"timestamp": rfc3339(at), **told}
+
+
+def _asked(fields: Fields, now: datetime) -> Asked:
+    end = reading.moment(fields, "end_time") or now
+    start = reading.moment(fields, "start_time") or end - LOOK_BACK
+    if end < start:
+        raise ValidationError("end_time lies before start_time.")
+    window = reading.text(fields, "window_size")
+    return Asked(
+        reading.needed(fields, "external_customer_id"),
+        Period(start, end),
+        tuple(_names(reading.texts(fields, "group_by"))),
+        define_filters(
+            {k: v for k, v in reading.mapping(fields, "property_filters").items() if v}
+        ),
+        window_of(window) if window else None,
+        reading.texts(fields, "feature_ids"),
+    )
+
+
+def _names(group_by: Sequence[str]) -> Iterator[str]:
+    for name in dict.fromkeys(group_by):
+        if not _FIELD.fullmatch(name):
+            raise ValidationError("group_by: a name has letters, digits, _ and dots.")
+        if name.startswith(PROPERTY):
+            yield name.removeprefix(PROPERTY)
+        elif name != "feature_id":  # every item is of one feature
+            raise ValidationError("group_by: group by feature_id or properties.<name>.")
+
+
+def _steps(prices: Sequence[Price], period: Period) -> Iterator[Period]:
+    """Cut a period where a price comes into force or ends."""
+    moments = {m for p in prices for m in (p.start, p.end) if m is not None}
+    inner = sorted(m for m in moments if period.start < m < period.end)
+    for start, end in pairwise([period.start, *inner, period.end]):
+        yield Period(start, end)

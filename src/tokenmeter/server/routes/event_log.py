@@ -15,7 +15,7 @@ from tokenmeter.engine.errors import NotFoundError, ValidationError
 from tokenmeter.engine.query import EVENTS_LIMIT_MAX, EventPage
 from tokenmeter.event import Event
 from tokenmeter.rating.windows import Period
-from tokenmeter.server import schemas
+from tokenmeter.server import questions
 from tokenmeter.server.asked import filters_of
 from tokenmeter.server.auth import Reading
 from tokenmeter.server.desk import Desk
@@ -77,7 +77,7 @@ class Log:
         return sum(row.events for row in rows)
 
 
-@router.post("/events/query", openapi_extra=body_schema(schemas.EVENTS_QUERY, required=False))
+@router.post("/events/query", openapi_extra=body_schema(questions.EVENTS_QUERY, required=False))
 def query_events(fields: OptionalFields, desk: Reading) -> Reply:
     """Return a page of events, newest first; `iter_last_key` of an answer asks for the next."""
     size = reading.whole(fields, "page_size", least=1, most=EVENTS_LIMIT_MAX) or PAGE

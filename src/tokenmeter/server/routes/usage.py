@@ -13,7 +13,7 @@ from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.metering import MeterQuery, Quantity, measure
 from tokenmeter.rating.define import define_aggregation, define_meter
 from tokenmeter.rating.meter import Aggregation, AggregationType, Meter, Reset, kind_of
-from tokenmeter.server import schemas
+from tokenmeter.server import questions
 from tokenmeter.server.asked import query_of, usage_body, window_asked
 from tokenmeter.server.auth import Reading
 from tokenmeter.server.desk import Desk
@@ -24,7 +24,7 @@ router = APIRouter(tags=["usage"])
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@router.post("/events/usage", openapi_extra=body_schema(schemas.USAGE))
+@router.post("/events/usage", openapi_extra=body_schema(questions.USAGE))
 def get_usage(fields: Fields, desk: Reading) -> Reply:
     """Aggregate one property of the events of a name; without a property they are counted."""
     meter = Meter("usage", reading.needed(fields, "event_name"), _aggregation(fields))
@@ -32,10 +32,10 @@ def get_usage(fields: Fields, desk: Reading) -> Reply:
     return _answer(query, desk)
 
 
-@router.post("/events/usage/meter", openapi_extra=body_schema(schemas.METER_USAGE))
+@router.post("/events/usage/meter", openapi_extra=body_schema(questions.METER_USAGE))
 @router.post(
     "/meter-usage/query",
-    openapi_extra=body_schema(schemas.METER_USAGE),
+    openapi_extra=body_schema(questions.METER_USAGE),
     operation_id="query_meter_usage",
 )
 def get_usage_by_meter(fields: Fields, desk: Reading) -> Reply:

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,22 @@ def test_the_example_package_is_metered_once_it_is_installed(tmp_path: Path) -> 
         "usage_source": "reported",
     }
     assert wanted.items() <= event["properties"].items()
+
+
+def test_a_provider_is_one_file_and_one_line() -> None:
+    files = [path.name for path in EXAMPLE.rglob("*.py") if "build" not in path.parts]
+    assert files == ["tokenmeter_acme.py"]
+    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"] == {ENTRY_POINTS: {"acme": "tokenmeter_acme:ADAPTER"}}
+
+
+def test_each_of_our_providers_is_one_line_of_the_registry() -> None:
+    home = Path(providers.__file__).parent
+    with_adapter = {
+        path.stem for path in home.glob("*.py") if "\nADAPTER = " in path.read_text("utf-8")
+    }
+    assert with_adapter == set(providers.REGISTRY)
+    assert len(providers.adapters()) >= len(providers.REGISTRY)
 
 
 def test_the_example_adapter_reads_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from importlib import import_module
 
 from tokenmeter.providers.base import Adapter, Api, Call, Part, Reading, Request
 
@@ -34,47 +35,31 @@ def adapters() -> tuple[Adapter, ...]:
 
 @cache
 def _ours() -> tuple[Adapter, ...]:
-    """Load the adapters. The first that owns a host reads it."""
-    from tokenmeter.providers import (  # here to keep `import tokenmeter` light
-        alibaba,
-        anthropic,
-        bedrock,
-        bfl,
-        byteplus,
-        cohere,
-        fal,
-        google,
-        happyhorse,
-        kling,
-        luma,
-        marble,
-        minimax,
-        muapi,
-        openai,
-        replicate,
-        runway,
-    )
+    """Load the adapters, when the first is needed: `import tokenmeter` stays light."""
+    return tuple(import_module(f"{__name__}.{name}").ADAPTER for name in REGISTRY)
 
-    # OpenAI's adapter takes Cohere's and AWS's other hosts.
-    return (
-        bedrock.ADAPTER,
-        cohere.ADAPTER,
-        openai.ADAPTER,
-        anthropic.ADAPTER,
-        google.ADAPTER,
-        byteplus.ADAPTER,
-        kling.ADAPTER,
-        muapi.ADAPTER,
-        marble.ADAPTER,
-        happyhorse.ADAPTER,
-        bfl.ADAPTER,
-        fal.ADAPTER,
-        replicate.ADAPTER,
-        runway.ADAPTER,
-        luma.ADAPTER,
-        minimax.ADAPTER,
-        alibaba.ADAPTER,
-    )
+
+# The modules of our adapters, one line each. The first that owns a host reads it: OpenAI's takes
+# the hosts of Cohere and AWS that those before it leave.
+REGISTRY = (
+    "bedrock",
+    "cohere",
+    "openai",
+    "anthropic",
+    "google",
+    "byteplus",
+    "kling",
+    "muapi",
+    "marble",
+    "happyhorse",
+    "bfl",
+    "fal",
+    "replicate",
+    "runway",
+    "luma",
+    "minimax",
+    "alibaba",
+)
 
 
 @lru_cache(maxsize=1024)

@@ -20,9 +20,10 @@ from tests.postgres import new_database
 from tokenmeter.delivery.backends import open_backend
 from tokenmeter.delivery.protocol import Receipt
 from tokenmeter.engine.local import Engine
-from tokenmeter.engine.store.ledger_schema import metadata, wallet_balances
+from tokenmeter.engine.store.ledger_schema import wallet_balances
 from tokenmeter.engine.store.opening import open_store
 from tokenmeter.engine.store.protocol import Store
+from tokenmeter.engine.store.rollup_schema import metadata
 from tokenmeter.engine.store.schema import HEAD, VERSION_TABLE, names
 from tokenmeter.errors import StoreError
 

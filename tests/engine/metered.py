@@ -10,8 +10,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.local import Engine
 from tokenmeter.engine.metering import MeterQuery, Quantity
+from tokenmeter.engine.rollups import slot_for
+from tokenmeter.engine.store.documents import Document, Documents
 from tokenmeter.event import Event
 from tokenmeter.rating.aggregation import Grid, measure, tally
 from tokenmeter.rating.filters import Filter, matches
@@ -185,8 +188,46 @@ def agreed(answer: list[Quantity], events: Sequence[Event], query: MeterQuery) -
 _environments = itertools.count()
 
 
+def define(engine: Engine, environment: str, meter: Meter, *keys: str) -> None:
+    """Keep a meter, and a price of it that filters on these keys."""
+    rule = meter.aggregation
+    body = {
+        "name": meter.name,
+        "event_name": meter.event_name,
+        "aggregation": {
+            "type": str(rule.kind),
+            "field": rule.field,
+            "expression": rule.expression,
+            "multiplier": None if rule.multiplier is None else str(rule.multiplier),
+            "bucket_size": rule.bucket_size or "",
+            "group_by": rule.group_by,
+            "aliases": list(rule.aliases),
+        },
+        "filters": [{"key": f.key, "values": list(f.values)} for f in meter.filters],
+        "reset_usage": "BILLING_PERIOD",
+        "include_unbilled": meter.include_unbilled,
+    }
+    with engine.store.writing() as connection:
+        documents = Documents(connection, environment)
+        made = documents.insert(Document("meter", new_id("meter"), body))
+        for key in keys:
+            price = {"meter_id": made.id, "filter_values": {key: ["x"]}}
+            documents.insert(Document("price", new_id("price"), price))
+
+
+def counts_apart(engine: Engine, environment: str, meter: Meter, *keys: str) -> bool:
+    """Tell whether rollups answer for a meter, apart by these properties."""
+    with engine.store.reading() as connection:
+        return slot_for(connection, environment, meter, keys) is not None
+
+
 def kept(engine: Engine, events: Sequence[Event]) -> str:
     """Ingest events into an environment of their own, and return it."""
-    environment = f"env_{next(_environments)}"
-    engine.ingest(event.with_properties({"environment": environment}) for event in events)
+    environment = fresh()
+    engine.ingest(events, environment=environment)
     return environment
+
+
+def fresh() -> str:
+    """Return the name of an environment that nobody else uses."""
+    return f"env_{next(_environments)}"

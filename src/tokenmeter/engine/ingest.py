@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tokenmeter.delivery.protocol import Receipt, Rejection
+from tokenmeter.engine.counting import backfill, count_new
+from tokenmeter.engine.rollups import Plan, current_plan
 from tokenmeter.engine.store.events import (
     Conflict,
     Numbered,
@@ -44,6 +46,8 @@ def ingest(store: Store, events: Iterable[Event], *, environment: str | None = N
             rejected.append(Rejection(str(event.event_id), str(refusal)))
     if rows:
         _keep(store, rows)
+        if isinstance(store.plan, Plan) and store.plan.pending:
+            backfill(store)
     return Receipt(len(rows), tuple(rejected))
 
 
@@ -59,11 +63,16 @@ def _keep(store: Store, rows: Sequence[Row]) -> None:
             Numbered(row, named[row.labels[0]], labelled[row.labels], named[row.customer])
             for row in first
         ]
-        if len(insert_new(connection, numbered)) < len(rows):
+        plan = current_plan(store, connection)  # before the events that it counts
+        stored = insert_new(connection, numbered)
+        if len(stored) < len(rows):
             found = _conflicts(connection, rows)
             new = insert_conflicts(connection, found)
+        combinations = count_new(store, connection, plan, stored)
     store.names.keep(named)
     store.labels.keep(labelled)
+    store.combinations.keep(combinations)
+    store.plan = plan
     if new:
         _logger.warning(
             "tokenmeter: %d events came again with other contents and were ignored, "

@@ -11,6 +11,7 @@ from tokenmeter.delivery.protocol import Receipt
 from tokenmeter.engine import query
 from tokenmeter.engine.billing import Billing
 from tokenmeter.engine.catalog_service import Catalog
+from tokenmeter.engine.counting import backfill
 from tokenmeter.engine.definitions.service import Definitions
 from tokenmeter.engine.estimate import EventCharge
 from tokenmeter.engine.grants import Grants
@@ -59,6 +60,18 @@ class Engine:
         key they came with. None: their property `environment` says.
         """
         return ingest(self._store, events, environment=environment)
+
+    def backfill(self) -> int:
+        """
+        Count for new meters what came before them; return how many events were looked at.
+
+        Every ingest counts some, and until all are counted such meters are answered from the
+        events: this only makes their answers fast at once.
+        """
+        total = 0
+        while done := backfill(self._store):
+            total += done
+        return total
 
     def usage(
         self,

@@ -2,46 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from tokenmeter.engine.parts import (
+    Asked,
+    Part,
+    bucket_grid_of,
+    cuts_of,
+    grid_of,
+    parts,
+)
+from tokenmeter.engine.parts import (
+    MeterQuery as MeterQuery,
+)
+from tokenmeter.engine.rollups import names_of
 from tokenmeter.engine.sheets import Sheet
 from tokenmeter.engine.store.protocol import Store
-from tokenmeter.engine.store.raw import Range, StoredEvent, Stretch, scan
 from tokenmeter.engine.store.rows import microseconds
 from tokenmeter.errors import QueryError
-from tokenmeter.rating.aggregation import Grid
-from tokenmeter.rating.filters import Filter, choose, matches
-from tokenmeter.rating.meter import Meter, Sample
+from tokenmeter.rating.filters import choose
 from tokenmeter.rating.price import Price
-from tokenmeter.rating.windows import Period, Window, known_zone
+from tokenmeter.rating.windows import Period
 
 GROUPS_MAX = 10
 CUSTOMERS_MAX = 1_000
+CHOICES_MAX = 10_000  # remembered
 CUSTOMER_NAMES = ("customer", "external_customer_id")
-
-
-@dataclass(frozen=True, slots=True)
-class MeterQuery:
-    """
-    What to count: one meter in [start, end), by customer, property and window.
-
-    `group_by` names properties, or `customer`. Windows are those of the zone's clock; months
-    start on the anchor's day. A bucketed meter without an anchor has its months start as its
-    period does.
-    """
-
-    meter: Meter
-    customers: tuple[str, ...] | None
-    start: datetime
-    end: datetime
-    filters: tuple[Filter, ...] = ()
-    group_by: tuple[str, ...] = ()
-    window: Window | None = None
-    zone: str = "UTC"
-    anchor: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +65,13 @@ def measure(store: Store, query: MeterQuery, environment: str = "") -> list[Quan
     Without groups and windows there is one answer, 0 if nothing was used; with them there is
     one for each that has events, in the order of time and group.
     """
-    sheet = _sheet(query)
-    for event, sample in _samples(store, query, environment):
-        group = tuple(_label(event, name) for name in query.group_by)
-        sheet.add(sheet.page(event.timestamp, group), sample)
+    sheet = sheet_of(query)
+    names = [name for name in query.group_by if name not in CUSTOMER_NAMES]
+    asked = Asked(query, environment, tuple(names), cuts_of(query))
+    with store.reading() as connection:
+        for part in parts(connection, asked):
+            group = tuple(_label(part, name) for name in query.group_by)
+            sheet.add(sheet.page(part.at, group), part)
     if not query.group_by and query.window is None:
         sheet.page(query.start, ())
     return [
@@ -97,45 +90,55 @@ def assignments(
     """
     if query.group_by or query.window is not None:
         raise QueryError("prices bill a whole period; ask without groups and windows")
-    sheet = _sheet(query)
+    sheet = sheet_of(query)
     pages = {p.price_id: sheet.page(query.start, (p.price_id,)) for p in prices}
     unpriced = sheet.page(query.start, (None,))
-    for event, sample in _samples(store, query, environment):
-        price = choose((p for p in prices if p.is_current(event.timestamp)), event.properties)
-        sheet.add(unpriced if price is None else pages[price.price_id], sample)
+    names = names_of(f.key for p in prices for f in p.filters)
+    changes = [at for p in prices for at in (p.start, p.end) if at is not None]
+    cuts = (*cuts_of(query), *map(microseconds, changes))
+    chooser = Chooser(prices)
+    with store.reading() as connection:
+        for part in parts(connection, Asked(query, environment, tuple(names), cuts)):
+            price = chooser.price(part)
+            sheet.add(unpriced if price is None else pages[price.price_id], part)
     found = {key.group[0]: Quantity({}, None, *answer) for key, answer in sheet.answers()}
     return Assignments({p.price_id: found[p.price_id] for p in prices}, found[None])
 
 
-def _sheet(query: MeterQuery) -> Sheet:
-    zone = known_zone(query.zone)
-    if zone is None:
-        raise QueryError(f"{query.zone[:40]!r} is no time zone; use an IANA name")
+class Chooser:
+    """Chooses prices, and remembers: the same labels at the same prices are met often."""
+
+    def __init__(self, prices: Sequence[Price]) -> None:
+        self._prices = prices
+        self._names = sorted(names_of(f.key for p in prices for f in p.filters))
+        changes = {at for p in prices for at in (p.start, p.end) if at is not None}
+        self._changes = sorted(changes)
+        self._known: dict[tuple[object, ...], Price | None] = {}
+
+    def price(self, part: Part) -> Price | None:
+        """Return the price that bills a part, None if none does."""
+        told = [part.labels.get(name, self) for name in self._names]
+        key = (bisect_right(self._changes, part.at), *told)
+        if key not in self._known:
+            if len(self._known) >= CHOICES_MAX:
+                self._known.clear()
+            current = (p for p in self._prices if p.is_current(part.at))
+            self._known[key] = choose(current, part.labels)
+        return self._known[key]
+
+
+def sheet_of(query: MeterQuery) -> Sheet:
+    """Check a question, and prepare the sheet for its answer."""
     if len(query.group_by) > GROUPS_MAX:
         raise QueryError(f"at most {GROUPS_MAX} dimensions can be grouped by; name fewer")
     if query.customers is not None and len(query.customers) > CUSTOMERS_MAX:
         raise QueryError(f"at most {CUSTOMERS_MAX} customers can be asked for; name fewer")
-    grid = None if query.window is None else Grid(query.window, zone, query.anchor)
-    buckets = query.meter.aggregation.bucket_size
-    bucket_grid = None if buckets is None else Grid(buckets, zone, query.anchor)
     period = Period(query.start, query.end)
-    return Sheet(query.meter.aggregation.kind, period, grid, bucket_grid)
+    return Sheet(query.meter.aggregation.kind, period, grid_of(query), bucket_grid_of(query))
 
 
-def _samples(
-    store: Store, query: MeterQuery, environment: str
-) -> Iterator[tuple[StoredEvent, Sample]]:
-    start, end = microseconds(query.start), microseconds(query.end)
-    stretch = Stretch(environment, query.meter.event_name, [Range(start, end)], query.customers)
-    with store.reading() as connection:
-        for event in scan(connection, stretch):
-            sample = query.meter.sample(event)
-            if sample is not None and matches(query.filters, event.properties):
-                yield event, sample
-
-
-def _label(event: StoredEvent, name: str) -> str | None:
+def _label(part: Part, name: str) -> str | None:
     if name in CUSTOMER_NAMES:
-        return event.customer
-    value = event.properties.get(name)
+        return part.customer
+    value = part.labels.get(name)
     return None if value is None else str(value)

@@ -8,9 +8,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
+from tokenmeter.engine.parts import Part
 from tokenmeter.engine.tallies import Running
 from tokenmeter.rating.aggregation import Grid
-from tokenmeter.rating.meter import AggregationType, Sample
+from tokenmeter.rating.meter import AggregationType
 from tokenmeter.rating.rounding import plus, trimmed
 from tokenmeter.rating.windows import Period
 
@@ -83,9 +84,9 @@ class Sheet:
             self._pages[key] = self._blank(key.window_start)
         return self._pages[key]
 
-    def add(self, page: Page, sample: Sample) -> None:
-        """Take a sample to a page."""
-        page.running(self._kind, sample.timestamp, sample.group).add(sample)
+    def add(self, page: Page, part: Part) -> None:
+        """Take a part to a page; it lies in one window and bucket."""
+        page.running(self._kind, part.at, part.bucket_group).merge(part.state)
 
     def answers(self) -> Iterator[tuple[PageKey, Answer]]:
         """Read all pages off, in the order of time, then of group."""

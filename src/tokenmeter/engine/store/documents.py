@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, selec
 from sqlalchemy.exc import IntegrityError
 
 from tokenmeter.engine.errors import AlreadyExistsError, NotFoundError, VersionConflictError
+from tokenmeter.engine.store import rollups
 from tokenmeter.engine.store.schema import documents
 
 PUBLISHED = "published"
@@ -73,6 +74,7 @@ class Documents:
                 self._connection.execute(insert(documents), _row(kept))
         except IntegrityError as error:
             raise _taken(document) from error
+        self._changed(document)
         return kept
 
     def replace(self, document: Document) -> Document:
@@ -95,6 +97,7 @@ class Documents:
         if not changed:
             self.get(document.kind, document.id)  # or it is not there at all
             raise VersionConflictError
+        self._changed(document)
         return kept
 
     def get(self, kind: str, id: str) -> Document:  # noqa: A002 - the field's name
@@ -143,6 +146,10 @@ class Documents:
         query = select(documents).where(self._listed(kind, parent, status, None))
         query = query.order_by(documents.c.created_us, documents.c.id)
         return [_document(row) for row in self._connection.execute(query)]
+
+    def _changed(self, document: Document) -> None:
+        if document.kind in rollups.COUNTING_KINDS:
+            rollups.bump(self._connection)  # the next ingest counts accordingly
 
     def _listed(
         self, kind: str, parent: str | None, status: str | None, ids: Sequence[str] | None

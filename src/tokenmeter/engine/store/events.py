@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tokenmeter.engine.store.conditions import Conditions, customers, where, whole_events
 from tokenmeter.engine.store.packed import pack
-from tokenmeter.engine.store.rows import Row
+from tokenmeter.engine.store.rows import Row, to_event, to_row
 from tokenmeter.engine.store.schema import event_conflicts, events, label_sets, names
 
 IDS_PER_QUERY = 500
@@ -59,6 +59,22 @@ def insert_new(connection: Connection, rows: Sequence[Numbered]) -> Sequence[Num
 def last_id(connection: Connection) -> int:
     """Return the number of the event that arrived last, 0 if there is none."""
     return connection.execute(select(func.max(events.c.id))).scalar() or 0
+
+
+def numbered_between(connection: Connection, after: int, until: int) -> list[Numbered]:
+    """Return the events that arrived after one and until another, as they were inserted."""
+    numbers = (events.c.environment_id, events.c.labels_id, events.c.customer_id)
+    query = _select().add_columns(*numbers, label_sets.c.environment)
+    query = query.where(events.c.id > after, events.c.id <= until)
+    return [
+        Numbered(
+            to_row(to_event(dict(row)), row["environment"]),
+            row["environment_id"],
+            row["labels_id"],
+            row["customer_id"],
+        )
+        for row in connection.execute(query).mappings()
+    ]
 
 
 def insert_conflicts(connection: Connection, conflicts: Iterable[Conflict]) -> int:

@@ -9,7 +9,8 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Table, insert, select
 
-from tokenmeter.engine.store.rows import LabelKey
+from tokenmeter.engine.store.rollup_schema import rollup_combinations
+from tokenmeter.engine.store.rows import LabelKey, Labels
 from tokenmeter.engine.store.schema import label_sets, names
 
 KEPT_MAX = 100_000  # numbers remembered per table; then the memory starts anew
@@ -85,19 +86,32 @@ def interned_labels() -> Interned[LabelKey]:
     return Interned[LabelKey](label_sets, _label_row, "digest")
 
 
+def interned_combinations() -> Interned[Labels]:
+    """Make the memory of `rollup_combinations`."""
+    return Interned[Labels](rollup_combinations, _combination_row, "digest")
+
+
 def numbers_of(connection: Connection, told: Sequence[str]) -> list[int]:
     """Return the numbers of those names that have one."""
     query = select(names.c.id).where(names.c.name.in_(told))
     return list(connection.execute(query).scalars())
 
 
+def _combination_row(key: Labels) -> dict[str, Any]:
+    written = _encode(dict(key))
+    return {"digest": _digest(written), "labels": written}
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).digest()
+
+
 def _label_row(key: LabelKey) -> dict[str, Any]:
     environment, event_name, source, pairs = key
     labels = dict(pairs)
     written = _encode(labels)
-    told = _encode([environment, event_name, source, labels]).encode()
     return {
-        "digest": hashlib.blake2b(told, digest_size=DIGEST_BYTES).digest(),
+        "digest": _digest(_encode([environment, event_name, source, labels])),
         "environment": environment,
         "event_name": event_name,
         "source": source,

@@ -12,7 +12,11 @@ from sqlalchemy.pool import QueuePool
 
 from tokenmeter.engine.store import migrate
 from tokenmeter.engine.store.forks import ForkGate
-from tokenmeter.engine.store.interning import interned_labels, interned_names
+from tokenmeter.engine.store.interning import (
+    interned_combinations,
+    interned_labels,
+    interned_names,
+)
 from tokenmeter.errors import MissingExtraError, StoreBusyError, StoreError
 
 if TYPE_CHECKING:
@@ -40,6 +44,8 @@ class PostgresStore:
         self.name = url.render_as_string(hide_password=True)
         self.names = interned_names()
         self.labels = interned_labels()
+        self.combinations = interned_combinations()
+        self.plan: object = None
         self._engine = _engine(url)
         self._use = ForkGate(self._engine).use
         self._open()
@@ -69,6 +75,8 @@ class PostgresStore:
         """Close the connections; a use after this opens new ones."""
         self.names.forget()
         self.labels.forget()
+        self.combinations.forget()
+        self.plan = None
         self._engine.dispose()
 
     @contextlib.contextmanager

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection as Connection
 
     from tokenmeter.engine.store.interning import Interned
-    from tokenmeter.engine.store.rows import LabelKey
+    from tokenmeter.engine.store.rows import LabelKey, Labels
 
 
 class Store(Protocol):
@@ -18,6 +18,8 @@ class Store(Protocol):
     name: str
     names: Interned[str]
     labels: Interned[LabelKey]
+    combinations: Interned[Labels]
+    plan: object  # what `engine.rollups` remembers of the meters that are counted
 
     def writing(self) -> AbstractContextManager[Connection]:
         """Give a connection that may write; what it did is committed at the end, or undone."""

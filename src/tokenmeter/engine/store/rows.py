@@ -54,7 +54,8 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 Stored = str | int
 Properties = Mapping[str, Stored]
-LabelKey = tuple[str, str, str, tuple[tuple[str, Stored], ...]]
+Labels = tuple[tuple[str, Stored], ...]
+LabelKey = tuple[str, str, str, Labels]
 
 
 class Refusal(ValueError):  # noqa: N818 - an answer to one event, not a fault

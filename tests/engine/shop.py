@@ -13,7 +13,8 @@ from tests.engine.sold import StillClock
 from tokenmeter.engine.catalog_file import load
 from tokenmeter.engine.ingest import ingest
 from tokenmeter.engine.services import Services
-from tokenmeter.engine.store.sqlite import SqliteStore
+from tokenmeter.engine.store.opening import open_store
+from tokenmeter.engine.store.protocol import Store
 from tokenmeter.event import Event
 
 JUNE = datetime(2026, 6, 1, tzinfo=UTC)
@@ -50,7 +51,7 @@ plans:
 class Shop:
     """A database, its services and their clock."""
 
-    store: SqliteStore
+    store: Store
     services: Services
     clock: StillClock
 
@@ -80,9 +81,11 @@ class Shop:
         return self.services.invoices.preview(asked)
 
 
-def opened_shop(folder: Path, text: str = CATALOG, **customer: Any) -> Shop:
+def opened_shop(
+    folder: Path, text: str = CATALOG, *, url: str | None = None, **customer: Any
+) -> Shop:
     """Open a shop with acme as its customer, in the middle of June."""
-    store, clock = SqliteStore(f"sqlite:///{folder / 'shop.db'}"), StillClock(JUNE)
+    store, clock = open_store(url or f"sqlite:///{folder / 'shop.db'}"), StillClock(JUNE)
     services = Services(store, clock=clock)
     path = folder / "shop.yaml"
     path.write_text(text, encoding="utf-8")

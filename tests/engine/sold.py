@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from tests.postgres import new_database
 from tokenmeter.engine.errors import InsufficientBalanceError
 from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.store.documents import Document, Documents
+from tokenmeter.engine.store.opening import open_store
 from tokenmeter.engine.store.protocol import Store
-from tokenmeter.engine.store.sqlite import SqliteStore
 from tokenmeter.engine.wallets import Wallets
+
+if TYPE_CHECKING:
+    import pytest
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FREE = "FREE_CREDIT_GRANT"
+
+
+def either_database(request: pytest.FixtureRequest, folder: Path) -> str:
+    """The URL of a new database, SQLite or PostgreSQL as the fixture's parameter says."""
+    if request.param == "sqlite":
+        return f"sqlite:///{folder / 'usage.db'}"
+    return new_database(request.getfixturevalue("postgres_server"))
 
 
 class StillClock:
@@ -39,9 +51,9 @@ def customer(store: Store, external_id: str = "acme", **fields: Any) -> str:
     return made
 
 
-def opened(url: str, clock: StillClock | None = None) -> tuple[SqliteStore, Wallets, StillClock]:
+def opened(url: str, clock: StillClock | None = None) -> tuple[Store, Wallets, StillClock]:
     """Open a database and its wallets."""
-    store, still = SqliteStore(url), clock or StillClock()
+    store, still = open_store(url), clock or StillClock()
     return store, Wallets(store, clock=still), still
 
 

@@ -6,13 +6,14 @@ import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engine.made import made
-from tests.engine.sold import StillClock, compete, customer, d, opened, wallet
+from tests.engine.sold import StillClock, compete, customer, d, either_database, opened, wallet
 from tokenmeter.engine.errors import (
     InsufficientBalanceError,
     InvalidOperationError,
@@ -21,12 +22,17 @@ from tokenmeter.engine.errors import (
 )
 from tokenmeter.engine.holds import HOLD_S_MAX, SETTLED_COUNTS_S, USAGE_AGE_S_MAX
 from tokenmeter.engine.ingest import ingest
-from tokenmeter.engine.store.sqlite import SqliteStore
+from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.wallets import Wallets
 from tokenmeter.rating.credits import Owed
 
 WAIT_S = 180
-Opened = tuple[SqliteStore, Wallets, StillClock]
+Opened = tuple[Store, Wallets, StillClock]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return either_database(request, tmp_path)
 
 
 @pytest.fixture

@@ -12,7 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engine.sold import FREE, NOW, StillClock, customer, d, opened, wallet
+from tests.engine.sold import (
+    FREE,
+    NOW,
+    StillClock,
+    customer,
+    d,
+    either_database,
+    opened,
+    wallet,
+)
 from tokenmeter.engine.errors import (
     AlreadyExistsError,
     InvalidOperationError,
@@ -21,12 +30,17 @@ from tokenmeter.engine.errors import (
 )
 from tokenmeter.engine.store.documents import Document, Documents
 from tokenmeter.engine.store.ledger import Ledger
-from tokenmeter.engine.store.sqlite import SqliteStore
+from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.wallets import Wallets
 from tokenmeter.rating.credits import Owed
 from tokenmeter.rating.errors import RatingError
 
-Opened = tuple[SqliteStore, Wallets, StillClock]
+Opened = tuple[Store, Wallets, StillClock]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return either_database(request, tmp_path)
 
 
 @pytest.fixture
@@ -42,7 +56,7 @@ def top_up(amount: str, **fields: Any) -> dict[str, Any]:
     return {"credits_to_add": amount, "transaction_reason": FREE, **fields}
 
 
-def ledger(store: SqliteStore, wallet_id: str) -> list[tuple[str, str, str]]:
+def ledger(store: Store, wallet_id: str) -> list[tuple[str, str, str]]:
     with store.reading() as connection:
         rows, _ = Ledger(connection, "").transactions(wallet_id, limit=1000, newest_first=False)
     return [(r.type, str(r.credit_amount), str(r.balance_after)) for r in rows]

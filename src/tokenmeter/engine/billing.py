@@ -113,7 +113,7 @@ class Billing:
             ledger = Ledger(connection, self._environment)
             account = None if wallet is None else Account(ledger, wallet, now)
             invoices = Invoices(connection, self._environment)
-            row = invoices.get(row.id)
+            row = invoices.get(row.id, lock=True)
             if row.status not in {rows.DRAFT, rows.FINALIZED}:
                 raise InvalidOperationError(f"The invoice is {row.status} already.")
             paid = Decimal(json.loads(row.body).get("credits_debited", "0"))
@@ -238,7 +238,7 @@ class Billing:
             ledger = Ledger(connection, self._environment)
             account = None if wallet is None else Account(ledger, wallet, now)
             invoices = Invoices(connection, self._environment)
-            row = invoices.get(row.id)
+            row = invoices.get(row.id, lock=True)
             if row.status != rows.DRAFT:
                 raise InvalidOperationError(f"Only a draft is finalized; this is {row.status}.")
             debited = ZERO

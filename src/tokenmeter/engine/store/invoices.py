@@ -56,12 +56,13 @@ class Invoices:
         change = update(invoices).where(invoices.c.id == invoice.id)
         self._connection.execute(change.values(**self._row(invoice)))
 
-    def get(self, invoice_id: str) -> InvoiceRow:
-        """Return an invoice by its id or number, and keep others from changing it."""
+    def get(self, invoice_id: str, *, lock: bool = False) -> InvoiceRow:
+        """Return an invoice by its id or number; locked, nobody else changes it meanwhile."""
         query = self._all().where(
             (invoices.c.id == invoice_id) | (invoices.c.number == invoice_id)
         )
-        row = self._connection.execute(query.with_for_update()).first()
+        query = query.with_for_update() if lock else query
+        row = self._connection.execute(query).first()
         if row is None:
             raise NotFoundError(f"There is no invoice {invoice_id!r}.")
         return _invoice(row)

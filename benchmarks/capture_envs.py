@@ -56,13 +56,18 @@ def python_of(peer: Peer, *, fresh: bool = False) -> Path:
 
     Raises NotInstalledError.
     """
-    folder = _cache() / peer.name
     needs = (f"openai=={version('openai')}", *peer.needs)
+    return environment(peer.name, needs, fresh=fresh)
+
+
+def environment(name: str, needs: tuple[str, ...], *, fresh: bool = False) -> Path:
+    """Return the interpreter of an environment that holds `needs`. Raises NotInstalledError."""
+    folder = _cache() / name
     done = folder / "installed.txt"
     wanted = "\n".join(needs)
     if fresh or not done.exists() or done.read_text() != wanted:
         shutil.rmtree(folder, ignore_errors=True)
-        print(f"installing {peer.title} below {folder}", file=sys.stderr, flush=True)
+        print(f"installing {name} below {folder}", file=sys.stderr, flush=True)
         _install(folder, needs)
         done.write_text(wanted)
     return folder / "bin" / "python"

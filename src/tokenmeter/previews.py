@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +27,12 @@ from tokenmeter.providers.hosts import known_host
 HISTORY_EVENTS = 200  # the newest calls of a model and feature that are looked at
 HISTORY_DAYS = 30
 HISTORY_S = 60.0  # what was learned is used for so long before it is looked at again
+ASKED_MAX = 1_024  # combinations of keywords that are kept read
+# Keywords that hold a prompt, which is not to be kept.
+_PROMPTS = frozenset(
+    {"messages", "prompt", "input", "contents", "system", "instructions", "tools"}
+)
+_SAID = ("feature", "environment")
 HISTORIES_MAX = 1_000  # models and features that are remembered
 
 
@@ -47,14 +54,25 @@ class Previews:
         self._engine = engine
         self._hosts = hosts
         self._charger: Charger | None = getattr(engine, "charge_of", None)
+        self._asked = lru_cache(maxsize=ASKED_MAX, typed=True)(self._read)
         self._histories: dict[tuple[str, str, str | None], tuple[float, History]] = {}
 
     def by_keywords(
         self, provider: str, model: str, said: Mapping[str, object], whose: Attribution
     ) -> Quote:
         """Quote what was asked by keyword; raises PreviewError for what makes no sense."""
-        asked = asked_by_keywords(provider, model, said, self._book.media)
+        if _PROMPTS.isdisjoint(said):
+            try:
+                asked = self._asked(provider, model, tuple(said), *said.values())
+            except TypeError:  # a value that cannot be a key
+                asked = asked_by_keywords(provider, model, said, self._book.media)
+        else:
+            asked = asked_by_keywords(provider, model, said, self._book.media)
         return self._quote(asked, whose)
+
+    def _read(self, provider: str, model: str, names: tuple[str, ...], *values: object) -> Asked:
+        said = dict(zip(names, values, strict=True))
+        return asked_by_keywords(provider, model, said, self._book.media)
 
     def of_call(self, call: Call, body: Json, whose: Attribution) -> Quote:
         """Quote a request that an adapter has described."""
@@ -78,13 +96,9 @@ class Previews:
 
     def _quote(self, asked: Asked, whose: Attribution) -> Quote:
         history = self._history(asked, whose.feature)
-        dimensions = dict(asked.dimensions)
-        if whose.feature is not None:
-            dimensions["feature"] = whose.feature
-        if whose.environment is not None:
-            dimensions["environment"] = whose.environment
-        terms = Terms(datetime.now(UTC), whose.customer, history, self._charger)
-        return quote(replace(asked, dimensions=dimensions), terms, self._book)
+        said = {name: value for name in _SAID if (value := getattr(whose, name)) is not None}
+        terms = Terms(datetime.now(UTC), whose.customer, history, said, self._charger)
+        return quote(asked, terms, self._book)
 
     def _history(self, asked: Asked, feature: str | None) -> History:
         if self._engine is None or not asked.model or asked.stated:
@@ -92,13 +106,13 @@ class Previews:
         key, now_s = (asked.provider, asked.model, feature), time.monotonic()
         read_s, history = self._histories.get(key, (None, NO_HISTORY))
         if read_s is None or now_s - read_s > HISTORY_S:
-            history = self._read(*key)
+            history = self._learned(*key)
             if len(self._histories) >= HISTORIES_MAX:
                 self._histories.clear()
             self._histories[key] = now_s, history
         return history
 
-    def _read(self, provider: str, model: str, feature: str | None) -> History:
+    def _learned(self, provider: str, model: str, feature: str | None) -> History:
         """Look at the newest calls of this model and feature in the local store."""
         filters: dict[str, object] = {"provider": provider, "request_model": model}
         filters |= {} if feature is None else {"feature": feature}

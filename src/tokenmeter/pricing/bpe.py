@@ -14,6 +14,9 @@ BYTES_PER_TOKEN = 4  # English text; OpenAI's own rule of thumb (help.openai.com
 NEW, OLD = "o200k_base", "cl100k_base"
 _OLD_MODELS = ("gpt-4-", "gpt-3.5", "gpt-35", "text-embedding", "text-ada", "babbage", "davinci")
 
+REMEMBERED_CHARS_MIN = 200  # shorter texts are counted again
+REMEMBERED_MAX = 4_096  # texts
+
 Counter = Callable[[str], int]
 
 
@@ -33,15 +36,36 @@ def counter(encoding: str) -> Counter | None:
             from bpe_openai._bindings import tokenizer_for_encoding
     except ImportError:
         return None
-    count: Counter = tokenizer_for_encoding(encoding).count
+    return Remembered(tokenizer_for_encoding(encoding).count)
 
-    def counted(text: str) -> int:
+
+class Remembered:
+    """Counts a text once: system prompts come again and again. Keeps hashes, no texts."""
+
+    __slots__ = ("_count", "_known")
+
+    def __init__(self, count: Counter) -> None:
+        self._count = count
+        self._known: dict[tuple[int, int], int] = {}
+
+    def __call__(self, text: str) -> int:
+        """Return the tokens of a text."""
+        if len(text) < REMEMBERED_CHARS_MIN:
+            return self._counted(text)
+        key = hash(text), len(text)
+        tokens = self._known.get(key)
+        if tokens is None:
+            tokens = self._counted(text)
+            if len(self._known) >= REMEMBERED_MAX:
+                self._known.clear()
+            self._known[key] = tokens
+        return tokens
+
+    def _counted(self, text: str) -> int:
         try:
-            return count(text)
+            return self._count(text)
         except UnicodeEncodeError:  # half of a character, which JSON can carry
-            return count(text.encode(errors="replace").decode())
-
-    return counted
+            return self._count(text.encode(errors="replace").decode())
 
 
 def by_size(text: str) -> int:

@@ -38,6 +38,13 @@ class Format:
     declares: bool = False  # tools are shown as types, not as JSON
     reads_schema: bool = True  # the schema of the answer is part of the prompt
 
+    @property
+    def basis(self) -> str:
+        """How a prompt of text is counted."""
+        if self.exact:
+            return f"exact token count ({self.encoding})"
+        return f"estimate for {self.name} models by {self.encoding}"
+
 
 class Count(NamedTuple):
     """Tokens of a prompt, how they were counted, and what could not be."""
@@ -103,19 +110,19 @@ def count_prompt(model: str, prompt: Prompt) -> Count:
     """Return the input tokens of a prompt, from the least to the most."""
     form = format_of(model)
     count = bpe.counter(form.encoding)
+    if form.exact and count is not None and prompt.is_text:
+        tokens = sum(map(count, prompt.texts)) + _overhead(form, prompt)
+        return Count(tokens, tokens, tokens, form.basis, exact=True)
     counted = sum(map(count or bpe.by_size, prompt.texts))
     plain = round(counted * form.factor) + _overhead(form, prompt)
     extra, notes = _extras(form, model, prompt)
-    sure = form.exact and count is not None and not prompt.tools and prompt.schema is None
-    spread = 0 if sure else round((counted + extra[1]) * form.spread)
-    exact = sure and not notes
+    spread = round((counted + extra[1]) * form.spread)
     return Count(
         max(0, plain + extra[0] - spread),
         plain + extra[1],
         plain + extra[2] + spread,
-        _basis(form, exact=exact, with_counter=count is not None),
+        _basis(form, with_counter=count is not None),
         notes if count is not None else (*notes, MISSING),
-        exact,
     )
 
 
@@ -158,11 +165,9 @@ def _tool_tokens(form: Format, prompt: Prompt) -> int:
     return tokens
 
 
-def _basis(form: Format, *, exact: bool, with_counter: bool) -> str:
-    if exact:
-        return f"exact token count ({form.encoding})"
+def _basis(form: Format, *, with_counter: bool) -> str:
     if not with_counter:
         return "estimate by the size of the text"
     if form.exact:
         return f"token count ({form.encoding}), tools and media estimated"
-    return f"estimate for {form.name} models by {form.encoding}"
+    return form.basis

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokenmeter.event import Property
 from tokenmeter.pricing.counting import Count, count_input
@@ -27,7 +27,7 @@ _CONFIG_LIMITS = ("maxOutputTokens", "max_output_tokens", "maxTokens")
 _OUTPUTS = ("n", "num_images", "sampleCount", "candidateCount", "numberOfVideos", "num_outputs")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """What a call asks for, whoever says so: a request at the tap, or the caller of preview."""
 
@@ -40,6 +40,7 @@ class Asked:
     body: Json = field(default_factory=dict[str, Any])
     outputs: int = 1
     stated: bool = False  # quantities were given: nothing is assumed beside them
+    planned: Forecast | None = None  # what follows from it alone, once that is worked out
 
     @classmethod
     def of_call(cls, call: Call, body: Json, outputs: int | None = None) -> Asked:
@@ -60,8 +61,7 @@ class Asked:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
+class Forecast(NamedTuple):
     """The quantities of a call: those that are sure, and those within a spread."""
 
     sure: Mapping[str, Property]

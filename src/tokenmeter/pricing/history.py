@@ -52,6 +52,8 @@ NO_HISTORY = History()
 def learned(events: Iterable[Event]) -> History:
     """Return what these events teach; only calls that went well, with usage, are asked."""
     facts = [event.properties for event in events if event.properties.get("outcome") == "success"]
+    if not facts:
+        return NO_HISTORY
     inputs = [n for n in (fact.get("input_tokens") for fact in facts) if _counts(n)]
     outputs = [n for n in (fact.get("output_tokens") for fact in facts) if _counts(n)]
     ratios = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from decimal import Decimal
 
 from tokenmeter.errors import PreviewError
@@ -51,36 +50,31 @@ def asked_by_keywords(provider: str, model: str, said: Keywords, media: MediaPri
     said = {_OURS.get(name, name): value for name, value in said.items() if value is not None}
     usage = {name: _quantity(name, said[name]) for name in said if name in _QUANTITIES}
     facts = {name: value for name, value in said.items() if name not in usage}
-    _check(facts)
-    asked = _stated(provider, model, usage, facts, media) if usage else None
-    if asked is None:
-        asked = _parameters(provider, model, facts, media)
-    dimensions = dict(asked.dimensions)
-    for name, text in _dimensions(facts):
-        if spelled(name, dimensions.get(name)) != spelled(name, text):
-            dimensions[name] = text
-    return replace(asked, dimensions=dimensions)
-
-
-def _stated(
-    provider: str, model: str, usage: Mapping[str, Number], facts: Keywords, media: MediaPrices
-) -> Asked:
-    kind = _kind(provider, model, media)
-    return Asked(provider, model, kind, usage=usage, body=dict(facts), stated=True)
-
-
-def _parameters(provider: str, model: str, facts: Keywords, media: MediaPrices) -> Asked:
-    number = _number(facts)
-    found = described(provider, model, facts)
-    if found is not None:
-        asked = replace(Asked.of_call(*found, number), provider=provider, model=model)
-    else:
+    number, length = _number(facts), _length(facts)
+    if usage:
         kind = _kind(provider, model, media)
-        asked = Asked(provider, model, kind, body=dict(facts), outputs=number)
-    length = _length(facts)
-    if length is None or asked.event_name != VIDEO or "video_seconds" in asked.usage:
-        return asked
-    return replace(asked, usage={**asked.usage, "video_seconds": length * number})
+        asked = Asked(provider, model, kind, usage=usage, body=facts, stated=True)
+    else:
+        asked = _parameters(provider, model, facts, media, number)
+        if length is not None and asked.event_name == VIDEO and "video_seconds" not in asked.usage:
+            asked.usage = {**asked.usage, "video_seconds": length * number}
+    asked.dimensions = dimensions = dict(asked.dimensions)
+    for name, text in _dimensions(facts):
+        known = dimensions.get(name)
+        if known != text and spelled(name, known) != text:
+            dimensions[name] = text
+    return asked
+
+
+def _parameters(
+    provider: str, model: str, facts: dict[str, object], media: MediaPrices, number: int
+) -> Asked:
+    found = described(provider, model, facts)
+    if found is None:
+        return Asked(provider, model, _kind(provider, model, media), body=facts, outputs=number)
+    asked = Asked.of_call(*found, number)
+    asked.provider, asked.model = provider, model
+    return asked
 
 
 def _kind(provider: str, model: str, media: MediaPrices) -> str:
@@ -94,12 +88,6 @@ def _kind(provider: str, model: str, media: MediaPrices) -> str:
     if "omni" in model and provider.startswith("google"):
         return VIDEO
     return IMAGE if "image" in model else TEXT
-
-
-def _check(facts: Keywords) -> None:
-    """Refuse what no request could mean; the rest is the adapters' to judge."""
-    _number(facts)
-    _length(facts)
 
 
 def _number(facts: Keywords) -> int:

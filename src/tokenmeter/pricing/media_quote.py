@@ -13,6 +13,7 @@ from tokenmeter.pricing.card import UsageError, total
 from tokenmeter.pricing.media import MediaPrices
 from tokenmeter.pricing.media_rows import Basis, Row
 from tokenmeter.pricing.media_tariff import MediaTariff, chosen, lines
+from tokenmeter.pricing.priced import Part
 
 VARIANTS_MAX = 64  # combinations of unsaid dimensions that are tried
 
@@ -33,6 +34,7 @@ class MediaQuote:
     rows: tuple[Row, ...] = ()
     notes: tuple[str, ...] = ()
     estimate: bool = False  # by the usual price of such a thing, without its tokens
+    parts: tuple[Part, ...] = ()  # of `low`, where there is one row
 
     @property
     def exact(self) -> bool:
@@ -136,4 +138,4 @@ def _one(tariff: MediaTariff, event: Event, basis: Basis) -> MediaQuote:
     except UsageError as error:
         return MediaQuote(None, None, notes=(str(error),))
     estimate = basis == "estimate"
-    return MediaQuote(total(parts), total(most), charge.rows, tuple(notes), estimate)
+    return MediaQuote(total(parts), total(most), charge.rows, tuple(notes), estimate, tuple(parts))

@@ -7,15 +7,16 @@ the high end of what is open. What is sure is priced once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import NamedTuple
 
 from tokenmeter.event import Event, Property
 from tokenmeter.money import Money
 from tokenmeter.pricing import names
-from tokenmeter.pricing.card import over, plus
+from tokenmeter.pricing.card import over, plus, times
 from tokenmeter.pricing.forecast import Asked, Forecast, forecast
 from tokenmeter.pricing.history import NO_HISTORY, History
 from tokenmeter.pricing.media_quote import MediaQuote, billing_metrics, quote_rows
@@ -24,25 +25,24 @@ from tokenmeter.pricing.priced import Part
 from tokenmeter.pricing.quote import Charger, Quote, Range
 from tokenmeter.providers.media import VIDEO
 from tokenmeter.providers.models import model_type
-from tokenmeter.usage import METRICS
+from tokenmeter.usage import METRICS, NOTHING
 
 NOTHING_SAID = (
     "nothing says how much would be used: give the prompt, or quantities such as "
     "input_tokens=1200 or audio_seconds=60"
 )
 _COUNTS = frozenset({"request_count", "output_count"})
-_ENDS = ("low", "expected", "high")
-_TWO = 2
+LOW, EXPECTED, HIGH = 0, 1, 2  # places in a Spread
 _ZERO = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """Under what a call is quoted: when, for whom, by which history and catalog."""
 
     at: datetime
     customer: str | None = None
     history: History = NO_HISTORY
+    said: Mapping[str, Property] = MappingProxyType({})  # dimensions by whose call it is
     charger: Charger | None = None
 
 
@@ -59,44 +59,44 @@ class _Bounds(NamedTuple):
 
 def quote(asked: Asked, terms: Terms, book: PriceBook) -> Quote:
     """Quote a call: what the provider will bill, and what the customer will owe."""
-    billed_by = _billed_by(asked, book)
-    planned = forecast(asked, terms.history, billed_by)
-    events = _events(asked, planned, terms)
-    bounds = [_bounds(event, book) for event in events]
-    expected = bounds[len(bounds) // _TWO]
-    cost = _cost(bounds)
-    if cost is None:
-        return _unpriced(asked, terms, expected, events)
+    planned = _planned(asked, terms.history, book)
+    expected = _bounds(_event(asked, planned, terms, EXPECTED), book)
+    others = list[_Bounds]()
+    for end in _others(planned):
+        amount = _at_end(expected, planned, end)
+        if amount is None:
+            others.append(_bounds(_event(asked, planned, terms, end), book))
+        else:
+            others.append(_Bounds(amount, amount, ""))
+    cost = _cost(expected, others)
+    priced = cost is not None
     return Quote(
         provider=asked.provider,
         model=asked.model,
         cost=cost,
-        charge=None if terms.charger is None else _charge(events, terms.charger),
-        basis="; ".join((_named(expected, planned), *planned.basis)),
-        notes=(*planned.notes, *expected.notes),
-        usage=planned.usage,
+        charge=None if terms.charger is None else _charge(asked, planned, terms, terms.charger),
+        basis=_basis(expected, planned) if priced else expected.basis,
+        notes=(*planned.notes, *expected.notes) if priced else expected.notes,
+        usage=planned.usage if priced else NOTHING,
         customer=terms.customer,
-        exact=expected.exact and planned.exact,
+        exact=priced and expected.exact and planned.exact,
         parts=expected.parts,
     )
 
 
-def _named(bound: _Bounds, planned: Forecast) -> str:
-    """A rule is exact if what it multiplies is."""
-    return bound.basis if planned.exact else bound.basis.removeprefix("exact rule of the ")
+def _planned(asked: Asked, history: History, book: PriceBook) -> Forecast:
+    """Forecast a call; without a history that is done once for all that ask the same."""
+    if history is not NO_HISTORY:
+        return forecast(asked, history, _billed_by(asked, book))
+    if asked.planned is None:
+        asked.planned = forecast(asked, history, _billed_by(asked, book))
+    return asked.planned
 
 
-def _unpriced(asked: Asked, terms: Terms, bound: _Bounds, events: list[Event]) -> Quote:
-    """Say why there is no cost; a catalog of one's own may have a price all the same."""
-    return Quote(
-        provider=asked.provider,
-        model=asked.model,
-        cost=None,
-        charge=None if terms.charger is None else _charge(events, terms.charger),
-        basis=bound.basis,
-        notes=bound.notes,
-        customer=terms.customer,
-    )
+def _basis(bound: _Bounds, planned: Forecast) -> str:
+    """Say what the figures rest on; a rule is exact if what it multiplies is."""
+    rule = bound.basis if planned.exact else bound.basis.removeprefix("exact rule of the ")
+    return "; ".join((rule, *planned.basis))
 
 
 def _billed_by(asked: Asked, book: PriceBook) -> tuple[str, ...]:
@@ -106,21 +106,20 @@ def _billed_by(asked: Asked, book: PriceBook) -> tuple[str, ...]:
     return billing_metrics(asked.provider, asked.model or "", book.media)
 
 
-def _events(asked: Asked, planned: Forecast, terms: Terms) -> list[Event]:
-    """Return the event that the call would become: one where all is sure, else three."""
-    sure = {**_facts(asked), **planned.sure}
-    customer = terms.customer or ""
-    ends = _ENDS if planned.open else ("expected",)
-    return [
-        Event(
-            asked.event_name,
-            "",
-            customer,
-            terms.at,
-            {**sure, **{name: getattr(spread, end) for name, spread in planned.open.items()}},
-        )
-        for end in ends
-    ]
+def _event(asked: Asked, planned: Forecast, terms: Terms, end: int) -> Event:
+    """Return the event that the call would become, at one end of what is open."""
+    facts = {**_facts(asked), **terms.said, **planned.sure}
+    for metric, spread in planned.open.items():
+        facts[metric] = spread[end]
+    return Event(asked.event_name, "", terms.customer or "", terms.at, facts)
+
+
+def _others(planned: Forecast) -> tuple[int, ...]:
+    """Return the ends that differ from the expected; that may be the most."""
+    if not planned.open:
+        return ()
+    most = all(spread.expected == spread.high for spread in planned.open.values())
+    return (LOW,) if most else (LOW, HIGH)
 
 
 def _facts(asked: Asked) -> dict[str, Property]:
@@ -159,8 +158,7 @@ def _ranged(event: Event, book: PriceBook) -> _Bounds:
     if found is None or found.low is None:
         return _Bounds(None, None, "no price", _reasons(event, book, found))
     basis = "usual price of such a thing" if found.estimate else "range of the price list"
-    parts = book.price(event).parts
-    return _Bounds(found.low, found.high, basis, found.notes, parts, exact=found.exact)
+    return _Bounds(found.low, found.high, basis, found.notes, found.parts, exact=found.exact)
 
 
 def _reasons(event: Event, book: PriceBook, found: MediaQuote | None) -> tuple[str, ...]:
@@ -171,27 +169,50 @@ def _reasons(event: Event, book: PriceBook, found: MediaQuote | None) -> tuple[s
     return (book.price(event).reason or "no price is known",)
 
 
-def _cost(bounds: list[_Bounds]) -> Range | None:
+def _at_end(expected: _Bounds, planned: Forecast, end: int) -> Decimal | None:
+    """
+    Price another end by the rates of the expected one, where only quantities differ.
+
+    None where that may not be all: a longer prompt can have other rates, and a metric can have
+    others within it.
+    """
+    if not expected.exact or not expected.parts or "input_tokens" in planned.open:
+        return None
+    amount, seen = _ZERO, 0
+    for metric, quantity, rate, per, part in expected.parts:
+        spread = planned.open.get(metric)
+        if spread is None:
+            amount = plus(amount, part)
+        elif quantity == spread.expected and per == 1:
+            amount, seen = plus(amount, times(rate, spread[end])), seen + 1
+        else:
+            return None
+    return amount if seen == len(planned.open) else None
+
+
+def _cost(expected: _Bounds, others: list[_Bounds]) -> Range | None:
+    bounds = (expected, *others)
     lows = [bound.low for bound in bounds if bound.low is not None]
     highs = [bound.high for bound in bounds if bound.high is not None]
     if len(lows) != len(bounds):
         return None
-    middle = bounds[len(bounds) // _TWO]
-    if len(bounds) == 1 and lows[0] == highs[0]:
-        sure = Money(lows[0])
-        return Range(sure, sure, sure)
-    return Range(Money(min(lows)), Money(_middle(middle)), Money(max(highs)))
+    likely = Money(_middle(expected))
+    if lows[0] == highs[0] and not others:
+        return Range(likely, likely, likely)
+    return Range(Money(min(lows)), likely, Money(max(highs)))
 
 
 def _middle(bound: _Bounds) -> Decimal:
     if bound.low is None or bound.high is None or bound.low == bound.high:
         return bound.low or _ZERO
-    return over(plus(bound.low, bound.high), _TWO)
+    return over(plus(bound.low, bound.high), 2)
 
 
-def _charge(events: list[Event], charger: Charger) -> Range | None:
-    charges = [charger(event) for event in events]
+def _charge(asked: Asked, planned: Forecast, terms: Terms, charger: Charger) -> Range | None:
+    """Ask the catalog what the call would add to what its customer owes, at each end."""
+    ends = (LOW, EXPECTED, HIGH) if planned.open else (EXPECTED,)
+    charges = [charger(_event(asked, planned, terms, end)) for end in ends]
     known = [charge for charge in charges if charge is not None]
-    if len(known) != len(events):
+    if len(known) != len(ends):
         return None
-    return Range(known[0], known[len(known) // _TWO], known[-1])
+    return Range(known[0], known[len(known) // 2], known[-1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -111,10 +110,17 @@ def price_event(event: Event, book: PriceBook = _BOOK) -> Event:
     than DRIFT_MAX has `cost_drift`, the ratio of the two. Pricing again replaces all of these.
     """
     costs = _cost_properties(book.price(event))
-    if "cost_source" in event.properties:
-        kept = {k: v for k, v in event.properties.items() if k not in COST_PROPERTIES}
-        event = replace(event, properties=kept)
-    return event.with_properties(costs)
+    facts = event.properties
+    if "cost_source" in facts:
+        facts = {k: v for k, v in facts.items() if k not in COST_PROPERTIES}
+    return Event(
+        event.event_name,
+        event.event_id,
+        event.external_customer_id,
+        event.timestamp,
+        {**facts, **costs},
+        event.source,
+    )
 
 
 def _cost_properties(priced: Priced) -> dict[str, Property]:
@@ -155,9 +161,9 @@ def _not_billed(facts: Mapping[str, Property]) -> str | None:
 def _with_reported(computed: Priced, reported: Property) -> Priced:
     charged = _amount(reported)
     if charged is not None:
-        return replace(computed, reported=charged)
+        return computed._replace(reported=charged)
     note = "reported_cost_usd is not an amount in USD"
-    return replace(computed, reason="; ".join(filter(None, (computed.reason, note))))
+    return computed._replace(reason="; ".join(filter(None, (computed.reason, note))))
 
 
 def _amount(value: Property) -> Decimal | None:

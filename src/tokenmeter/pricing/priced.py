@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Literal, NamedTuple
 
@@ -30,8 +29,7 @@ class Line(NamedTuple):
     amount: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Priced:
+class Priced(NamedTuple):
     """
     What the provider bills for one event, in USD.
 

@@ -35,6 +35,9 @@ _FILES = frozenset(
     }
 )
 _BLOBS = ("inlineData", "inline_data")
+_SHAPED = frozenset(
+    {"response_format", "text", "generationConfig", "generation_config", "output_config"}
+)
 _SERVED = ("web_search", "web_fetch", "code_execution", "code_interpreter", "computer", "mcp")
 
 
@@ -51,6 +54,12 @@ class Prompt:
     served: set[str] = field(default_factory=set[str])  # tools that the provider runs
     schema: Json | None = None  # of the answer
 
+    @property
+    def is_text(self) -> bool:
+        """Say whether there is nothing but text."""
+        media = self.images or self.files
+        return not (media or self.tools or self.served or self.schema is not None)
+
 
 def read_prompt(body: Json) -> Prompt | None:
     """Read a request's body; None if it holds no prompt that we know."""
@@ -64,7 +73,8 @@ def read_prompt(body: Json) -> Prompt | None:
         prompt.roles.append("system")
     if body.get("tools") or body.get("functions"):
         _read_tools(body, prompt)
-    prompt.schema = _schema(body)
+    if not _SHAPED.isdisjoint(body):
+        prompt.schema = _schema(body)
     return prompt
 
 

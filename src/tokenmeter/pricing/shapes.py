@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from tokenmeter.pricing.media_words import PROVIDERS
 from tokenmeter.providers import find
@@ -61,12 +62,17 @@ def described(provider: str, model: str, parameters: Parameters) -> tuple[Call, 
 
 
 def _openai_like(host: str, model: str, asked: Json) -> tuple[str, str, Json]:
-    path = next((path for path, name in _OPENAI if name.search(model)), None)
+    path = _place(model)
     if path is None:
         path = "/v1/responses" if "input" in asked and "messages" not in asked else _CHAT
     if path == _VIDEOS and "duration" in asked:
         asked = {**asked, "seconds": asked["duration"]}
     return host, path, {**(_chatting(asked) if path == _CHAT else asked), "model": model}
+
+
+@lru_cache(maxsize=1024)
+def _place(model: str) -> str | None:
+    return next((path for path, name in _OPENAI if name.search(model)), None)
 
 
 def _chatting(asked: Json) -> Json:

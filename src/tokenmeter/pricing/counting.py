@@ -8,14 +8,16 @@ and says so. Tools and pictures follow the published rules and are estimates eve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
 from tokenmeter.pricing import bpe
 from tokenmeter.pricing.pictures import picture_tokens
-from tokenmeter.pricing.prompt import Prompt, compact, declared, read_prompt
+from tokenmeter.pricing.prompt import Prompt, compact, read_prompt
+from tokenmeter.pricing.tooltext import Shown, as_json, as_types, as_words
 from tokenmeter.providers.base import Json
 
 MISSING = "pip install 'tokenmeter[preview]' counts better"
@@ -35,7 +37,8 @@ class Format:
     end: int = 3  # for the beginning of the answer
     tools: int = 9  # for the first tool, beside its text
     system: int = 0  # what a system message changes where there are tools
-    declares: bool = False  # tools are shown as types, not as JSON
+    shown: Shown = as_json  # what of the tools is text
+    thinking: int = 0  # for extended thinking
     reads_schema: bool = True  # the schema of the answer is part of the prompt
 
     @property
@@ -68,23 +71,32 @@ class Count(NamedTuple):
         )
 
 
-_CLAUDE = Format("Claude", factor=1.15, message=3, end=1, tools=310)
+_CLAUDE = Format("Claude", factor=1.15, message=3, end=1, tools=310, thinking=28)
 _GEMINI = Format(
-    "Gemini", spread=0.1, message=1, end=0, tools=0, declares=True, reads_schema=False
+    "Gemini",
+    spread=0.1,
+    message=1,
+    end=0,
+    tools=18,
+    shown=as_types,
+    reads_schema=False,
 )
-_HARMONY = Format("gpt-oss", end=62, declares=True)  # each server writes a preamble
+_VERTEX = replace(_GEMINI, tools=0, shown=as_words)  # and the Gemini API up to 2.0
+_HARMONY = Format("gpt-oss", end=62, shown=as_types)  # each server writes a preamble
 _ANY = Format("other", factor=1.05)
+_GOOGLE = ("gemini", "gemma", "learnlm")
+_EARLY = re.compile(r"gemini-[12]\.[0-4]")
 _SEARCHES = "-search-preview"  # only the texts are counted
 
 
 @lru_cache(maxsize=1024)
-def format_of(model: str) -> Format:
-    """Return how a model's prompts are counted, by its name."""
+def format_of(model: str, provider: str = "") -> Format:
+    """Return how a model's prompts are counted, by its name and who serves it."""
     name = model.lower().removeprefix("ft:").rpartition("/")[2]
     if "claude" in name:
         return _CLAUDE
-    if name.startswith(("gemini", "models/gemini", "gemma", "learnlm")):
-        return _GEMINI
+    if name.startswith(_GOOGLE):
+        return _VERTEX if provider == "google-vertex" or _EARLY.match(name) else _GEMINI
     if name.startswith("gpt-oss"):
         return _HARMONY
     if not name.startswith(("gpt-", "chatgpt", "o1", "o3", "o4", "text-embedding", "codex")):
@@ -97,18 +109,17 @@ def _openai(name: str) -> Format:
     if _SEARCHES in name or name.startswith(("text-embedding", "gpt-image")):
         return Format("OpenAI", encoding, exact=True, message=0, end=0)
     late = name.startswith("gpt-5")  # and what comes after is taken for one of these
-    return Format("OpenAI", encoding, exact=True, end=2 if late else 3, system=-4, declares=True)
+    return Format("OpenAI", encoding, exact=True, end=2 if late else 3, system=-4, shown=as_types)
 
 
-def count_input(model: str, body: Json) -> Count | None:
+def count_input(model: str, body: Json, provider: str = "") -> Count | None:
     """Return the input tokens of a request; None if it has no prompt that we can read."""
     prompt = read_prompt(body)
-    return None if prompt is None else count_prompt(model, prompt)
+    return None if prompt is None else count_prompt(model, prompt, format_of(model, provider))
 
 
-def count_prompt(model: str, prompt: Prompt) -> Count:
+def count_prompt(model: str, prompt: Prompt, form: Format) -> Count:
     """Return the input tokens of a prompt, from the least to the most."""
-    form = format_of(model)
     count = bpe.counter(form.encoding)
     if form.exact and count is not None and prompt.is_text:
         tokens = sum(map(count, prompt.texts)) + _overhead(form, prompt)
@@ -129,7 +140,8 @@ def count_prompt(model: str, prompt: Prompt) -> Count:
 def _overhead(form: Format, prompt: Prompt) -> int:
     if not prompt.roles:
         return 0
-    return form.message * len(prompt.roles) + form.end + prompt.names
+    thinking = form.thinking if prompt.thinks else 0
+    return thinking + form.message * len(prompt.roles) + form.end + prompt.names
 
 
 def _extras(form: Format, model: str, prompt: Prompt) -> tuple[list[int], tuple[str, ...]]:
@@ -156,8 +168,8 @@ def _tool_tokens(form: Format, prompt: Prompt) -> int:
     count = bpe.counter(form.encoding) or bpe.by_size
     tokens = 0
     if prompt.tools:
-        text = declared(prompt.tools) if form.declares else compact(prompt.tools)
-        tokens = round(count(text) * form.factor) + form.tools
+        texts = form.shown(prompt.tools)
+        tokens = round(sum(map(count, texts)) * form.factor) + form.tools
         if "system" in prompt.roles or "developer" in prompt.roles:
             tokens += form.system
     if prompt.schema is not None and form.reads_schema:

@@ -134,7 +134,7 @@ def _text(draft: _Draft, asked: Asked, history: History) -> None:
 
 
 def _input(draft: _Draft, asked: Asked, history: History) -> None:
-    count = count_input(asked.model or "", asked.body)
+    count = count_input(asked.model or "", asked.body, asked.provider)
     if count is not None:
         count = _corrected(count, history)
         spread = Spread(count.low, count.expected, count.high)

@@ -119,11 +119,12 @@ def _claude(size: Size) -> int:
 
 
 def _gemini(size: Size) -> int:
-    """Google: 258 up to 384 pixels, else 258 for each tile of two thirds of the short side."""
+    """Google: 258 up to 384 pixels, else 258 a tile of two thirds of the short side, and one."""
     if max(size) <= 384:
         return 258
     tile = min(max(min(size) // 1.5, 256), 768)
-    return int(258 * -(-size[0] // tile) * -(-size[1] // tile))
+    tiles = int(-(-size[0] // tile) * -(-size[1] // tile))
+    return 258 * (tiles + 1 if tiles > 1 else 1)  # the whole picture is one more (corpus)
 
 
 def _gemini_3(_size: Size) -> int:

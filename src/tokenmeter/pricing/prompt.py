@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,7 @@ _FILES = frozenset(
         *("video", "video_url", "container_upload", "search_result"),
     }
 )
+_THOUGHTS = frozenset({"thoughtSignature", "thought_signature", "encrypted_content"})
 _BLOBS = ("inlineData", "inline_data")
 _SHAPED = frozenset(
     {"response_format", "text", "generationConfig", "generation_config", "output_config"}
@@ -53,6 +54,7 @@ class Prompt:
     tools: list[Json] = field(default_factory=list[Json])  # with a schema of the user's
     served: set[str] = field(default_factory=set[str])  # tools that the provider runs
     schema: Json | None = None  # of the answer
+    thinks: bool = False  # extended thinking is switched on
 
     @property
     def is_text(self) -> bool:
@@ -73,6 +75,7 @@ def read_prompt(body: Json) -> Prompt | None:
         prompt.roles.append("system")
     if body.get("tools") or body.get("functions"):
         _read_tools(body, prompt)
+    prompt.thinks = mapping(body.get("thinking")).get("type") == "enabled"
     if not _SHAPED.isdisjoint(body):
         prompt.schema = _schema(body)
     return prompt
@@ -95,6 +98,8 @@ def _read_object(item: Json, prompt: Prompt, depth: int, *, messages: bool) -> N
     kind = item.get("type")
     if messages:
         _read_head(item, prompt)
+    if not _THOUGHTS.isdisjoint(item) or kind == "redacted_thinking":
+        prompt.files.add("thoughts")  # encrypted; the provider reads them again
     if kind in _IMAGES or any(name in item for name in _BLOBS):
         _add_media(item, prompt)
     elif kind in _FILES or not _FILES.isdisjoint(item):
@@ -192,63 +197,3 @@ def _each(*lists: object) -> Iterator[Json]:
 def compact(value: object) -> str:
     """Write JSON as models are shown it."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-
-
-def declared(tools: list[Json]) -> str:
-    """Write tools the way OpenAI's models are shown them: as types of a namespace."""
-    lines = ["namespace functions {", ""]
-    for tool in tools:
-        if tool.get("description"):
-            lines.append(f"// {tool['description']}")
-        fields = schema_of(tool)
-        if fields.get("properties"):
-            lines += [f"type {tool.get('name')} = (_: {{", _fields(fields, 0), "}) => any;", ""]
-        else:
-            lines += [f"type {tool.get('name')} = () => any;", ""]
-    return "\n".join([*lines, "} // namespace functions"])
-
-
-def _fields(schema: Json, depth: int) -> str:
-    required = schema.get("required")
-    lines: list[str] = []
-    for name, value in mapping(schema.get("properties")).items():
-        fact = mapping(value)
-        if fact.get("description"):
-            lines.append(f"// {fact['description']}")
-        must = isinstance(required, list) and name in required
-        lines.append(f"{name}{'' if must else '?'}: {_type(fact, depth)},")
-    return "\n".join(lines)
-
-
-def _type(schema: Json, depth: int) -> str:
-    if depth >= DEPTH_MAX:
-        return "any"
-    if isinstance(schema.get("enum"), list):
-        return " | ".join(compact(value) for value in schema["enum"])
-    several = schema.get("anyOf") or schema.get("oneOf")
-    if isinstance(several, list):
-        return " | ".join(_type(mapping(one), depth + 1) for one in several)
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        return " | ".join(_type({**schema, "type": one}, depth + 1) for one in kind)
-    write = _WRITTEN.get(str(kind).lower())
-    return "any" if write is None else write(schema, depth)
-
-
-def _array(schema: Json, depth: int) -> str:
-    return f"{_type(mapping(schema.get('items')), depth + 1)}[]"
-
-
-def _object(schema: Json, depth: int) -> str:
-    return f"{{\n{_fields(schema, depth + 1)}\n}}"
-
-
-_WRITTEN: Mapping[str, Callable[[Json, int], str]] = {
-    "string": lambda _schema, _depth: "string",
-    "boolean": lambda _schema, _depth: "boolean",
-    "null": lambda _schema, _depth: "null",
-    "number": lambda _schema, _depth: "number",
-    "integer": lambda _schema, _depth: "number",
-    "array": _array,
-    "object": _object,
-}

@@ -60,15 +60,9 @@ class Count(NamedTuple):
     exact: bool = False
 
     def times(self, ratio: Decimal, basis: str) -> Count:
-        """Correct an estimate by the ratio seen of its kind; it is then closer, not sure."""
-        low, high = ratio * Decimal("0.9"), ratio * Decimal("1.1")
-        return Count(
-            int(self.low * low),
-            round(self.expected * ratio),
-            -(-int(self.high * high * 10) // 10),
-            basis,
-            self.notes,
-        )
+        """Correct an estimate by the ratio seen of its kind."""
+        low, expected, high = (round(tokens * ratio) for tokens in self[:3])
+        return Count(low, expected, high, basis, self.notes)
 
 
 _CLAUDE = Format("Claude", factor=1.15, message=3, end=1, tools=310, thinking=28)

@@ -115,7 +115,7 @@ def _patched(factor: float) -> Callable[[Size], int]:
 def _claude(size: Size) -> int:
     """Anthropic: at most 1,568 long, then width x height / 750."""
     width, height = _within(size, 1568)
-    return min(round(width * height / 750), 1_600)
+    return max(1, min(round(width * height / 750), 1_600))
 
 
 def _gemini(size: Size) -> int:

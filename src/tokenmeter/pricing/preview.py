@@ -86,6 +86,8 @@ def quote(asked: Asked, terms: Terms, book: PriceBook) -> Quote:
 
 def _planned(asked: Asked, history: History, book: PriceBook) -> Forecast:
     """Forecast a call; without a history that is done once for all that ask the same."""
+    if names.is_free(asked.operation):
+        return Forecast({}, {})
     if history is not NO_HISTORY:
         return forecast(asked, history, _billed_by(asked, book))
     if asked.planned is None:

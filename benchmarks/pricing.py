@@ -197,6 +197,11 @@ PREVIEWS: tuple[dict[str, Any], ...] = (
 )
 
 
+def previewed_us(meter: TokenMeter, said: dict[str, Any]) -> float:
+    """Return the time of one preview by keywords."""
+    return best_us(lambda: meter.preview(**said))
+
+
 def previews(meter: TokenMeter) -> bool:
     """Print what previews cost; say whether the goals are met."""
     numbers = itertools.count()
@@ -218,10 +223,7 @@ def previews(meter: TokenMeter) -> bool:
 
     making = best_us(request)
     known = request()
-    found = [
-        (said["model"], best_us(lambda said=said: meter.preview(**said)), PREVIEW_US)
-        for said in PREVIEWS
-    ]
+    found = [(said["model"], previewed_us(meter, said), PREVIEW_US) for said in PREVIEWS]
     found += [
         ("1 KB, new", best_us(new_prompt), PROMPT_US),
         ("1 KB, seen before", best_us(lambda: meter.preview(**CHAT, prompt=TEXT)), PROMPT_US),

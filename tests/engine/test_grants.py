@@ -76,6 +76,16 @@ def test_a_subscriptions_own_grant_is_given_too(shop: Shop) -> None:
     assert balance(shop) == "7"
 
 
+def test_the_daily_run_looks_at_wallets_too(shop: Shop) -> None:
+    shop.subscribe("hybrid")
+    low = {"critical": {"threshold": "5"}}
+    asked = {"external_customer_id": "acme", "currency": "usd", "alert_settings": low}
+    wallet = shop.services.wallets.create({**asked, "initial_credits_to_load": "6"})["id"]
+    shop.use("e1", JUNE, image_count=20)  # 10 of them for 0.20
+    shop.services.run()
+    assert shop.services.wallets.get(wallet)["alert_state"] == "critical"
+
+
 def test_upcoming_grants_are_listed(shop: Shop) -> None:
     subscription = shop.subscribe()
     listed = shop.services.grants.upcoming(subscription, AUGUST)

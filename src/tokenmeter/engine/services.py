@@ -91,11 +91,20 @@ class Services:
         return estimate(self._store, contract, event, period, self._environment)
 
     def run(self) -> list[dict[str, Any]]:
-        """Give the credit grants and finalize the invoices that are due, of all subscriptions."""
+        """
+        Give the credit grants and finalize the invoices that are due, of all subscriptions.
+
+        Then look at every wallet of theirs: alerts, automatic top-ups.
+        """
         done: list[dict[str, Any]] = []
+        customers: dict[str, None] = {}
         for subscription in self.subscriptions.list():
             self.grants.give(subscription["id"])
             done += self.invoices.bill(subscription["id"])
+            customers[subscription["customer_id"]] = None
+        for customer in customers:
+            for wallet in self.wallets.of_customer(customer):
+                self.wallets.watch(wallet["id"])
         return done
 
     def close(self) -> None:

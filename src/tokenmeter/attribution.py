@@ -108,7 +108,7 @@ class Scope:
     """
 
     __slots__ = (
-        *("attribution", "event_name", "keeps_notes", "meter", "notes", "observed"),
+        *("attribution", "event_name", "gate", "keeps_notes", "meter", "notes", "observed"),
         *("outer", "previews", "run", "watch"),
     )
 
@@ -129,6 +129,7 @@ class Scope:
         self.notes: list[Note] = []
         # Every attempt leaves a note: a replayed request repeats a success, too.
         self.keeps_notes: bool = outer is not None and outer.keeps_notes
+        self.gate: Any = None if outer is None else outer.gate  # asked before each call
         self.watch: Callable[[Any], None] | None = None  # is told of each exchange opened inside
 
     def leave_note(self, note: Note) -> None:

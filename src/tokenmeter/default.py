@@ -21,6 +21,7 @@ from tokenmeter.meter import FLUSH_TIMEOUT_S, EventShape, TokenMeter
 from tokenmeter.usage import Number
 
 if TYPE_CHECKING:
+    from tokenmeter.enforcement import Enforce
     from tokenmeter.pricing.quote import Quote
 
 Client = TypeVar("Client")
@@ -99,10 +100,21 @@ def attribute(
     feature: str | None = None,
     environment: str | None = None,
     tags: Mapping[str, str] | None = None,
+    *,
+    enforce: Enforce | None = None,
 ) -> Generator[None]:
-    """Attribute the calls made inside, in child tasks and in copied contexts."""
-    with entered(inner_scope(Attribution(customer, feature, environment, tags or {}))):
-        yield
+    """
+    Attribute the calls made inside, in child tasks and in copied contexts.
+
+    `enforce`: ``"wallet"`` or ``"quota"`` refuses what the customer may not have, in the
+    provider's own words (402, 429); or a function of the call (`tokenmeter.enforcement.Ask`).
+    """
+    if enforce is None:
+        with entered(inner_scope(Attribution(customer, feature, environment, tags or {}))):
+            yield
+    else:
+        with _meter().attribute(customer, feature, environment, tags, enforce=enforce):
+            yield
 
 
 @contextlib.contextmanager

@@ -35,6 +35,7 @@ from tokenmeter.providers.hosts import named_hosts
 from tokenmeter.usage import Number
 
 if TYPE_CHECKING:
+    from tokenmeter.enforcement import Enforce
     from tokenmeter.pricing.pricebook import PriceBook
 
 FLUSH_TIMEOUT_S = 5.0
@@ -125,10 +126,16 @@ class TokenMeter:
         feature: str | None = None,
         environment: str | None = None,
         tags: Mapping[str, str] | None = None,
+        *,
+        enforce: Enforce | None = None,
     ) -> Generator[None]:
         """Attribute the calls made inside, in child tasks and in copied contexts."""
-        attribution = Attribution(customer, feature, environment, tags or {})
-        with entered(inner_scope(attribution, meter=self)):
+        scope = inner_scope(Attribution(customer, feature, environment, tags or {}), meter=self)
+        if enforce is not None:
+            from tokenmeter.enforcement.taps import tap_gate  # only where it is wanted
+
+            scope.gate = tap_gate(self, enforce)
+        with entered(scope):
             yield
 
     @contextlib.contextmanager
@@ -265,14 +272,16 @@ class TokenMeter:
 
     # -- what capture calls (capture.exchange.Sink) ----------------------------------------
 
-    def observed(self, observation: Observation, scope: Scope | None) -> None:
-        """Take a closed exchange: make its events and put them in the journal."""
+    def observed(self, observation: Observation, scope: Scope | None) -> Sequence[Event]:
+        """Take a closed exchange: make its events, put them in the journal, return them."""
         if scope is not None and scope.event_name is not None:
             shape = self._shape.renamed(observation.call.api.event_name, scope.event_name)
         else:
             shape = self._shape
-        for event, record in self.jobs.records(observation, self.ids, shape, datetime.now(UTC)):
+        made = list(self.jobs.records(observation, self.ids, shape, datetime.now(UTC)))
+        for event, record in made:
             self._keep(event, scope, None if observation.joined else record)
+        return [event for event, _ in made if event is not None]
 
     def fault(self, error: BaseException) -> None:
         """Count a fault of ours, and log it the first time."""

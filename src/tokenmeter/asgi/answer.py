@@ -12,18 +12,13 @@ from tokenmeter.capture.refusal import Refusal
 from tokenmeter.usage import Usage
 
 OURS = b"x-tokenmeter-"
-PREVIEW_HEADER = b"x-tokenmeter-preview"
 EVENT_IDS_MAX = 20  # that one header names; a run may have more
 BUFFERED_BYTES_MAX = 256 * 1024  # a whole answer up to this size waits for its cost
 
 
-def without_ours(headers: RawHeaders, keep: bytes = b"") -> RawHeaders:
+def without_ours(headers: RawHeaders) -> RawHeaders:
     """Return headers without those that only we may set."""
-    return [
-        (name, value)
-        for name, value in headers
-        if not name.lower().startswith(OURS) or name.lower() == keep
-    ]
+    return [(name, value) for name, value in headers if not name.lower().startswith(OURS)]
 
 
 def header(name: str, value: str) -> tuple[bytes, bytes]:
@@ -70,9 +65,9 @@ def plain_headers(start: Message) -> dict[str, str]:
     }
 
 
-async def refuse(send: Send, route: Route, refusal: Refusal) -> None:
+async def refuse(send: Send, route: Route | None, refusal: Refusal) -> None:
     """Answer instead of the application, in the caller's dialect."""
-    body = refusal.body(route.dialect)
+    body = refusal.body("openai" if route is None else route.dialect)
     headers = {**refusal.headers(), "content-length": str(len(body))}
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": refusal.status, "headers": raw})

@@ -9,14 +9,17 @@ from tokenmeter.asgi.body import unpacked
 from tokenmeter.asgi.incoming import Incoming
 from tokenmeter.asgi.routes import Route
 from tokenmeter.capture.requests import parse_body
-from tokenmeter.providers.base import Json
+from tokenmeter.providers import find
+from tokenmeter.providers.base import Call, Json, Request
 
 
 class Asked:
     """The request of one route; see capture.opening.Outgoing. `content` None: it was too large."""
 
-    def __init__(self, request: Incoming, route: Route, content: bytes | None) -> None:
-        self.method = request.method
+    def __init__(
+        self, request: Incoming, route: Route, content: bytes | None, *, method: str = ""
+    ) -> None:
+        self.method = method or request.method
         self.host = route.host or ""
         self.path = route.path
         self.query = request.query
@@ -33,6 +36,19 @@ class Asked:
         if not self._plain:
             return {}
         return parse_body(self._plain, self.headers.get("content-type", ""))
+
+    @property
+    def full_url(self) -> str:
+        """The URL with its query."""
+        return f"{self.url}?{self.query}" if self.query else self.url
+
+    def call(self) -> Call | None:
+        """Describe the request; None if no provider bills it, or none of ours knows it."""
+        adapter = find(self.host, self.path)
+        request = Request(
+            self.method, self.host, self.path, self.query, self.headers, self.fields()
+        )
+        return None if adapter is None else adapter.describe(request)
 
     @property
     def is_readable(self) -> bool:

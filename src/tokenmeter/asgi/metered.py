@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from tokenmeter.asgi.answer import (
@@ -26,11 +27,30 @@ from tokenmeter.asgi.incoming import App, Incoming, Message, RawHeaders, Send
 from tokenmeter.asgi.routes import Route
 from tokenmeter.attribution import Run, Scope, entered
 from tokenmeter.capture.exchange import Exchange
+from tokenmeter.capture.observation import FAILED_FROM
 from tokenmeter.capture.opening import open_exchange
+from tokenmeter.enforcement.gate import FREE, Ticket
+from tokenmeter.enforcement.settling import SETTLER
 
 if TYPE_CHECKING:
     from tokenmeter.event import Event
     from tokenmeter.meter import TokenMeter
+
+
+class GatewayRun(Run):
+    """A run that tells when one of its events has come."""
+
+    __slots__ = ("told",)
+
+    def __init__(self, run_id: str, price: Callable[[Event], Decimal | None]) -> None:
+        super().__init__(run_id, price=price)
+        self.told: Callable[[], None] | None = None
+
+    def add(self, event: Event) -> None:
+        """Keep an event of this run."""
+        super().add(event)
+        if self.told is not None:
+            self.told()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +61,13 @@ class Asking:
     route: Route
     body: Body
     scope: Scope
-    run: Run
+    run: GatewayRun
 
 
 class Metered:
     """The state of one request: made when it comes in, done when its last exchange closed."""
 
-    def __init__(self, asking: Asking, meter: TokenMeter, send: Send) -> None:
+    def __init__(self, asking: Asking, meter: TokenMeter, send: Send, ticket: Ticket) -> None:
         self._asking = asking
         self._meter = meter
         self._forward = send
@@ -57,8 +77,10 @@ class Metered:
         self._held: list[Message] = []
         self._status: int | None = None
         self._waits = self._ended = False
-        self._charge: Callable[[list[Event]], RawHeaders] | None = None
+        self._tickets = [ticket]  # popped by whoever settles: one thread wins
+        self._answered = False
         asking.scope.watch = self._opened
+        asking.run.told = self._settle
 
     async def run(self, app: App) -> None:
         """Let the application answer; close what it left open."""
@@ -169,3 +191,21 @@ class Metered:
         own = self._own
         if own is not None and own.is_open:
             own.cancelled()
+        self._answered = True
+        self._settle()
+
+    def _settle(self) -> None:
+        """Put right what was reserved, once all exchanges of a finished request are closed."""
+        if not self._answered or self._open():
+            return
+        try:
+            ticket = self._tickets.pop()
+        except IndexError:
+            return
+        events = tuple(self._asking.run.events)
+        if ticket is FREE or (not events and self._is_under_way()):
+            return  # a job was submitted: its hold stays, as long as holds do
+        SETTLER.add(lambda: ticket.settle(events))
+
+    def _is_under_way(self) -> bool:
+        return self._status is not None and self._status < FAILED_FROM

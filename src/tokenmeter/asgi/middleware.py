@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from tokenmeter.asgi.answer import PREVIEW_HEADER, refuse, without_ours
+from tokenmeter.asgi.admission import TOO_LARGE, admitted
+from tokenmeter.asgi.answer import refuse, without_ours
+from tokenmeter.asgi.asked import Asked
 from tokenmeter.asgi.body import Body
 from tokenmeter.asgi.identity import Identifier, Identity, Source
 from tokenmeter.asgi.incoming import App, Incoming, Receive, Send
 from tokenmeter.asgi.incoming import Scope as AsgiScope
-from tokenmeter.asgi.metered import Asking, Metered
+from tokenmeter.asgi.metered import Asking, GatewayRun, Metered
+from tokenmeter.asgi.preview import PREVIEW_PATH, Price, is_preview, send_json
 from tokenmeter.asgi.replays import IDEMPOTENCY_HEADER, Replays
-from tokenmeter.asgi.routes import Route, Routes
-from tokenmeter.attribution import Attribution, Run, Scope
+from tokenmeter.asgi.routes import Route, Routes, normal
+from tokenmeter.attribution import Attribution, Scope
 from tokenmeter.capture.refusal import Refusal
 from tokenmeter.capture.retries import new_id
 from tokenmeter.default import default_meter
+from tokenmeter.enforcement import Enforce, Enforcement, Limit, Refused, Ticket, gate_of
+from tokenmeter.enforcement.gate import FREE
+from tokenmeter.enforcement.taps import TapGate
 from tokenmeter.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -39,6 +45,9 @@ class TokenMeterMiddleware:
     ``{"/kling": "kling"}``; the paths of OpenAI, Anthropic and Google are known without.
     `routes` marks requests of your own that make AI calls. `meter`: default, the process's.
     With `anonymous=False` a request of nobody's is refused with 401.
+    `enforce`: ``"wallet"`` holds what a call may be charged, before it is made, and settles it
+    afterwards; ``"quota"`` refuses what the plan does not include; or a function of the Ask.
+    `limits` bound requests, tokens and money; `enforcement` says what is done in doubt.
     A wrong configuration raises ConfigurationError at start.
     """
 
@@ -54,6 +63,9 @@ class TokenMeterMiddleware:
         routes: Callable[[Incoming], bool] | None = None,
         meter: TokenMeter | None = None,
         anonymous: bool = True,
+        enforce: Enforce | None = None,
+        limits: Sequence[Limit] = (),
+        enforcement: Enforcement | None = None,
         body_bytes_max: int = BODY_BYTES_MAX,
     ) -> None:
         self.app = app
@@ -62,6 +74,9 @@ class TokenMeterMiddleware:
         self._meter = meter
         self._replays = Replays()
         self._anonymous = anonymous
+        self._gate = None
+        if enforce is not None or limits:
+            self._gate = gate_of(meter or default_meter(), enforce, limits, enforcement)
         if body_bytes_max < 1:
             raise ConfigurationError("body_bytes_max must be at least 1; leave it out for 32 MiB")
         self._body_bytes_max = body_bytes_max
@@ -73,30 +88,60 @@ class TokenMeterMiddleware:
             return
         request = Incoming(scope)
         route = self._routes.find(request)
-        if route is None:
+        asks_price = is_preview(request) if route else normal(request.path) == PREVIEW_PATH
+        if route is None and not asks_price:
             await self.app(scope, receive, send)
             return
-        scope["headers"] = without_ours(list(scope["headers"]), PREVIEW_HEADER)
+        scope["headers"] = without_ours(list(scope["headers"]))
         identity = await self._identifier.identify(request)
         if identity.customer is None and not self._anonymous:
             await refuse(send, route, NOBODY)
             return
+        body = Body(receive, self._body_bytes_max)
         meter = self._meter or default_meter()
-        asking = self._asking(request, route, receive, identity, meter)
-        await Metered(asking, meter, send).run(self.app)
+        if route is None or asks_price:
+            await self._preview(Price(request, route, body, identity, meter), send)
+            return
+        asking = self._asking(request, route, body, identity, meter)
+        try:
+            ticket = await self._admitted(asking, identity, meter)
+        except Refused as refused:
+            await refuse(send, route, refused.refusal)
+            return
+        await Metered(asking, meter, send, ticket).run(self.app)
+
+    async def _admitted(self, asking: Asking, identity: Identity, meter: TokenMeter) -> Ticket:
+        """Let a request in, or raise Refused; the taps ask about calls of a route of its own."""
+        gate, route = self._gate, asking.route
+        if gate is None:
+            return FREE
+        if route.host is None:
+            asking.scope.gate = TapGate(gate, meter, identity.plan)
+            return FREE
+        if not await asking.body.ahead():
+            raise Refused(TOO_LARGE)
+        asked = Asked(asking.request, route, asking.body.known)
+        return await admitted(gate, meter, asked, identity, asking.run.run_id)
+
+    async def _preview(self, price: Price, send: Send) -> None:
+        """Answer with what the request would cost; nothing is sent upstream."""
+        status, answer = await price.answer(self._routes)
+        if isinstance(answer, Refusal):
+            await refuse(send, price.route, answer)
+        else:
+            await send_json(send, status, answer)
 
     def _asking(
         self,
         request: Incoming,
         route: Route,
-        receive: Receive,
+        body: Body,
         identity: Identity,
         meter: TokenMeter,
     ) -> Asking:
-        body = Body(receive, self._body_bytes_max)
         attribution = Attribution(identity.customer, identity.feature)
         key = request.headers.get(IDEMPOTENCY_HEADER)
         outer = self._replays.of(identity, key) if key else None
         run_id = new_id("run_") if outer is None or outer.run is None else outer.run.run_id
-        run = Run(run_id, price=meter.cost_of)
+        run = GatewayRun(run_id, price=meter.cost_of)
         return Asking(request, route, body, Scope(outer, attribution, run, meter), run)

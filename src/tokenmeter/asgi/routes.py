@@ -75,11 +75,11 @@ class Routes:
         longest_first = sorted(prefixes.items(), key=lambda item: -len(item[0]))
         self._prefixes = [(_prefix(prefix), name) for prefix, name in longest_first]
         self._custom = custom
-        self._known = lru_cache(maxsize=4096)(self._find)
+        self.known: Callable[[str], Route | None] = lru_cache(maxsize=4096)(self._find)
 
     def find(self, request: Incoming) -> Route | None:
         """Return the route of a request, or None if it is not metered."""
-        route = self._known(request.path)
+        route = self.known(request.path)
         if route is None and self._custom is not None and self._custom(request):
             return Route(normal(request.path))
         return route

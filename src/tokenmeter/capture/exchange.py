@@ -13,24 +13,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from tokenmeter.attribution import current_scope
+from tokenmeter.capture.answers import open_reader
 from tokenmeter.capture.attempts import Attempt
-from tokenmeter.capture.decode import Decoder, open_decoder
-from tokenmeter.capture.estimate import PLACEHOLDER, estimated
-from tokenmeter.capture.eventstream import CONTENT_TYPE, NOT_FRAMES, SSE_TYPE, Frames
+from tokenmeter.capture.decode import Decoder
+from tokenmeter.capture.estimate import PLACEHOLDER
+from tokenmeter.capture.eventstream import NOT_FRAMES, Frames
+from tokenmeter.capture.gating import Ticket, settle
 from tokenmeter.capture.joining import joined_id
 from tokenmeter.capture.observation import (
     FAILED_FROM,
     Observation,
     Outcome,
-    UsageSource,
 )
-from tokenmeter.capture.reader import BodyReader, Reader, SilentReader
+from tokenmeter.capture.reader import Reader, SilentReader
+from tokenmeter.capture.refusal import Refusal, Refused
 from tokenmeter.capture.requests import Sent
 from tokenmeter.capture.sink import Sink
-from tokenmeter.capture.sources import each_job, source_of
+from tokenmeter.capture.sources import after_abort, each_job, source_of
 from tokenmeter.capture.sse import EventReader
 from tokenmeter.capture.underway import opened_line
-from tokenmeter.event import attempt_id
+from tokenmeter.event import Event, attempt_id
 from tokenmeter.providers.base import NO_READING, Call, Reading
 
 
@@ -40,7 +42,7 @@ class Exchange:
     __slots__ = (
         *("_attempt", "_complete", "_date", "_decoder", "_draining", "_entered", "_error"),
         *("_event_id", "_joined", "_open", "_reader", "_scope", "_sent", "_sink", "_status"),
-        *("_strip", "call"),
+        *("_strip", "_ticket", "call"),
     )
 
     def __init__(self, sink: Sink, call: Call, sent: Sent) -> None:
@@ -58,6 +60,7 @@ class Exchange:
         self._draining = self._complete = False  # read on without the user; read to the end
         self._event_id: str | None = None  # as announced
         self._joined: str | None = None  # by our own gateway, whose event it is
+        self._ticket: Ticket | None = None  # of the gate that let the call pass
         window_s = sink.policy.retry_window_s
         self._attempt = Attempt(scope, sent, meter=sink.key, window_s=window_s)
         self._entered = sink.entered(opened_line(call, self._attempt, scope))
@@ -87,24 +90,9 @@ class Exchange:
             self._strip = False
             self._error = f"http_{status}"
             self._attempt.leave_note()
-        content_type = headers.get("content-type", "")
-        encoding = "" if decoded else headers.get("content-encoding", "")
-        if encoding in {"", "identity"}:
-            if content_type.startswith(CONTENT_TYPE) and status < FAILED_FROM:
-                self._decoder, content_type = Frames(), SSE_TYPE
-            self._reader = self._reader_for(content_type)
-        else:
-            self._decoder = open_decoder(encoding)
-            known = self._decoder is not None
-            self._reader = self._reader_for(content_type) if known else SilentReader(encoding)
-        if self.call.api.read_headers is not None:
-            self._reader.reading = self.call.api.read_headers(headers)
-
-    def _reader_for(self, content_type: str) -> Reader:
-        streamed = "event-stream" in content_type or (not content_type and self.call.streamed)
-        if streamed and (self._status or 0) < FAILED_FROM:
-            return EventReader(self.call.api, strip_usage=self._strip)
-        return BodyReader(self.call.api, content_type)
+        self._reader, self._decoder = open_reader(
+            self.call, status, headers, decoded=decoded, strips=self._strip
+        )
 
     def quiet(self) -> Callable[[bytes], bool]:
         """
@@ -222,6 +210,23 @@ class Exchange:
             self._event_id = self._sink.ids.claim(self.call, reading, self._status) or own
         return self._event_id
 
+    def admit(self) -> Refusal | None:
+        """Ask the gate of the scope; a call that it refuses leaves no event."""
+        if self._scope is not None:
+            try:
+                self._ticket = self._scope.gate.admit(self.call, self._sent.json(), self._scope)
+            except BaseException as error:
+                self.discard()
+                if isinstance(error, Refused):
+                    return error.refusal
+                raise
+        return None
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether somebody must let the call pass, by `admit`."""
+        return self._scope is not None and self._scope.gate is not None
+
     def discard(self) -> None:
         """Forget this exchange: somebody else has seen the same thing. No event."""
         if self._taken():
@@ -240,8 +245,11 @@ class Exchange:
         if not self._taken():
             return
         try:
+            made: list[Event] = []
             for observation in each_job(self._observation(ending)):
-                self._sink.observed(observation, self._scope)
+                made += self._sink.observed(observation, self._scope)
+            if self._ticket is not None:
+                settle(self._ticket, made, self._status)
         except Exception as error:  # noqa: BLE001 - as in chunk()
             self._sink.fault(error)
         self._left()
@@ -256,7 +264,8 @@ class Exchange:
         outcome = self._outcome(ending, reading)
         source = source_of(reading, self.call)
         if (outcome == "cancelled" and not self._complete) or PLACEHOLDER in reading.flags:
-            reading, source = self._aborted(reading, source)
+            reader = None if self._sink.policy.on_abort == "partial" else self._reader
+            reading, source = after_abort(reading, source, reader, self.call.api, self._sent)
         if outcome == "failed" or (outcome == "cancelled" and self._status is None):
             self._attempt.leave_note()
         elif self._scope is not None and self._scope.keeps_notes:
@@ -286,15 +295,3 @@ class Exchange:
         if reading.state == "success" and ending == "cancelled":
             return "success"  # everything had been said when it was closed
         return ending
-
-    def _aborted(self, reading: Reading, source: UsageSource) -> tuple[Reading, UsageSource]:
-        """Keep what the provider reported up to the abort; estimate the rest."""
-        source = "partial" if source == "reported" else source
-        reader = self._reader
-        if self._sink.policy.on_abort == "partial" or not isinstance(reader, EventReader):
-            return reading, source
-        if self.call.api.text is None:  # images, sounds: there is no text to count
-            return reading, source
-        body = self._sent.json()
-        filled, changed = estimated(reading, body, reader.text_bytes())
-        return filled, "estimated" if changed else source

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tokenmeter.errors import TokenmeterError
+
 Dialect = Literal["openai", "anthropic", "google"]
 
 # status -> (OpenAI's type and code, Anthropic's type, Google's status), as their APIs name it:
@@ -19,6 +21,14 @@ _WORDS: dict[int, tuple[str, str, str]] = {
     429: ("rate_limit_exceeded", "rate_limit_error", "RESOURCE_EXHAUSTED"),
     503: ("service_unavailable", "overloaded_error", "UNAVAILABLE"),
 }
+
+
+class Refused(TokenmeterError):  # noqa: N818 - an answer to one call, not a fault
+    """The call is not made; the refusal says why, and when to try again."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from tokenmeter.attribution import Scope
 from tokenmeter.capture.eventids import EventIds
 from tokenmeter.capture.observation import Observation
 from tokenmeter.capture.policy import Policy
+from tokenmeter.event import Event
 
 if TYPE_CHECKING:
     from tokenmeter.capture.exchange import Exchange
@@ -24,8 +25,8 @@ class Sink(Protocol):
     gateways: frozenset[str]  # origins of our own gateways, whose events are not ours to make
     open_exchanges: set[Exchange]  # closed at shutdown, whoever still holds their streams
 
-    def observed(self, observation: Observation, scope: Scope | None) -> None:
-        """Take a closed exchange."""
+    def observed(self, observation: Observation, scope: Scope | None) -> Sequence[Event]:
+        """Take a closed exchange; return the events it became."""
         ...
 
     def entered(self, line: bytes) -> int:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from tokenmeter.capture.estimate import estimated
 from tokenmeter.capture.observation import Observation, UsageSource
-from tokenmeter.providers.base import Call, Reading
+from tokenmeter.capture.reader import Reader
+from tokenmeter.capture.requests import Sent
+from tokenmeter.capture.sse import EventReader
+from tokenmeter.providers.base import Api, Call, Reading
 
 # Metrics that adapters count in an answer; the provider does not report them as usage.
 COUNTED = frozenset({"image_count", "output_count", "characters", "video_count"})
@@ -36,3 +40,14 @@ def source_of(reading: Reading, call: Call) -> UsageSource:
     if reading.usage and not counted:
         return "reported"
     return "estimated" if reading.usage else "missing"
+
+
+def after_abort(
+    reading: Reading, source: UsageSource, reader: Reader | None, api: Api, sent: Sent
+) -> tuple[Reading, UsageSource]:
+    """Keep what the provider reported up to the abort; estimate the rest from what was seen."""
+    source = "partial" if source == "reported" else source
+    if not isinstance(reader, EventReader) or api.text is None:
+        return reading, source  # of images and sounds there is no text to count
+    filled, changed = estimated(reading, sent.json(), reader.text_bytes())
+    return filled, "estimated" if changed else source

@@ -169,7 +169,7 @@ def _used(
 ) -> dict[str, list[Decimal]]:
     """Return the usage of each price in each window of the allowance."""
     allowance, environment = how
-    inner = list(_windows(contract, period, allowance))
+    inner = list(allowance_windows(contract, period, allowance))
     if len(inner) == 1:
         return {k: [q.quantity] for k, q in known.found.by_price.items()}
     found: dict[str, list[Decimal]] = {p.price_id: [] for p in known.prices}
@@ -197,7 +197,9 @@ def _before(
     return plus(quantity.quantity for quantity in answer.by_price.values())
 
 
-def _windows(contract: Contract, period: Period, allowance: Entitlement) -> Iterator[Period]:
+def allowance_windows(
+    contract: Contract, period: Period, allowance: Entitlement
+) -> Iterator[Period]:
     """Cut a period at the resets of an allowance: local midnights, or months of the cycle."""
     zone = zone_of(contract.zone)
     if allowance.reset is ResetPeriod.DAILY:

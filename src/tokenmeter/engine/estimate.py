@@ -15,7 +15,7 @@ from tokenmeter.rating.allowance import covered
 from tokenmeter.rating.entitlement import Entitlement
 from tokenmeter.rating.filters import choose
 from tokenmeter.rating.meter import AggregationType, Meter
-from tokenmeter.rating.models import total
+from tokenmeter.rating.models import FlatFee, total
 from tokenmeter.rating.price import Price
 from tokenmeter.rating.rounding import EXACT, ZERO, minus, plain, plus
 from tokenmeter.rating.windows import Period
@@ -73,12 +73,22 @@ def estimate(
         price = choose((p for p in prices if p.is_current(event.timestamp)), event.properties)
         if price is None:
             continue
+        ids.append(price.price_id)
+        if _is_flat(contract, meter, prices):
+            amounts.append(total(price.lines(sample.quantity)))
+            continue
         held = _before(store, contract, (meter, prices, period.start), event, environment)
         before = {key: quantity.quantity for key, quantity in held.by_price.items()}
         more = (price.price_id, sample.quantity)
         amounts.append(_added(contract, meter, prices, before, more))
-        ids.append(price.price_id)
     return EventCharge(plus(amounts) if ids else None, contract.currency, tuple(ids))
+
+
+def _is_flat(contract: Contract, meter: Meter, prices: Sequence[Price]) -> bool:
+    """Whether every unit costs the same, whatever was used before."""
+    if meter.meter_id in contract.allowances or meter.aggregation.kind is AggregationType.MAX:
+        return False
+    return all(isinstance(price.money_model, FlatFee) for price in prices)
 
 
 def _before(

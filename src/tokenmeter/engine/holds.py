@@ -58,6 +58,7 @@ class Hold:
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
     taken: datetime
+    since_us: int  # what was settled from here on is not in it; see HoldDesk._settled
     owed: Owed
     outstanding: Decimal  # settled before, and not among the usage yet
 
@@ -169,7 +170,9 @@ class HoldDesk:
             row = holds.get(hold_id)  # as it is under the lock
             after = ended(row)
             if after != row:
-                after = replace(after, closed_us=now_us)
+                # Later than the last one, so that `_settled` can draw a line between them.
+                closed_us = max(now_us, holds.last_closed(row.wallet_id) + 1)
+                after = replace(after, closed_us=closed_us)
                 holds.close(after)
                 if row.state == held.HELD:
                     ledger.save(replace(balance, held=minus(balance.held, row.amount)))
@@ -177,7 +180,8 @@ class HoldDesk:
 
     def _expire(self, holds: Holds, account: Account, now: datetime) -> None:
         for row in holds.due(account.balance.wallet_id, microseconds(now)):
-            holds.close(replace(row, state=held.EXPIRED, closed_us=microseconds(now)))
+            closed_us = max(microseconds(now), holds.last_closed(row.wallet_id) + 1)
+            holds.close(replace(row, state=held.EXPIRED, closed_us=closed_us))
             account.hold(row.amount.copy_negate())
 
     def _available(
@@ -187,7 +191,7 @@ class HoldDesk:
         left = real_time_balance(
             balance, snapshot.owed, wallet.price_types, post_paid=wallet.post_paid
         )
-        since = holds.settled_since(wallet.id, microseconds(snapshot.taken))
+        since = holds.settled_since(wallet.id, snapshot.since_us)
         settled = plus(amount for _, amount, _ in since)
         return minus(left, account.balance.held, snapshot.outstanding, settled)
 
@@ -197,8 +201,8 @@ class HoldDesk:
         if known is not None and now - known.taken <= timedelta(seconds=USAGE_AGE_S_MAX):
             return known
         # Holds first: an event that has arrived by now is among the usage read after it.
-        outstanding = self._outstanding(wallet.id, now)
-        known = _Snapshot(now, self._owed(wallet, now), outstanding)
+        since_us, outstanding = self._settled(wallet.id, now)
+        known = _Snapshot(now, since_us, self._owed(wallet, now), outstanding)
         with self._lock:
             self._snapshots[wallet.id] = known
             self._snapshots.move_to_end(wallet.id)
@@ -206,16 +210,23 @@ class HoldDesk:
                 self._snapshots.popitem(last=False)
         return known
 
-    def _outstanding(self, wallet_id: str, now: datetime) -> Decimal:
-        since = microseconds(now - timedelta(seconds=SETTLED_COUNTS_S))
-        with self._store.reading() as connection:
+    def _settled(self, wallet_id: str, now: datetime) -> tuple[int, Decimal]:
+        """
+        Return what was settled and has not arrived as usage, and from where on to count more.
+
+        Under the wallet's lock, like every closing: none can be in between, whatever the clocks
+        of several processes say.
+        """
+        with self._store.writing() as connection:
+            Ledger(connection, self._environment).lock(wallet_id)
             holds = Holds(connection, self._environment)
-            rows = holds.settled_since(wallet_id, since)
+            after_us = holds.last_closed(wallet_id) + 1
+            rows = holds.settled_since(
+                wallet_id, microseconds(now - timedelta(seconds=SETTLED_COUNTS_S))
+            )
             arrived = holds.arrived([reference for reference, _, _ in rows if reference])
-        before = microseconds(now)
-        return plus(
-            amount for reference, amount, at in rows if at < before and reference not in arrived
-        )
+        left = plus(amount for reference, amount, _ in rows if reference not in arrived)
+        return after_us, left
 
 
 def _hold(row: HoldRow, currency: str) -> Hold:

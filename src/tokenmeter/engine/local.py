@@ -12,12 +12,14 @@ from tokenmeter.engine import query
 from tokenmeter.engine.billing import Billing
 from tokenmeter.engine.catalog_service import Catalog
 from tokenmeter.engine.counting import backfill
+from tokenmeter.engine.counts import StoredCounters
 from tokenmeter.engine.definitions.service import Definitions
 from tokenmeter.engine.estimate import EventCharge
 from tokenmeter.engine.grants import Grants
 from tokenmeter.engine.ingest import ingest
 from tokenmeter.engine.margin import MarginRow
 from tokenmeter.engine.query import EventPage, Filters, UsageRow
+from tokenmeter.engine.quotas import Quota
 from tokenmeter.engine.services import Services
 from tokenmeter.engine.store import events as stored_events
 from tokenmeter.engine.store import usage as stored_usage
@@ -28,6 +30,7 @@ from tokenmeter.engine.store.usage import Window
 from tokenmeter.engine.subscriptions import Subscriptions
 from tokenmeter.engine.wallets import Wallets
 from tokenmeter.event import Event
+from tokenmeter.money import Money
 from tokenmeter.usage import Number
 
 EVENTS_LIMIT = 50
@@ -174,6 +177,19 @@ class Engine:
     def wallets(self) -> Wallets:
         """The wallets: credits, real-time balance, holds."""
         return self._services.wallets
+
+    @property
+    def counters(self) -> StoredCounters:
+        """The counts of limits, for all processes that share this database."""
+        return self._services.counters
+
+    def charge_of(self, event: Event) -> Money | None:
+        """Tell what one more event adds to what its customer owes; None if nothing bills it."""
+        return self._services.charge_of(event)
+
+    def quotas(self, customer: str, at: datetime) -> list[Quota]:
+        """List what a customer's subscriptions include, and how much of it is used up."""
+        return self._services.quotas.of(customer, at)
 
     def rate(
         self,

@@ -8,8 +8,11 @@ from typing import Any
 
 from tokenmeter.engine.billing import Billing
 from tokenmeter.engine.catalog_service import Catalog
+from tokenmeter.engine.charge_of import ChargeOf
 from tokenmeter.engine.clock import Clock, system_clock
+from tokenmeter.engine.contract import Contract
 from tokenmeter.engine.costs import cost_analytics
+from tokenmeter.engine.counts import StoredCounters
 from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.definitions.service import Definitions
 from tokenmeter.engine.errors import NotFoundError
@@ -17,11 +20,13 @@ from tokenmeter.engine.estimate import EventCharge, estimate
 from tokenmeter.engine.grants import Grants
 from tokenmeter.engine.margin import MarginRow, margins
 from tokenmeter.engine.owing import Owing
+from tokenmeter.engine.quotas import Quotas
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.subscriptions import Subscriptions
 from tokenmeter.engine.usage_charges import subscription_usage
 from tokenmeter.engine.wallets import Wallets
 from tokenmeter.event import Event
+from tokenmeter.rating.windows import Period
 
 
 class Services:
@@ -39,6 +44,9 @@ class Services:
         self.invoices = Billing(store, environment, clock=clock)
         owed = Owing(store, environment, self.invoices)
         self.wallets = Wallets(store, environment, owed=owed, clock=clock)
+        self.counters = StoredCounters(store, environment, clock=clock)
+        self.charge_of = ChargeOf(store, environment, self._running, clock)
+        self.quotas = Quotas(store, self.subscriptions, self.invoices, environment)
         self.grants = Grants(store, self.wallets, environment, clock=clock)
 
     def rate(
@@ -110,6 +118,9 @@ class Services:
     def close(self) -> None:
         """Pass on the alerts that wait."""
         self.wallets.close()
+
+    def _running(self, customer: str, at: datetime) -> tuple[Contract, Period]:
+        return self.invoices.at(self._only(customer), at)
 
     def _only(self, customer: str) -> str:
         """Find the one active subscription of a customer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from functools import lru_cache
@@ -14,6 +15,8 @@ from tokenmeter.capture.requests import FIELD_BYTES_MAX
 from tokenmeter.capture.sink import Sink
 from tokenmeter.capture.taps import guard
 from tokenmeter.capture.taps.drain import drain, drain_async
+from tokenmeter.capture.taps.raw_http import plain_headers, split
+from tokenmeter.capture.taps.refused import refused
 from tokenmeter.providers.base import Json
 
 FindSink = Callable[[], Sink | None]
@@ -28,7 +31,7 @@ class _Outgoing:
         self._request = request
         self.method: str = request.method
         self.url = url
-        self.host, self.path, self.query = _split(url)
+        self.host, self.path, self.query = split(url)
         self.headers: Mapping[str, str] = plain_headers(request.headers.raw)
 
     def body(self) -> bytes | None:
@@ -50,21 +53,6 @@ class _Outgoing:
         return found
 
 
-def plain_headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Decode headers once: asking httpx for one of them searches the whole list."""
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
-
-
-@lru_cache(maxsize=1024)
-def _split(url: str) -> tuple[str, str, str]:
-    """Split a URL into host, path and query."""
-    _, _, rest = url.partition("://")
-    authority, slash, tail = rest.partition("/")
-    host = authority.rpartition("@")[2]
-    path, _, query = tail.partition("?")
-    return host.lower(), slash + path, query.partition("#")[0]
-
-
 def sync_wrapper(find_sink: FindSink) -> Callable[..., Any]:
     """Return the wrapt wrapper for `Client.send`."""
 
@@ -73,6 +61,8 @@ def sync_wrapper(find_sink: FindSink) -> Callable[..., Any]:
         if opened is None:
             return wrapped(*args, **kwargs)
         exchange, request, sent, url = opened
+        if exchange.is_gated and (refusal := exchange.admit()):
+            return refused(refusal, exchange.call, request)
         token = guard.enter(url)
         try:
             response = wrapped(sent, *args[1:], **kwargs)
@@ -100,6 +90,8 @@ def async_wrapper(find_sink: FindSink) -> Callable[..., Any]:
 
 async def _send_async(wrapped: Any, opened: _Opened, args: Any, kwargs: Any) -> Any:
     exchange, request, sent, url = opened
+    if exchange.is_gated and (refusal := await asyncio.to_thread(exchange.admit)):
+        return refused(refusal, exchange.call, request)
     token = guard.enter(url)
     try:
         response = await wrapped(sent, *args, **kwargs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from tokenmeter.engine.errors import NotFoundError
 from tokenmeter.engine.store.events import stored_copies
@@ -70,6 +70,11 @@ class Holds:
         rows = self._connection.execute(_SETTLED, self._place(wallet_id) | {"since": since_us})
         return [(reference, Decimal(amount), at) for reference, amount, at in rows]
 
+    def last_closed(self, wallet_id: str) -> int:
+        """Return when a hold of a wallet was closed last: they are closed one after another."""
+        found: int | None = self._connection.execute(_LAST, self._place(wallet_id)).scalar()
+        return found or 0
+
     def arrived(self, references: Sequence[str]) -> frozenset[str]:
         """Say which of these are ids of events that are stored."""
         return frozenset(stored_copies(self._connection, self._environment, references))
@@ -87,6 +92,10 @@ _DUE = _ALL.where(holds.c.state == HELD, holds.c.expires_us <= bindparam("by"))
 _SETTLED = _ALL.with_only_columns(
     holds.c.reference, holds.c.settled_amount, holds.c.closed_us
 ).where(holds.c.closed_us >= bindparam("since"), holds.c.state == SETTLED)
+_LAST = select(func.max(holds.c.closed_us)).where(
+    holds.c.environment == bindparam("in_environment"),
+    holds.c.wallet_id == bindparam("of_wallet"),
+)
 _CLOSE = (
     update(holds)
     .where(holds.c.id == bindparam("of_hold"))

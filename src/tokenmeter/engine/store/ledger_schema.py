@@ -124,3 +124,12 @@ api_keys = Table(
     UniqueConstraint("key_hash", name="uq_api_keys_key_hash"),
     Index("ix_api_keys_environment", "environment"),
 )
+
+limit_counts = Table(
+    "limit_counts",
+    metadata,
+    Column("environment", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("window_us", BigInteger, primary_key=True),
+    Column("counted", Text, nullable=False),
+)

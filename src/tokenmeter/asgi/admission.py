@@ -1,0 +1,68 @@
+"""A request before it is let through: what it will cost, and whether it may be made."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import TYPE_CHECKING
+
+from tokenmeter.asgi.asked import Asked
+from tokenmeter.attribution import Attribution
+from tokenmeter.capture.refusal import Refusal
+from tokenmeter.enforcement.gate import FREE, Ask, Gate, Refused, Ticket
+from tokenmeter.errors import TokenmeterError
+from tokenmeter.previews import HttpRequest
+from tokenmeter.quoting import previews_of
+
+if TYPE_CHECKING:
+    from tokenmeter.asgi.identity import Identity
+    from tokenmeter.meter import TokenMeter
+    from tokenmeter.pricing.quote import Quote
+
+TOO_LARGE = Refusal(413, "The body is larger than this gateway takes; send less.")
+UNREADABLE = Refusal(400, "The body cannot be read; send JSON, and compress it with gzip at most.")
+
+
+async def admitted(
+    gate: Gate, meter: TokenMeter, asked: Asked, identity: Identity, reference: str
+) -> Ticket:
+    """Ask a gate about a request, off the event loop; raises Refused."""
+    return await asyncio.to_thread(_admitted, gate, meter, asked, identity, reference)
+
+
+def _admitted(
+    gate: Gate, meter: TokenMeter, asked: Asked, identity: Identity, reference: str
+) -> Ticket:
+    if not asked.is_readable:
+        raise Refused(UNREADABLE)
+    call = asked.call()
+    if call is None or call.repeated or not call.billable:
+        return FREE  # a poll, a list: nobody bills it
+    try:
+        quote = _quote(meter, asked, identity)
+    except TokenmeterError:
+        quote = None
+    except Exception as error:  # noqa: BLE001 - a border: without an estimate the gate decides
+        meter.fault(error)
+        quote = None
+    return gate.admit(
+        Ask(
+            identity.customer,
+            identity.feature,
+            identity.plan,
+            call.request_model,
+            quote,
+            reference,
+        )
+    )
+
+
+async def quoted(meter: TokenMeter, asked: Asked, identity: Identity) -> Quote | None:
+    """Quote a request, off the event loop; None if it is no call that is metered."""
+    return await asyncio.to_thread(functools.partial(_quote, meter, asked, identity))
+
+
+def _quote(meter: TokenMeter, asked: Asked, identity: Identity) -> Quote | None:
+    request = HttpRequest(asked.method, asked.full_url, asked.headers, asked.body() or b"")
+    whose = Attribution(identity.customer, identity.feature)
+    return previews_of(meter).of_request(request, whose)

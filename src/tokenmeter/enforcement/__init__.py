@@ -1,0 +1,87 @@
+"""
+Enforcement: a call is made only if its customer may make it.
+
+The same code decides in the gateway's middleware and at the taps of an application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from tokenmeter.enforcement.counters import MemoryCounters
+from tokenmeter.enforcement.gate import Ask, Gate, Refused, Ticket, Together
+from tokenmeter.enforcement.limits import Counters, Limit, LimitGate, MoneyOf
+from tokenmeter.enforcement.own import Decide, OwnGate
+from tokenmeter.enforcement.quota import QuotaGate
+from tokenmeter.enforcement.terms import Enforcement
+from tokenmeter.enforcement.wallet import WalletGate
+from tokenmeter.errors import ConfigurationError
+from tokenmeter.event import Event
+from tokenmeter.pricing.quote import Charger
+
+if TYPE_CHECKING:
+    from tokenmeter.meter import TokenMeter
+
+__all__ = [
+    "Ask",
+    "Enforcement",
+    "Gate",
+    "Limit",
+    "Refused",
+    "Ticket",
+    "gate_of",
+]
+
+Enforce = str | Decide
+
+
+def gate_of(
+    meter: TokenMeter,
+    enforce: Enforce | None,
+    limits: Sequence[Limit] = (),
+    terms: Enforcement | None = None,
+) -> Gate | None:
+    """
+    Build what decides about a meter's calls; None if nothing is to be enforced.
+
+    `enforce`: ``"wallet"``, ``"quota"`` or a function of the Ask. Raises ConfigurationError.
+    """
+    gates: list[Gate] = []
+    charger = getattr(getattr(meter.backend, "engine", None), "charge_of", None)
+    if limits:
+        gates.append(LimitGate(limits, _counters(meter), money_of(meter, charger)))
+    if callable(enforce):
+        gates.append(OwnGate(enforce))
+    elif enforce == "quota":
+        gates.append(QuotaGate(meter.engine.quotas))
+    elif enforce == "wallet":
+        desk = meter.engine.wallets
+        gates.append(WalletGate(desk, charger, terms or Enforcement()))
+    elif enforce is not None:
+        raise ConfigurationError(
+            f"enforce={enforce!r} is unknown; use 'wallet', 'quota' or a function of the call"
+        )
+    if not gates:
+        return None
+    return gates[0] if len(gates) == 1 else Together(tuple(gates))
+
+
+def _counters(meter: TokenMeter) -> Counters:
+    """Count in the meter's database, where it has one: then all processes count together."""
+    engine = getattr(meter.backend, "engine", None)
+    counters: Counters | None = getattr(engine, "counters", None)
+    return counters or MemoryCounters()
+
+
+def money_of(meter: TokenMeter, charger: Charger | None) -> MoneyOf:
+    """Return what tells the charge of an event if a catalog applies, else its cost."""
+
+    def money(event: Event) -> Decimal:
+        charge = None if charger is None else charger(event)
+        if charge is not None:
+            return charge.amount
+        return meter.cost_of(event) or Decimal(0)
+
+    return money

@@ -1,0 +1,73 @@
+"""May this call be made? What is asked before it, and told after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tokenmeter.capture.gating import Ticket as Ticket
+from tokenmeter.capture.refusal import Refused as Refused
+from tokenmeter.event import Event
+from tokenmeter.pricing.quote import Quote
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """
+    One call before it is made.
+
+    `quote` is None if no estimate could be made, and `reference` what its hold is known by.
+    """
+
+    customer: str | None
+    feature: str | None = None
+    plan: str | None = None
+    model: str | None = None
+    quote: Quote | None = None
+    reference: str = ""
+
+
+class Gate(Protocol):
+    """Decides about calls. Many threads may ask at once."""
+
+    def admit(self, ask: Ask) -> Ticket:
+        """Reserve what the call may take, or raise Refused."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FreeTicket:
+    """Nothing was reserved."""
+
+    def settle(self, events: Sequence[Event]) -> None:
+        """Nothing is put right."""
+
+
+FREE = FreeTicket()
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Several gates: a call has to pass all of them, in order."""
+
+    gates: tuple[Gate, ...]
+
+    def admit(self, ask: Ask) -> Ticket:
+        """Ask each gate; if one refuses, what the others reserved is given back."""
+        passed: list[Ticket] = []
+        try:
+            passed.extend(gate.admit(ask) for gate in self.gates)
+        except BaseException:
+            _Tickets(tuple(passed)).settle(())
+            raise
+        return _Tickets(tuple(passed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Tickets:
+    tickets: tuple[Ticket, ...]
+
+    def settle(self, events: Sequence[Event]) -> None:
+        for ticket in self.tickets:
+            ticket.settle(events)

@@ -1,0 +1,179 @@
+"""So many requests, tokens or so much money per minute, hour, day or month."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Literal, Protocol
+
+from tokenmeter.capture.refusal import Refusal
+from tokenmeter.enforcement.gate import Ask, Refused, Ticket
+from tokenmeter.errors import ConfigurationError
+from tokenmeter.event import Event
+
+Per = Literal["minute", "hour", "day", "month"]
+Dimension = Literal["customer", "feature", "model", "plan"]
+MoneyOf = Callable[[Event], Decimal]  # what an event comes to: its charge, else its cost
+ZERO = Decimal(0)
+_DIMENSIONS = ("customer", "feature", "model", "plan")
+_SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """
+    At most so much in each window of the UTC clock: ``Limit(per="minute", requests=60)``.
+
+    One of `requests`, `tokens` (input and output) and `money` (the charge if a catalog applies,
+    else the cost). `by` says what has a count of its own, `only` to what the limit applies:
+    ``Limit(per="day", tokens=100_000, by=("customer", "model"), only={"plan": "free"})``.
+    """
+
+    per: Per
+    requests: int | None = None
+    tokens: int | None = None
+    money: Decimal | None = None
+    by: tuple[Dimension, ...] = ("customer",)
+    only: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __post_init__(self) -> None:
+        given = [x for x in (self.requests, self.tokens, self.money) if x is not None]
+        if len(given) != 1 or given[0] < 0:
+            raise ConfigurationError(
+                "a Limit needs one of requests, tokens and money, and that is at least 0"
+            )
+        if self.per != "month" and self.per not in _SECONDS:
+            raise ConfigurationError(
+                f"per={self.per!r} is unknown; use minute, hour, day or month"
+            )
+        for name in (*self.by, *self.only):
+            if name not in _DIMENSIONS:
+                raise ConfigurationError(
+                    f"a Limit cannot tell calls by {name!r}; use one of {', '.join(_DIMENSIONS)}"
+                )
+
+    @property
+    def most(self) -> Decimal:
+        """The bound, inclusive."""
+        found = next(x for x in (self.requests, self.tokens, self.money) if x is not None)
+        return Decimal(found)
+
+    @property
+    def unit(self) -> str:
+        """What is counted."""
+        if self.requests is not None:
+            return "requests"
+        return "tokens" if self.tokens is not None else "money"
+
+    def key(self, ask: Ask) -> str | None:
+        """Return what the call is counted under; None if the limit does not apply to it."""
+        if any(_said(ask, name) != value for name, value in self.only.items()):
+            return None
+        whose = "\x1f".join(_said(ask, name) or "" for name in self.by)
+        only = ",".join(f"{k}={v}" for k, v in sorted(self.only.items()))
+        return f"{self.unit}/{self.per}/{','.join(self.by)}/{only}/{whose}"
+
+    def window(self, at: datetime) -> tuple[datetime, datetime]:
+        """Return the window, half-open, that holds a moment."""
+        if self.per == "month":
+            start = at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+            return start, (start + timedelta(days=32)).replace(day=1)
+        width = timedelta(seconds=_SECONDS[self.per])
+        start = at - (at - _EPOCH) % width
+        return start, start + width
+
+    def expected(self, ask: Ask) -> Decimal:
+        """Return what a call may take: of money the most, of tokens what is expected."""
+        if self.requests is not None:
+            return Decimal(1)
+        if ask.quote is None:
+            return ZERO
+        if self.tokens is not None:
+            return _tokens(ask.quote.usage)
+        return ZERO if ask.quote.high is None else ask.quote.high.amount
+
+    def taken(self, events: Sequence[Event], money_of: MoneyOf) -> Decimal:
+        """Return what a finished call took."""
+        if self.requests is not None:
+            return Decimal(1) if events else ZERO
+        if self.tokens is not None:
+            return sum((_tokens(event.usage) for event in events), ZERO)
+        return sum((money_of(event) for event in events if _is_billable(event)), ZERO)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Counters(Protocol):
+    """Counts by key and window; `add` is atomic."""
+
+    def add(self, key: str, window: datetime, amount: Decimal, most: Decimal) -> bool:
+        """Add if the sum stays within `most`; say whether it did."""
+        ...
+
+    def correct(self, key: str, window: datetime, by: Decimal) -> None:
+        """Add what may be negative, whatever the sum."""
+        ...
+
+
+class LimitGate:
+    """Refuses with 429 what one of the limits does not leave room for."""
+
+    def __init__(
+        self,
+        limits: Sequence[Limit],
+        counters: Counters,
+        money_of: MoneyOf,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._limits = tuple(limits)
+        self._counters = counters
+        self._money_of = money_of
+        self._clock = clock
+
+    def admit(self, ask: Ask) -> Ticket:
+        """Count the call in; what was counted is taken back if a later limit refuses it."""
+        now = self._clock()
+        taken = _Taken(self._counters, self._money_of, [])
+        for limit in self._limits:
+            key = limit.key(ask)
+            if key is None:
+                continue
+            start, end = limit.window(now)
+            wanted = limit.expected(ask)
+            if not self._counters.add(key, start, wanted, limit.most):
+                taken.settle(())
+                left_s = max(1, int((end - now).total_seconds()) + 1)
+                says = f"The limit of {limit.most} {limit.unit} per {limit.per} is reached."
+                raise Refused(Refusal(429, says, left_s))
+            taken.parts.append((limit, key, start, wanted))
+        return taken
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    counters: Counters
+    money_of: MoneyOf
+    parts: list[tuple[Limit, str, datetime, Decimal]]
+
+    def settle(self, events: Sequence[Event]) -> None:
+        """Replace what was expected by what was used."""
+        for limit, key, window, expected in self.parts:
+            difference = limit.taken(events, self.money_of) - expected
+            if difference:
+                self.counters.correct(key, window, difference)
+
+
+def _said(ask: Ask, name: str) -> str | None:
+    value: str | None = getattr(ask, name)
+    return value
+
+
+def _tokens(usage: Mapping[str, int | Decimal]) -> Decimal:
+    return Decimal(usage.get("input_tokens", 0)) + Decimal(usage.get("output_tokens", 0))
+
+
+def _is_billable(event: Event) -> bool:
+    return event.properties.get("billable") != "false"

@@ -1,0 +1,62 @@
+"""What happens after a call is put right on a thread of its own: nobody waits for it."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable
+
+log = logging.getLogger("tokenmeter")
+
+WAITING_MAX = 100_000  # beyond it a hold is left to expire
+EXIT_S = 5.0  # for what waits when the process ends
+
+
+class Settler:
+    """Runs work in order on one thread, which starts when it is first needed."""
+
+    def __init__(self) -> None:
+        self._fresh()
+        os.register_at_fork(after_in_child=self._fresh)
+        atexit.register(self.drain, EXIT_S)
+
+    def _fresh(self) -> None:
+        self._waiting: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def add(self, work: Callable[[], None]) -> None:
+        """Run `work` soon; safe from any thread."""
+        if self._waiting.qsize() >= WAITING_MAX:
+            log.warning("tokenmeter: too many holds wait to be settled; one is left to expire")
+            return
+        self._waiting.put(work)
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._run, name="tokenmeter-settler", daemon=True
+                    )
+                    self._thread.start()
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until what was added is done; False if that takes longer."""
+        if self._thread is None:
+            return True
+        done = threading.Event()
+        self._waiting.put(done.set)
+        return done.wait(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            work = self._waiting.get()
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001 - a border: the hold expires by itself
+                log.warning("tokenmeter: a hold could not be settled and will expire: %r", error)
+
+
+SETTLER = Settler()

@@ -1,0 +1,36 @@
+"""What enforcement does where it cannot know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from tokenmeter.errors import ConfigurationError
+
+HOLD_S = 900.0  # longer than any call; a crashed worker's holds come back after it
+HOLD_S_MAX = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Enforcement:
+    """
+    `on_unavailable`: what becomes of a call if there is no estimate, or the wallet cannot be
+    reached: ``"closed"`` refuses it with 503, ``"open"`` lets it pass unheld.
+    `floor_price`: what is held for a call without a price, in the wallet's currency; without
+    one such a call is a case for `on_unavailable`. `hold_s`: how long a hold lasts at most.
+    """
+
+    on_unavailable: Literal["open", "closed"] = "closed"
+    floor_price: Decimal | None = None
+    hold_s: float = HOLD_S
+
+    def __post_init__(self) -> None:
+        if self.on_unavailable not in {"open", "closed"}:
+            raise ConfigurationError(
+                f"on_unavailable={self.on_unavailable!r} is unknown; use 'open' or 'closed'"
+            )
+        if self.floor_price is not None and not self.floor_price > 0:
+            raise ConfigurationError("floor_price must be above 0; leave it out for none")
+        if not 0 < self.hold_s <= HOLD_S_MAX:
+            raise ConfigurationError(f"hold_s must be above 0 and at most {HOLD_S_MAX:.0f}")

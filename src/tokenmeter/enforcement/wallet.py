@@ -1,0 +1,115 @@
+"""A call is paid from its customer's wallet: held before it, settled after it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Protocol
+
+from tokenmeter.capture.refusal import Refusal
+from tokenmeter.enforcement.gate import FREE, Ask, Refused, Ticket
+from tokenmeter.enforcement.terms import Enforcement
+from tokenmeter.event import Event
+from tokenmeter.money import Money
+from tokenmeter.pricing.quote import Charger, Quote
+
+log = logging.getLogger("tokenmeter")
+
+RETRY_AFTER_S = 5  # while the wallet, or an estimate, cannot be had
+
+
+class Held(Protocol):
+    """Money that is reserved."""
+
+    @property
+    def id(self) -> str: ...
+
+
+class HoldDesk(Protocol):
+    """
+    What holds money: the local engine's wallets, or a server's.
+
+    `hold` raises LookupError if the customer has no wallet, and an error whose `code` is
+    "invalid_operation" if the money does not fit; anything else means: it cannot be reached.
+    """
+
+    def hold(
+        self, customer: str, amount: Decimal, expires_s: float, reference: str, *, currency: str
+    ) -> Held: ...
+
+    def settle(self, hold_id: str, amount: Decimal, *, reference: str = "") -> Any: ...
+
+    def void(self, hold_id: str) -> Any: ...
+
+
+class WalletGate:
+    """Holds the most that a call may be charged; refuses it with 402 if that does not fit."""
+
+    def __init__(self, desk: HoldDesk, charger: Charger | None, terms: Enforcement) -> None:
+        self._desk = desk
+        self._charger = charger
+        self._terms = terms
+
+    def admit(self, ask: Ask) -> Ticket:
+        """Hold the high estimate of the charge."""
+        if ask.customer is None:
+            raise Refused(Refusal(401, "Nobody pays for this call; send the key you were given."))
+        amount = self._amount(ask.quote)
+        if amount is None:
+            return self._unavailable("There is no price for this call")
+        try:
+            held = self._desk.hold(
+                ask.customer,
+                amount.amount,
+                self._terms.hold_s,
+                ask.reference,
+                currency=amount.currency,
+            )
+        except LookupError as error:
+            raise Refused(Refusal(402, "There is no wallet to pay this call from.")) from error
+        except Exception as error:
+            if getattr(error, "code", "") == "invalid_operation":
+                message = f"The balance does not cover this call: {error}"
+                raise Refused(Refusal(402, message)) from error
+            log.warning("tokenmeter: a wallet could not be reached: %r", error)
+            return self._unavailable("The wallet cannot be reached")
+        return _Holding(self, held.id, amount)
+
+    def close(self, hold_id: str, held: Money, events: Sequence[Event]) -> None:
+        """Settle a hold by the events of its call; void it if nobody is charged."""
+        billable = [e for e in events if e.properties.get("billable") != "false"]
+        if not billable:
+            self._desk.void(hold_id)
+            return
+        found = [None if self._charger is None else self._charger(e) for e in billable]
+        charged = [c for c in found if c is not None and held.currency in {"", c.currency}]
+        total = sum((c.amount for c in charged), Decimal(0))
+        if len(charged) < len(billable) and self._terms.floor_price is not None:
+            total = max(total, self._terms.floor_price)
+        self._desk.settle(hold_id, total, reference=billable[-1].event_id)
+
+    def _amount(self, quote: Quote | None) -> Money | None:
+        """The most that the customer may be charged; the floor where there is no price."""
+        if quote is not None and quote.charge is not None:
+            return quote.charge.high
+        floor = self._terms.floor_price
+        return None if floor is None else Money(floor, "")
+
+    def _unavailable(self, why: str) -> Ticket:
+        if self._terms.on_unavailable == "open":
+            return FREE
+        raise Refused(Refusal(503, f"{why}, so it is not made; try again later.", RETRY_AFTER_S))
+
+
+class _Holding:
+    """One call's hold."""
+
+    def __init__(self, gate: WalletGate, hold_id: str, held: Money) -> None:
+        self._gate = gate
+        self._hold_id = hold_id
+        self._held = held
+
+    def settle(self, events: Sequence[Event]) -> None:
+        """Replace the hold by what the call was charged."""
+        self._gate.close(self._hold_id, self._held, events)

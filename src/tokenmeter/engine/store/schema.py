@@ -19,7 +19,7 @@ from sqlalchemy import (
 from tokenmeter.engine.store.packed import PackedId
 
 VERSION_TABLE = "tokenmeter_version"  # not alembic's own name: the database may be shared
-HEAD = "0005"  # the last migration
+HEAD = "0006"  # the last migration
 
 metadata = MetaData()
 _row_id = BigInteger().with_variant(Integer, "sqlite")

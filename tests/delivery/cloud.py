@@ -47,6 +47,7 @@ class Request:
     headers: dict[str, str]
     body: bytes
     events: list[dict[str, Any]]
+    method: str = "POST"
 
 
 Behave = Callable[[Request], Reply]
@@ -100,11 +101,17 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.do_POST()
 
+    def do_PUT(self) -> None:
+        self.do_POST()
+
+    def do_DELETE(self) -> None:
+        self.do_POST()
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         found: Any = json.loads(body) if body else {}
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.path, headers, body, found.get("events", []))
+        request = Request(self.path, headers, body, found.get("events", []), self.command)
         if self.cloud.log is None:
             self.cloud.requests.append(request)
         self._give(request, self.cloud.behave(request))

@@ -71,6 +71,7 @@ def test_a_batch_is_one_request_with_every_event_as_flexprice_takes_it() -> None
         "timestamp": "2026-11-21T10:00:00.000Z",
         "properties": {
             "model": "gpt-4o",
+            "model_type": "gpt-4o",
             "resolution": "1080p",
             "input_tokens": 1_500_000,
             "video_seconds": "1.25",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tokenmeter.cli.provisioning import Provision, exported, provision
 from tokenmeter.cli.reading import AsJson, Backend, open_engine, print_json
 
 if TYPE_CHECKING:
@@ -20,6 +21,12 @@ _SIGNS = {"create": "+", "update": "~", "archive": "-"}
 
 File = Annotated[
     str, typer.Argument(metavar="FILE", help="A catalog file, or a bundled one: studio, llm.")
+]
+To = Annotated[
+    str | None,
+    typer.Option(
+        "--to", metavar="URL", help="A Flexprice account, such as flexprice://us, not a database."
+    ),
 ]
 Prune = Annotated[bool, typer.Option("--prune", help="Also archive what the file does not name.")]
 
@@ -37,9 +44,17 @@ def validate(file: File, *, as_json: AsJson = False) -> None:
 
 @app.command()
 def plan(
-    file: File, *, backend: Backend = None, prune: Prune = False, as_json: AsJson = False
+    file: File,
+    *,
+    backend: Backend = None,
+    to: To = None,
+    prune: Prune = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what `apply` would change; nothing is changed."""
+    if to is not None:
+        provision(file, to, Provision(apply=False, prune=prune, as_json=as_json), _show)
+        return
     with open_engine(backend, create=True) as engine:
         changes = engine.catalog.plan(_load(file), prune=prune)
     _show(changes, as_json=as_json)
@@ -47,9 +62,17 @@ def plan(
 
 @app.command()
 def apply(
-    file: File, *, backend: Backend = None, prune: Prune = False, as_json: AsJson = False
+    file: File,
+    *,
+    backend: Backend = None,
+    to: To = None,
+    prune: Prune = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Bring the database to what the file says, and show what was changed."""
+    """Bring the database, or an account, to what the file says; show what was changed."""
+    if to is not None:
+        provision(file, to, Provision(apply=True, prune=prune, as_json=as_json), _show)
+        return
     with open_engine(backend, create=True) as engine:
         changes = engine.catalog.apply(_load(file), prune=prune)
     _show(changes, as_json=as_json)
@@ -59,13 +82,19 @@ def apply(
 def export(
     *,
     backend: Backend = None,
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="URL", help="A Flexprice account to read.")
+    ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="FILE", help="Write here, not to the screen.")
     ] = None,
 ) -> None:
-    """Write the definitions of the database as a catalog file."""
-    with open_engine(backend) as engine:
-        text = engine.catalog.export()
+    """Write the definitions of the database, or of an account, as a catalog file."""
+    if source is not None:
+        text = exported(source)
+    else:
+        with open_engine(backend) as engine:
+            text = engine.catalog.export()
     if to is None:
         typer.echo(text, nl=False)
     else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json.encoder
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from tokenmeter.delivery.slices import Slices
 from tokenmeter.event import Event, Property, timestamp_text
+from tokenmeter.providers.models import model_type
 from tokenmeter.usage import METRICS
 
 EVENTS_MAX = 1_000  # of one request; Flexprice refuses more
@@ -60,7 +61,7 @@ def wire_text(event: Event, unbilled_suffix: str) -> str:
             else f"{_quoted(k)}:{v}"
             if type(v) is int and -PLAIN_BELOW < v < PLAIN_BELOW
             else f"{_quoted(k)}:{wire_value(k, v)}"
-            for k, v in event.properties.items()
+            for k, v in _with_model_type(event.properties).items()
         ]
     )
     return (
@@ -69,6 +70,14 @@ def wire_text(event: Event, unbilled_suffix: str) -> str:
         f'"event_id":{_quoted(event.event_id)},"source":{_quoted(event.source)},'
         f'"timestamp":"{timestamp_text(event.timestamp)}","properties":{{{properties}}}}}'
     )
+
+
+def _with_model_type(properties: Mapping[str, Property]) -> Mapping[str, Property]:
+    """Add the canonical name, by which an expanded catalog finds the models of an event."""
+    model = properties.get("model")
+    if isinstance(model, str) and "model_type" not in properties:
+        return {**properties, "model_type": model_type(model)}
+    return properties
 
 
 def wire_value(name: str, value: Property) -> str:

@@ -141,6 +141,9 @@ def _as_written(kind: str, body: Mapping[str, Any]) -> Fields:
         moment = moment_in(body, name)
         if moment is not None:
             fields[name] = moment.isoformat().replace("+00:00", "Z")
+    if kind == "meter":  # our own server fills in names that the cloud does not know
+        known = dict(body.get("aggregation") or {})
+        fields["aggregation"] = {k: v for k, v in known.items() if k != "aliases"}
     if kind == "price" and body.get("price_unit_type") == "CUSTOM":
         names = {"price_unit": "price_unit", "price_unit_amount": "amount"}
         names["price_unit_tiers"] = "price_unit_tiers"

@@ -5,11 +5,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgres import new_database
 from tests.server.running import Server, running
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a module's tests on both databases if it says ``ON_BOTH_DATABASES = True``."""
+    both = getattr(metafunc.module, "ON_BOTH_DATABASES", False)
+    if both and "server" in metafunc.fixturenames:
+        metafunc.parametrize("server", ["sqlite", "postgresql"], indirect=True)
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Generator[Server, None, None]:
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Server, None, None]:
     """A server on a loopback port, over an empty database, and its admin key."""
-    with running(f"sqlite:///{tmp_path / 'usage.db'}") as started:
+    url = f"sqlite:///{tmp_path / 'usage.db'}"
+    if getattr(request, "param", "sqlite") == "postgresql":
+        url = new_database(request.getfixturevalue("postgres_server"))
+    with running(url) as started:
         yield started

@@ -16,6 +16,8 @@ from tests.server.running import Server
 if shutil.which("curl") is None:
     pytest.skip("there is no curl here", allow_module_level=True)
 
+ON_BOTH_DATABASES = True
+
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SEEDANCE = "seedance-1-5-pro-251215"
 METERS = {
@@ -194,6 +196,8 @@ def test_the_studio_is_billed_to_the_cent(curl: Curl) -> None:
     }
     assert preview["total"] == "2.04"
     assert [u["event_name"] for u in preview["unpriced"]] == ["video_generated", "world_generated"]
+    inside = curl.server.engine.invoice(subscription_id=subscription)
+    assert inside["line_items"] == preview["line_items"]
     used = curl("/subscriptions/usage", {"subscription_id": subscription})
     exact = {keys[c["price_id"]]: c["amount"] for c in used["charges"] if c["amount"]}
     assert exact["seedance_1_5_pro_tokens"] == 1.1788128

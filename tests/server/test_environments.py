@@ -7,6 +7,8 @@ import pytest
 from tests.server.running import Server
 from tests.server.story import catalog
 
+ON_BOTH_DATABASES = True
+
 
 def test_an_environment_sees_none_of_anothers_definitions(server: Server) -> None:
     made = catalog(server)

@@ -12,6 +12,8 @@ from flexprice import Flexprice
 
 from tests.server.running import Server
 
+ON_BOTH_DATABASES = True
+
 START = datetime(2026, 11, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MODELS = ("gpt-5", "gpt-5-mini", "unsold")
@@ -198,6 +200,21 @@ def check_analytics(sdk: Flexprice) -> None:
     assert costs == BY_MODEL
 
 
+def check_costs(sdk: Flexprice) -> None:
+    sheet = sdk.costs.create_costsheet(name="Providers").costsheet
+    assert sheet is not None
+    (feature,) = sdk.features.query_feature(name_contains="input").items or []
+    fields = usage_price(sheet.id or "", feature.meter_id or "", "gpt-5", "0.000001")
+    fields |= {"entity_type": "COSTSHEET"}
+    sdk.prices.create_price(type_=fields.pop("type"), **fields)
+    told = sdk.costs.get_detailed_cost_analytics(
+        start_time=START, end_time=NOW, external_customer_id="acme"
+    )
+    cost = Decimal("0.000001") * sum(INS[0::3])
+    assert (Decimal(told.total_cost or ""), Decimal(told.total_revenue or "")) == (cost, EXPECTED)
+    assert Decimal(told.margin or "") == EXPECTED - cost
+
+
 def test_the_official_sdk_runs_the_whole_story(sdk: Flexprice) -> None:
     subscription = sell(sdk)
     send_twice(sdk)
@@ -205,6 +222,7 @@ def test_the_official_sdk_runs_the_whole_story(sdk: Flexprice) -> None:
     check_wallet(sdk)
     check_invoice(sdk, subscription)
     check_analytics(sdk)
+    check_costs(sdk)
 
 
 def test_the_sdk_searches_changes_and_deletes(sdk: Flexprice) -> None:

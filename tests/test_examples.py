@@ -19,6 +19,9 @@ SAYS = {
     "background_response": "queued\nin_progress\ncompleted\nacme reports",
     "boto3_bedrock": "bedrock nova-2-lite 43 60",
     "decorator": "world_generated acme",
+    "engine_invoice": "cost: 0.0010344 USD, charge: 0.00124128 USD",
+    "engine_wallet": "0.3 USD do not fit: 0.2 are available.\n"
+    "available: 0.88 USD\nwallet.alert 0.4\ndebit 60 40\ncredit 100 100\n",
     "gemini_thoughts": "output tokens: 780\nof which thoughts: 724",
     "langchain_chat": "attempt 1 failed None None\nattempt 2 failed None None\n"
     "attempt 3 success 1321 62\n",

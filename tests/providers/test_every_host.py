@@ -65,6 +65,17 @@ OF_ITS_OWN: dict[str, tuple[str, Json]] = {
         gemini({"promptTokenCount": 9, "candidatesTokenCount": 2, "totalTokenCount": 11}),
     ),
 }
+SPEAK_CLAUDE = {
+    "https://r.services.ai.azure.com/anthropic/v1/messages": "azure",
+    "https://api.deepseek.com/anthropic/v1/messages": "deepseek",
+    "https://openrouter.ai/api/v1/messages": "openrouter",
+    "https://api.z.ai/api/anthropic/v1/messages": "zai",
+    "https://ai-gateway.vercel.sh/v1/messages": "vercel-gateway",
+}
+OF_ITS_OWN |= {
+    url: (name, message({"input_tokens": 9, "output_tokens": 2}))
+    for url, name in SPEAK_CLAUDE.items()
+}
 HOSTS = {**{url: (p, chat(chat_usage(9, 2))) for url, p in OPENAI_LIKE.items()}, **OF_ITS_OWN}
 
 

@@ -29,9 +29,30 @@ LUMA = "https://api.lumalabs.ai/dream-machine/v1"
 MINIMAX = "https://api.minimax.io"
 
 
+_FIRST = ("submit", "create", "created", "submitted")
+_LAST = ("result", "poll", "retrieve", "get", "query", "final", "task", "webhook", "callback")
+_PATH = re.compile(r"/[\w./:-]+")
+
+
 def steps(sample: Json) -> list[Step]:
     """The exchanges of this sample: one, or a submit and the poll that saw its end."""
     return _BUILDERS[sample["provider"]](sample)
+
+
+def _answers(sample: Json) -> tuple[Json | None, Json]:
+    """The answers to submit and poll where a sample has both; else its only one as the last."""
+    answer: Json = sample["response"]
+    first = next((answer[name] for name in _FIRST if name in answer), None)
+    if first is None:
+        return None, answer
+    last = next((answer[name] for name in _LAST if name in answer), None)
+    return (None, first) if last is None else (first, last)
+
+
+def _place(sample: Json, default: str) -> str:
+    """The path of the submit, where a sample's `call` names it."""
+    found = _PATH.search(sample["call"])
+    return default if found is None else found[0].rstrip("/")
 
 
 def _of_openai(sample: Json) -> list[Step]:
@@ -41,8 +62,9 @@ def _of_openai(sample: Json) -> list[Step]:
     if "responses." in call:
         return [Step("POST", f"{OPENAI}/responses", answer, asked)]
     place = "edits" if ".edit" in call else "generations"
-    if asked.get("stream"):
-        answer = f"event: {answer['type']}\ndata: {json.dumps(answer)}\n\n"
+    if asked.get("stream") or isinstance(answer, list):
+        events = answer if isinstance(answer, list) else [answer]
+        answer = "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events)
     return [Step("POST", f"{OPENAI}/images/{place}", answer, asked)]
 
 
@@ -105,9 +127,12 @@ def _camel(fields: Any) -> Any:
 
 
 def _of_alibaba(sample: Json) -> list[Step]:
-    task_id = sample["response"]["output"]["task_id"]
-    pending = {"request_id": "req-1", "output": {"task_id": task_id, "task_status": "PENDING"}}
     service = "services/aigc/video-generation/video-synthesis"
+    task_id = sample["response"].get("output", {}).get("task_id")
+    if task_id is None:  # it was refused, or came at once
+        service = "services/aigc/multimodal-generation/generation"
+        return [Step("POST", f"{DASHSCOPE}/{service}", sample["response"], sample["request"])]
+    pending = {"request_id": "req-1", "output": {"task_id": task_id, "task_status": "PENDING"}}
     asynchronous = {"X-DashScope-Async": "enable"}
     return [
         Step("POST", f"{DASHSCOPE}/{service}", pending, sample["request"], headers=asynchronous),
@@ -134,10 +159,15 @@ def _of_marble(sample: Json) -> list[Step]:
 
 
 def _of_bfl(sample: Json) -> list[Step]:
-    answers = sample["response"]
+    first, last = _answers(sample)
+    if first is None and "status" not in last:
+        return [Step("POST", f"{BFL}/{sample['model']}", last, sample["request"])]
+    job_id = last.get("id") or (first or {}).get("id") or "req-1"
+    poll = f"https://api.us1.bfl.ai/v1/get_result?id={job_id}"
+    submitted: Json = {"id": job_id, "polling_url": poll, **(first or {})}
     return [
-        Step("POST", f"{BFL}/{sample['model']}", answers["submit"], sample["request"]),
-        Step("GET", answers["submit"]["polling_url"], answers["result"]),
+        Step("POST", f"{BFL}/{sample['model']}", submitted, sample["request"]),
+        Step("GET", submitted["polling_url"], last),
     ]
 
 
@@ -153,8 +183,11 @@ def _of_byteplus(sample: Json) -> list[Step]:
 
 
 def _of_kling(sample: Json) -> list[Step]:
-    asked, answer = sample["request"], sample["response"]
-    place = sample["call"].split()[1]
+    first, answer = _answers(sample)
+    asked = sample["request"]
+    place = _place(sample, "/v1/videos/text2video")
+    if not answer.get("data"):  # it was refused
+        return [Step("POST", f"{KLING}{place}", answer, asked)]
     if isinstance(answer["data"], list):
         job_id = answer["data"][0]["id"]
         submitted: Json = {"code": 0, "data": {"id": job_id, "status": "submitted"}}
@@ -164,19 +197,21 @@ def _of_kling(sample: Json) -> list[Step]:
         submitted = {"code": 0, "data": {"task_id": job_id, "task_status": "submitted"}}
         poll = f"{KLING}{place}/{job_id}"
     return [
-        Step("POST", f"{KLING}{place}", submitted, asked),
+        Step("POST", f"{KLING}{place}", first or submitted, asked),
         Step("GET", poll, answer),
     ]
 
 
 def _of_muapi(sample: Json) -> list[Step]:
-    asked, answer = sample["request"], sample["response"]
+    first, answer = _answers(sample)
+    asked = sample["request"]
     place = f"{MUAPI}/{sample['model']}"
-    if "request_id" in answer:
+    if "request_id" in answer or "id" not in answer:
         return [Step("POST", place, answer, asked)]
     job_id = answer["id"]
+    submitted = {"request_id": job_id, "status": "processing"}
     return [
-        Step("POST", place, {"request_id": job_id, "status": "processing"}, asked),
+        Step("POST", place, first or submitted, asked),
         Step("GET", f"{MUAPI}/predictions/{job_id}/result", answer),
     ]
 
@@ -205,7 +240,9 @@ def _of_replicate(sample: Json) -> list[Step]:
 
 def _of_runway(sample: Json) -> list[Step]:
     asked, answer = sample["request"], sample["response"]
-    place = "text_to_image" if "image" in sample["model"] else "image_to_video"
+    places = ("text_to_image", "text_to_video", "video_to_video", "image_to_video")
+    default = "text_to_image" if "image" in sample["model"] else "image_to_video"
+    place = next((place for place in places if place in sample["call"]), default)
     submitted = {"id": answer["id"], "estimatedCost": {"credits": 25}}
     return [
         Step("POST", f"{RUNWAY}/{place}", submitted, asked),
@@ -224,20 +261,24 @@ def _of_luma(sample: Json) -> list[Step]:
 
 
 def _of_minimax(sample: Json) -> list[Step]:
-    asked, answer = sample["request"], sample["response"]
-    if "task" in answer:
-        job_id = answer["task"]["id"]
+    asked, fine = sample["request"], {"status_code": 0, "status_msg": "success"}
+    if "task" in sample["response"]:
+        first, answer = None, sample["response"]
+    else:
+        first, answer = _answers(sample)
+    if "task" in answer or "/v2/" in sample["call"]:
+        job_id = answer.get("task", {}).get("id", "m1")
         return [
-            Step("POST", f"{MINIMAX}/v2/video_generation", {"task_id": job_id}, asked),
+            Step("POST", f"{MINIMAX}/v2/video_generation", first or {"task_id": job_id}, asked),
             Step("GET", f"{MINIMAX}/v2/query/video_generation/{job_id}", answer),
         ]
-    answers = answer if "submit" in answer else {"result": answer}
-    job_id = str(answers["result"].get("task_id", "m1"))
-    fine = {"status_code": 0, "status_msg": "success"}
-    submitted = answers.get("submit", {"task_id": job_id, "base_resp": fine})
+    place = f"{MINIMAX}{_place(sample, '/v1/video_generation')}".replace("/query/", "/")
+    if "status" not in answer:  # it was refused, or came at once
+        return [Step("POST", place, answer, asked)]
+    job_id = str(answer.get("task_id") or (first or {}).get("task_id") or "m1")
     return [
-        Step("POST", f"{MINIMAX}/v1/video_generation", submitted, asked),
-        Step("GET", f"{MINIMAX}/v1/query/video_generation?task_id={job_id}", answers["result"]),
+        Step("POST", place, first or {"task_id": job_id, "base_resp": fine}, asked),
+        Step("GET", f"{MINIMAX}/v1/query/video_generation?task_id={job_id}", answer),
     ]
 
 

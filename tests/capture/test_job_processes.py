@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.providers.media import FLUSH_S
 from tokenmeter import Event, TokenMeter
 from tokenmeter.delivery.jobs import NOT_SUBMITTED
 from tokenmeter.engine.local import Engine
@@ -212,10 +213,10 @@ def test_a_submit_whose_process_dies_while_another_runs_is_found(
     )
     try:
         poller.record("api_calls", customer="warm-up")
-        assert poller.flush()
+        assert poller.flush(FLUSH_S)
         submit(tmp_path, ark)
         end(poller, ark)
-        assert poller.flush()
+        assert poller.flush(FLUSH_S)
     finally:
         poller.shutdown()
     event = next(e for e in events(tmp_path) if e.event_name == "video_generated")
@@ -227,7 +228,7 @@ def test_pending_jobs_survive_restarts(tmp_path: Path, ark: Ark) -> None:
     submit(tmp_path, ark)
     for _ in range(2):
         meter = TokenMeter(f"sqlite:///{tmp_path / 'usage.db'}", state_dir=tmp_path)
-        assert meter.flush()
+        assert meter.flush(FLUSH_S)
         (job,) = meter.jobs.pending()
         assert (job["provider"], job["job_id"]) == ("byteplus", "cgt-1")
         assert job["submitted"]["external_customer_id"] == "acme"

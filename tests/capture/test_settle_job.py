@@ -10,6 +10,7 @@ import pytest
 
 import tokenmeter
 from tests.capture.play import Answer, Player
+from tests.providers.media import FLUSH_S
 from tokenmeter import Event, JobError, TokenMeter
 from tokenmeter.capture.observation import provider_id
 from tokenmeter.delivery.jobs import NOT_SUBMITTED
@@ -45,7 +46,7 @@ def submit(meter: TokenMeter, **attribution: Any) -> None:
 
 
 def only(meter: TokenMeter) -> Event:
-    assert meter.flush()
+    assert meter.flush(FLUSH_S)
     event: Event
     (event,) = meter.backend.events
     return event
@@ -98,7 +99,7 @@ def test_a_job_that_failed_bills_nothing(meter: TokenMeter) -> None:
 def test_a_job_that_goes_on_is_none(meter: TokenMeter) -> None:
     submit(meter)
     assert meter.settle_job("kling", {"task_id": "k1", "task_status": "processing"}) is None
-    assert meter.flush()
+    assert meter.flush(FLUSH_S)
     assert (meter.backend.events, meter.health()["jobs_pending"]) == ([], 1)
 
 
@@ -133,7 +134,7 @@ def test_a_malformed_webhook_is_one_clear_error_and_the_job_stays_pending(
     submit(meter)
     with pytest.raises(JobError, match=r"[Tt]he job stays pending"):
         meter.settle_job("kling", body)
-    assert meter.flush()
+    assert meter.flush(FLUSH_S)
     assert (meter.backend.events, meter.health()["jobs_pending"]) == ([], 1)
     assert meter.faults == 0
 

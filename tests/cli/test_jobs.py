@@ -22,7 +22,7 @@ from tokenmeter.cli.jobs_table import age
 from tokenmeter.config import BACKEND_VARIABLE, HOME_VARIABLE, PRICES_VARIABLE
 from tokenmeter.engine.local import Engine
 from tokenmeter.errors import ConfigurationError
-from tokenmeter.providers.polls import POLLS, poll_of
+from tokenmeter.providers.polls import POLLS
 
 Json = dict[str, Any]
 ARK = "https://ark.ap-southeast.bytepluses.com/api/v3/contents/generations/tasks"
@@ -260,34 +260,6 @@ def test_a_pair_of_klings_keys_signs_a_token(
     assert key is not None
     claims = key.removeprefix("Bearer ").split(".")[1]
     assert json.loads(base64.urlsafe_b64decode(claims + "=="))["iss"] == "ak"
-
-
-@pytest.mark.parametrize(
-    ("provider", "job_id", "facts", "address"),
-    [
-        ("openai", "video_1", {}, "https://api.openai.com/v1/videos/video_1"),
-        ("openai", "resp_1", {}, "https://api.openai.com/v1/responses/resp_1"),
-        ("openai", "thread_1", {}, None),
-        ("google", OPERATION, {}, f"https://generativelanguage.googleapis.com/v1beta/{OPERATION}"),
-        ("google", "i1", {}, "https://generativelanguage.googleapis.com/v1beta/interactions/i1"),
-        ("byteplus", "c", {"region": "cn-beijing"}, "https://ark.cn-beijing.volces.com/api/v3/contents/generations/tasks/c"),
-        ("kling", "k", {"region": "global"}, "https://api.klingai.com/tasks?task_ids=k"),
-        ("alibaba", "a", {"region": "cn-beijing"}, "https://dashscope.aliyuncs.com/api/v1/tasks/a"),
-        ("alibaba", "a", {}, "https://dashscope-intl.aliyuncs.com/api/v1/tasks/a"),
-        ("fal", "r", {"model": "fal-ai/flux/dev"}, "https://queue.fal.run/fal-ai/flux/requests/r"),
-        ("fal", "r", {"model": "workflows/me/x/y"}, "https://queue.fal.run/workflows/me/x/requests/r"),
-        ("fal", "r", {}, None),
-        ("minimax", "m", {"operation": "v2.video_generation"}, "https://api.minimax.io/v2/query/video_generation/m"),
-        ("minimax", "m", {"region": "cn"}, "https://api.minimaxi.com/v1/query/video_generation?task_id=m"),
-        ("replicate", "p/1", {}, "https://api.replicate.com/v1/predictions/p%2F1"),
-        ("nobody", "x", {}, None),
-    ],
-)  # fmt: skip
-def test_every_job_has_its_address(
-    provider: str, job_id: str, facts: Json, address: str | None
-) -> None:
-    poll = poll_of(provider, job_id, facts)
-    assert (None if poll is None else poll.url) == address
 
 
 @pytest.mark.parametrize(

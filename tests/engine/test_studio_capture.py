@@ -18,6 +18,7 @@ from google import genai
 from google.genai import types
 
 from tests.capture.play import Answer, Player
+from tests.providers.media import FLUSH_S
 from tokenmeter import TokenMeter
 
 Json = dict[str, Any]
@@ -180,7 +181,7 @@ def test_a_client_call_hits_its_price(
 ) -> None:
     with meter.attribute(customer="acme"):
         made(meter)
-    assert meter.flush()
+    assert meter.flush(FLUSH_S)
     told = meter.engine.invoice("acme", start=START, end=START + timedelta(days=30))
     lines = {
         line["display_name"]: line["amount"]
@@ -207,6 +208,6 @@ def test_where_neither_request_nor_answer_speaks_of_sound_the_documented_default
 ) -> None:
     with meter.attribute(customer="acme"):
         seedance(generate_audio=None)(meter)
-    assert meter.flush()
+    assert meter.flush(FLUSH_S)
     (event,) = meter.engine.events().events
     assert event.properties["generate_audio"] == "true"  # since Seedance 1.5

@@ -12,7 +12,7 @@ from replicate.client import Client as Replicate
 from runwayml import RunwayML
 
 from tests.capture.play import Answer, Player
-from tests.providers.media import Json
+from tests.providers.media import FLUSH_S, Json
 from tokenmeter import TokenMeter
 from tokenmeter.event import Event
 
@@ -30,7 +30,7 @@ def player(*bodies: Json, **headers: str) -> Player:
 
 
 def settled(meter: TokenMeter) -> Event:
-    assert meter.flush()
+    assert meter.flush(FLUSH_S)
     assert (meter.faults, meter.health()["jobs_pending"]) == (0, 0)
     event: Event
     (event,) = meter.backend.events

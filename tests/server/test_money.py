@@ -251,6 +251,26 @@ def test_a_plans_credits_are_given_with_the_subscription(server: Server) -> None
     assert given["credit_balance"] == "100"
 
 
+def test_what_is_included_is_told_with_what_was_used(server: Server, shop: dict[str, Any]) -> None:
+    use(server, 4)
+    customer = shop["/customers"]["id"]
+    paths = (
+        f"/customers/{customer}/entitlements",
+        "/customers/external/cust_001/entitlements",
+        f"/subscriptions/{shop['subscription']['id']}/entitlements",
+    )
+    for path in paths:
+        (feature,) = server.get(path).body["features"]
+        assert feature["feature"]["id"] == shop["/features"]["id"]
+        assert feature["entitlement"]["usage_limit"] == 10
+    summary = server.get("/customers/usage", customer_lookup_key="cust_001").body
+    (row,) = summary["features"]
+    assert (row["current_usage"], row["total_limit"], row["usage_percent"]) == ("4", 10, "40")
+    none = server.get("/customers/usage", customer_id=customer, feature_ids="feat_other").body
+    assert none["features"] == []
+    assert server.get("/customers/usage").status == 400
+
+
 def test_usage_lowers_the_real_time_balance_and_not_the_ledger(
     server: Server, shop: dict[str, Any]
 ) -> None:

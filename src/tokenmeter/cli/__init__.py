@@ -23,6 +23,7 @@ COMMANDS = (
     "events",
     "invoice",
     "jobs",
+    "keys",
     "preview",
     "prices",
     "serve",

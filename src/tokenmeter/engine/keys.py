@@ -32,6 +32,14 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
+def scopes_of(names: Iterable[str]) -> list[Scope]:
+    """Read the names of scopes."""
+    try:
+        return [Scope(name) for name in names]
+    except ValueError:
+        raise ValidationError(f"scopes must be of {', '.join(Scope)}.") from None
+
+
 @dataclass(frozen=True, slots=True)
 class ApiKey:
     """A key without its secret."""

@@ -7,6 +7,7 @@ from tokenmeter.server.routes import (
     costs,
     credit_grants,
     customers,
+    entitled,
     entitlements,
     event_log,
     events,
@@ -30,6 +31,7 @@ ROUTERS = (
     event_log.router,
     meters.router,
     features.router,
+    entitled.router,
     subscriptions.router,  # before customers, whose external ids may hold slashes
     wallets.router,
     customers.router,

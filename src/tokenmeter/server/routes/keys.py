@@ -8,8 +8,7 @@ from fastapi import APIRouter
 
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.registry import environment_id
-from tokenmeter.engine.errors import ValidationError
-from tokenmeter.engine.keys import ApiKey, Scope
+from tokenmeter.engine.keys import ApiKey, Scope, scopes_of
 from tokenmeter.server import schemas
 from tokenmeter.server.auth import Administering
 from tokenmeter.server.paging import ListQuery, listed_body
@@ -26,7 +25,7 @@ def create_api_key(fields: Fields, desk: Administering) -> Reply:
     """Make a key for this environment; the answer is the only place that shows it."""
     made = desk.keys.create(
         desk.environment,
-        _scopes(fields),
+        scopes_of(reading.texts(fields, "scopes") or (Scope.ADMIN.value,)),
         name=reading.needed(fields, "name"),
         expires_at=reading.moment(fields, "expires_at"),
     )
@@ -47,14 +46,6 @@ def revoke_api_key(id: str, desk: Administering) -> Reply:  # noqa: A002 - the n
     """Take a key back, at once."""
     desk.keys.revoke(desk.environment, id)
     return Reply({"message": "API key revoked successfully", "id": id})
-
-
-def _scopes(fields: Fields) -> list[Scope]:
-    names = reading.texts(fields, "scopes") or (Scope.ADMIN.value,)
-    try:
-        return [Scope(name) for name in names]
-    except ValueError:
-        raise ValidationError(f"scopes must be of {', '.join(Scope)}.") from None
 
 
 def _shown(key: ApiKey) -> dict[str, Any]:

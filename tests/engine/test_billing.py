@@ -280,6 +280,35 @@ def test_a_commitment_that_is_not_used_is_trued_up(shop: Shop) -> None:
     assert lines(told) == {"image": "1.60", "Commitment true-up": "3.40"}
 
 
+def test_too_many_properties_are_said_and_not_guessed(tmp_path: Path) -> None:
+    keys = ", ".join(f"k{i}: x" for i in range(23))
+    more = f"      odd: {{meter: images, amount: 9, filter_values: {{{keys}}}}}\n"
+    image = "      image: {meter: images, amount: 0.10}\n"
+    shop = opened_shop(tmp_path, CATALOG.replace(image, more, 1))
+    subscription = shop.subscribe()
+    shop.use("e1", JUNE, image_count=1)
+    (row,) = shop.preview(subscription, JUNE, JULY)["unpriced"]
+    assert "more than 24 properties" in row["reason"]
+
+
+def test_usage_lowers_what_can_be_held_and_an_invoice_keeps_it_so(shop: Shop) -> None:
+    subscription = shop.subscribe()
+    wallets = shop.services.wallets
+    asked = {"external_customer_id": "acme", "currency": "usd", "initial_credits_to_load": "5"}
+    wallets.create(asked)
+    shop.use("e1", JUNE, image_count=30)
+    assert wallets.available("acme") == 2
+    hold = wallets.hold("acme", Decimal("1.5"))
+    shop.use("call", shop.clock.now, image_count=10)
+    wallets.settle(hold.id, Decimal(1), reference="call")
+    shop.clock.move(6)
+    assert wallets.available("acme") == 1  # 4.00 used, and the settled call is among it
+    shop.clock.now = JULY
+    shop.bill(subscription)
+    shop.clock.move(6)
+    assert wallets.available("acme") == 1
+
+
 def test_a_commitment_may_last_several_periods(shop: Shop) -> None:
     subscription = shop.subscribe(
         commitment_amount="3",

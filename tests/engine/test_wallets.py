@@ -76,7 +76,7 @@ def test_a_wallet_is_made_as_flexprice_makes_it(acme: Opened) -> None:
     ("fields", "error", "said"),
     [
         ({"currency": "usd"}, ValidationError, "customer_id or external_customer_id is required"),
-        ({"customer_id": "_none", "currency": "usd"}, NotFoundError, "Invalid customer id"),
+        ({"customer_id": "_none", "currency": "usd"}, NotFoundError, "invalid customer id"),
         ({"external_customer_id": "acme"}, RatingError, "three letters"),
         ({"external_customer_id": "acme", "currency": "usdt"}, RatingError, "three letters"),
         (

@@ -28,7 +28,7 @@ from tokenmeter.rating.filters import choose
 from tokenmeter.rating.price import Price
 from tokenmeter.rating.windows import Period
 
-GROUPS_MAX = 10
+GROUPS_MAX = 24  # the prices of one event name may tell events apart by many properties
 CUSTOMERS_MAX = 1_000
 CHOICES_MAX = 10_000  # remembered
 CUSTOMER_NAMES = ("customer", "external_customer_id")

@@ -20,6 +20,10 @@ from tokenmeter.rating.rounding import ZERO, plain, plus
 from tokenmeter.rating.windows import Period
 
 SHOWN = ("provider", "model")  # always told apart
+TOO_MANY = (
+    f"the prices tell events apart by more than {GROUPS_MAX} properties; whether some events have "
+    "no price was not looked up"
+)
 Group = tuple[tuple[str, str], ...]
 
 
@@ -106,7 +110,11 @@ def _of_name(
     prices = {
         m.meter_id: [i.price for i in items if i.price.meter_id == m.meter_id] for m in meters
     }
-    seen = _seen(store, contract, period, (meters, prices), environment)
+    names = _names(meters, prices)
+    if len(names) > GROUPS_MAX:
+        yield Unpriced(name, {}, 0, {}, TOO_MANY)
+        return
+    seen = _seen(store, contract, period, (meters, names), environment)
     for group, counted in sorted(seen.items()):
         properties = dict(group)
         matching = [s for s in counted if _price(s.meter, prices, properties) is not None]
@@ -127,11 +135,10 @@ def _seen(
     store: Store,
     contract: Contract,
     period: Period,
-    asked: tuple[Sequence[Meter], Mapping[str, Sequence[Price]]],
+    asked: tuple[Sequence[Meter], tuple[str, ...]],
     environment: str,
 ) -> dict[Group, list[_Seen]]:
-    meters, prices = asked
-    names = _names(meters, prices)
+    meters, names = asked
     seen: dict[Group, list[_Seen]] = {}
     for meter in meters:
         query = MeterQuery(
@@ -156,7 +163,7 @@ def _names(meters: Iterable[Meter], prices: Mapping[str, Sequence[Price]]) -> tu
         for f in (*m.filters, *(f for p in prices[m.meter_id] for f in p.filters))
     ]
     names = [name for key in keys for name in ALIASES.get(key, (key,))]
-    return tuple(dict.fromkeys((*SHOWN, *names)))[:GROUPS_MAX]
+    return tuple(dict.fromkeys((*SHOWN, *names)))
 
 
 def _price(

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from tokenmeter.engine.clock import rfc3339
-from tokenmeter.engine.customers import CUSTOMER, customer_in
+from tokenmeter.engine.definitions.customers import customer_of
+from tokenmeter.engine.definitions.registry import Registry
 from tokenmeter.engine.errors import AlreadyExistsError, ValidationError
 from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.store.documents import Document, Documents
@@ -29,7 +30,7 @@ GIVEN = frozenset(
 
 def new_wallet(documents: Documents, fields: Fields, now: datetime) -> Document:
     """Check what a request says of a new wallet and make its document."""
-    customer = customer_in(documents, fields)
+    customer = customer_of(Registry(documents, now), fields)
     given = {k: v for k, v in fields.items() if k in GIVEN and v is not None}
     given |= _unit(documents, given)
     filled = {**defaults(given), **given}
@@ -72,7 +73,7 @@ def _currency(fields: Fields) -> str:
 
 def wallets_of(documents: Documents, customer: str) -> list[Wallet]:
     """Find a customer's active wallets, by the id of either side."""
-    found = documents.find(CUSTOMER, customer) or documents.by_lookup_key(CUSTOMER, customer)
+    found = documents.find("customer", customer) or documents.by_lookup_key("customer", customer)
     if found is None:
         return []
     listed = documents.all(WALLET, parent=found.id)

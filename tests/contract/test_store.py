@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import threading
 from collections.abc import Generator, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,18 +18,24 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, func, select, text
 from sqlalchemy.engine import make_url
 
-from tests.engine.made import numbered, url
+from tests.engine.made import START, longest_ingest, numbered, url
+from tests.engine.metered import counts_apart, define
 from tests.postgres import new_database
 from tokenmeter.delivery.backends import open_backend
 from tokenmeter.delivery.protocol import Receipt
 from tokenmeter.engine.local import Engine
+from tokenmeter.engine.metering import MeterQuery, measure
 from tokenmeter.engine.store.ledger_schema import wallet_balances
 from tokenmeter.engine.store.opening import open_store
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.store.rollup_schema import metadata
 from tokenmeter.engine.store.schema import HEAD, VERSION_TABLE, names
 from tokenmeter.errors import StoreError
+from tokenmeter.rating.meter import Aggregation, AggregationType, Meter
 
+WAIT_S = 120
+WAIT_LONGEST_S = 20.0  # on a machine that does many other things, too
+COUNT = Aggregation(AggregationType.COUNT)
 KINDS = ("sqlite", "postgresql")
 
 
@@ -139,6 +148,31 @@ def test_it_is_a_backend_by_its_url(database: str) -> None:
     backend.close()
     with Engine(database) as engine:
         assert list(engine.events().events) == numbered(3)[::-1]
+
+
+def test_eight_processes_store_and_count_every_event_once(database: str) -> None:
+    """Their batches overlap, and a meter comes while they write."""
+    spawn = multiprocessing.get_context("spawn")
+    rule = Aggregation(AggregationType.SUM, "input_tokens")
+    meters = [Meter("tokens", "text_generated", rule), Meter("events", "text_generated", COUNT)]
+    with Engine(database) as engine, ProcessPoolExecutor(8, mp_context=spawn) as pool:
+        define(engine, "", meters[0], "model")
+        sent = [
+            pool.submit(longest_ingest, database, first * 50, 300, 11 + first)
+            for first in range(8)
+        ]
+        define(engine, "", meters[1])
+        longest = max(future.result(timeout=WAIT_S) for future in sent)
+        engine.backfill()
+        assert list(engine.events(limit=1000).events) == numbered(650)[::-1]
+        assert engine.conflicts() == []
+        for meter, total in zip(meters, (6_500, 650), strict=True):
+            assert counts_apart(engine, "", meter)
+            query = MeterQuery(meter, ("cust_1",), START, START + timedelta(hours=1))
+            with engine.store.writing() as connection:  # so that only the rollups can answer
+                connection.exec_driver_sql("DELETE FROM events")
+            assert measure(engine.store, query)[0].quantity == total
+    assert longest < WAIT_LONGEST_S
 
 
 def test_events_of_the_first_layout_are_moved_to_the_present_one(database: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,3 +42,15 @@ def ingest_overlapping(database: str, first: int, count: int, batch: int) -> int
     with Engine(database) as engine:
         receipts = [engine.ingest(events[i : i + batch]) for i in range(0, count, batch)]
     return sum(receipt.accepted for receipt in receipts)
+
+
+def longest_ingest(database: str, first: int, count: int, batch: int) -> float:
+    """Ingest numbered events from `first` on, batch by batch; return the longest wait in s."""
+    events = numbered(first + count)[first:]
+    waits = [0.0]
+    with Engine(database) as engine:
+        for i in range(0, count, batch):
+            started = time.monotonic()
+            engine.ingest(events[i : i + batch])
+            waits.append(time.monotonic() - started)
+    return max(waits)

@@ -6,11 +6,21 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 
-from tests.engine.metered import NAME, RULES, START, agreed, histories, kept, meter_of, queries
+from tests.engine.metered import (
+    NAME,
+    RULES,
+    START,
+    agreed,
+    define,
+    histories,
+    kept,
+    meter_of,
+    queries,
+)
 from tokenmeter.engine.local import Engine
 from tokenmeter.engine.metering import MeterQuery, assignments, measure
 from tokenmeter.errors import QueryError
-from tokenmeter.event import Event
+from tokenmeter.event import Event, Property
 from tokenmeter.rating.aggregation import tally
 from tokenmeter.rating.filters import filters_of
 from tokenmeter.rating.meter import Aggregation, AggregationType
@@ -131,3 +141,34 @@ def test_a_question_that_makes_no_sense_is_refused(engine: Engine) -> None:
     with pytest.raises(QueryError, match="whole period"):
         assignments(engine._store, MeterQuery(meter, None, START, END, group_by=("a",)), [])
     assert UTC is START.tzinfo
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        "x'; DROP TABLE events; --",
+        'x" OR "1"="1',
+        "$.units",
+        "units') UNION SELECT name FROM names --",
+        "%s ? :x {0}",
+        "a\x00b",
+        "\\",
+        "ä 画像 \u2028",
+    ],
+)
+def test_a_strange_name_or_value_is_only_a_name_or_value(engine: Engine, strange: str) -> None:
+    meter = meter_of(Aggregation(AggregationType.SUM, strange), *filters_of({"size": strange}))
+    define(engine, "", meter, strange)
+    storable = "\x00" not in strange
+    held: dict[str, Property] = {"size": strange, strange: 7} if storable else {"size": "s"}
+    engine.ingest([Event(NAME, "evt_1", "cust_0", START, held)])
+    query = MeterQuery(
+        meter, (strange, "cust_0"), START, END, filters_of({strange: 7}), (strange, "customer")
+    )
+    expected = [{strange: "7", "customer": "cust_0"}] if storable else []
+    assert [q.group for q in measure(engine.store, query, "")] == expected
+    assert [q.group for q in measure(engine.store, query, strange)] == []
+    listed = prices({strange: [7, strange]})
+    whole = MeterQuery(meter, None, START, END)
+    assert assignments(engine.store, whole, listed).by_price["price_0"].quantity == 7 * storable
+    assert engine.events().events[0].event_id == "evt_1"

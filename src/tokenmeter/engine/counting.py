@@ -10,9 +10,9 @@ from tokenmeter.engine.rollups import Family, Plan, Slot, current_plan, names_of
 from tokenmeter.engine.spans import HOUR_US
 from tokenmeter.engine.store import rollups as stored
 from tokenmeter.engine.store.events import Numbered, numbered_between
-from tokenmeter.engine.store.merging import states_text
+from tokenmeter.engine.store.merging import merged_states, states_text
 from tokenmeter.engine.store.protocol import Store
-from tokenmeter.engine.store.rollups import CellKey
+from tokenmeter.engine.store.rollups import Place
 from tokenmeter.engine.store.rows import LABEL_CHARS_MAX, LABELS, Labels, Properties, Row, moment
 from tokenmeter.engine.tallies import COUNTED, State, form_of, merge, state_of
 from tokenmeter.rating.filters import is_billable, matches
@@ -73,21 +73,17 @@ class Gathered:
     def keep(self, store: Store, connection: Connection) -> dict[Labels, int]:
         """Write it to the database; return the numbers of the combinations, to remember."""
         numbers = store.combinations.numbers(connection, {key[3] for key in self._cells})
-        days: dict[CellKey, dict[int, State]] = {}
-        hours: dict[CellKey, str] = {}
+        hours: dict[Place, str] = {}
+        days: dict[Place, str] = {}
         for (family, customer, hour, labels), states in self._cells.items():
-            place = CellKey(family, customer, hour, numbers[labels])
-            hours[place] = states_text(states)
-            whole = days.setdefault(place._replace(at=hour // HOURS_PER_DAY), {})
-            for name, state in states.items():
-                if name in whole:
-                    merge(whole[name], state)
-                else:
-                    whole[name] = list(state)
+            number = numbers[labels]
+            told = states_text(states)
+            hours[family, customer, hour, number] = told
+            day = (family, customer, hour // HOURS_PER_DAY, number)
+            days[day] = merged_states(days[day], told) if day in days else told
         if hours:
             stored.add_cells(connection, "hours", hours)
-            told = {place: states_text(states) for place, states in days.items()}
-            stored.add_cells(connection, "days", told)
+            stored.add_cells(connection, "days", days)
         return numbers
 
     def _compiled(self, row: Row) -> _Compiled | None:
@@ -161,11 +157,10 @@ def backfill(store: Store, events_max: int = BACKFILL_EVENTS_MAX) -> int:
 
 
 def _compile(plan: Plan, row: Row) -> _Compiled | None:
-    environment, event_name, _, pairs = row.labels
-    family = plan.families.get((environment, event_name))
+    family = plan.families.get((row.environment, row.event_name))
     if family is None:
         return None
-    labels = dict(pairs)
+    labels = dict(row.labels.pairs)
     looked_at = set(family.keys) | {"billable"}
     rules: list[_Rule] = []
     for rule in _all_rules(family):

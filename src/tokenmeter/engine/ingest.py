@@ -60,7 +60,7 @@ def _keep(store: Store, rows: Sequence[Row]) -> None:
         named = store.names.numbers(connection, names)
         labelled = store.labels.numbers(connection, {row.labels for row in first})
         numbered = [
-            Numbered(row, named[row.labels[0]], labelled[row.labels], named[row.customer])
+            Numbered(row, named[row.environment], labelled[row.labels], named[row.customer])
             for row in first
         ]
         plan = current_plan(store, connection)  # before the events that it counts

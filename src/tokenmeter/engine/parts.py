@@ -131,7 +131,7 @@ def _cells(
                 parsed.clear()
             parsed[combination] = json.loads(told)
         labels = parsed[combination]
-        if matches(query.filters, labels):
+        if not query.filters or matches(query.filters, labels):
             group = text(labels.get(group_by, "")) if group_by else ""
             yield Part(customer, moment(at * unit), labels, read(state), group)
 

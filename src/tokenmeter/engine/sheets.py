@@ -40,6 +40,9 @@ class BucketKey(NamedTuple):
     group: str
 
 
+_WHOLE = BucketKey(None, "")
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """What was gathered for one group in one window."""
@@ -51,10 +54,11 @@ class Page:
     def running(self, kind: AggregationType, at: datetime, group: str) -> Running:
         """Return the bucket that holds a moment, made when it is first asked for."""
         grid = self.bucket_grid
-        key = BucketKey(None if grid is None else grid.start(at), group if grid else "")
-        if key not in self.buckets:
-            self.buckets[key] = Running(kind)
-        return self.buckets[key]
+        key = _WHOLE if grid is None else BucketKey(grid.start(at), group)
+        held = self.buckets.get(key)
+        if held is None:
+            held = self.buckets[key] = Running(kind)
+        return held
 
     def answer(self) -> Answer:
         """Read the page off."""

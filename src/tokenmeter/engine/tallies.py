@@ -30,6 +30,8 @@ LATEST = 3  # count, microseconds, event id, quantity
 WEIGHTED = 4  # count, total, sum of quantity x microseconds
 UNIQUE = 5  # count, set of hashes; never kept: it grows with what is counted
 
+_ONE_NUMBER = 3  # the length of a state that holds one
+
 _FORMS = {
     AggregationType.COUNT: COUNTED,
     AggregationType.MAX: HIGHEST,
@@ -90,6 +92,8 @@ def written(state: State) -> State:
 
 def read(state: State) -> State:
     """Return the state of `written(...)`."""
+    if len(state) == _ONE_NUMBER and type(state[-1]) is int:
+        return state  # nearly all are: nothing to read
     event_id = 3 if state[0] == LATEST else -1
     return [
         Decimal(value) if isinstance(value, str) and at != event_id else value

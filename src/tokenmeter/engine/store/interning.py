@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection, Table, insert, select
 
 from tokenmeter.engine.store.rollup_schema import rollup_combinations
-from tokenmeter.engine.store.rows import LabelKey, Labels
+from tokenmeter.engine.store.rows import Labels, LabelSet
 from tokenmeter.engine.store.schema import label_sets, names
 
 KEPT_MAX = 100_000  # numbers remembered per table; then the memory starts anew
@@ -81,9 +81,9 @@ def interned_names() -> Interned[str]:
     return Interned[str](names, lambda name: {"name": name}, "name")
 
 
-def interned_labels() -> Interned[LabelKey]:
+def interned_labels() -> Interned[LabelSet]:
     """Make the memory of `label_sets`."""
-    return Interned[LabelKey](label_sets, _label_row, "digest")
+    return Interned[LabelSet](label_sets, _label_row, "digest")
 
 
 def interned_combinations() -> Interned[Labels]:
@@ -106,9 +106,9 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).digest()
 
 
-def _label_row(key: LabelKey) -> dict[str, Any]:
-    environment, event_name, source, pairs = key
-    labels = dict(pairs)
+def _label_row(key: LabelSet) -> dict[str, Any]:
+    environment, event_name, source = key.environment, key.event_name, key.source
+    labels = dict(key.pairs)
     written = _encode(labels)
     return {
         "digest": _digest(_encode([environment, event_name, source, labels])),

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection as Connection
 
     from tokenmeter.engine.store.interning import Interned
-    from tokenmeter.engine.store.rows import LabelKey, Labels
+    from tokenmeter.engine.store.rows import Labels, LabelSet
 
 
 class Store(Protocol):
@@ -17,7 +17,7 @@ class Store(Protocol):
 
     name: str
     names: Interned[str]
-    labels: Interned[LabelKey]
+    labels: Interned[LabelSet]
     combinations: Interned[Labels]
     plan: object  # what `engine.rollups` remembers of the meters that are counted
 

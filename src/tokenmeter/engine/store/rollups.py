@@ -28,13 +28,8 @@ COUNTING_KINDS = ("meter", "price")  # the documents that say what is counted
 GRAINS: Mapping[str, Table] = {"hours": rollup_hours, "days": rollup_days}
 
 
-class CellKey(NamedTuple):
-    """Which cell: `at` is hours or days since 1970, UTC."""
-
-    family_id: int
-    customer_id: int
-    at: int
-    combination_id: int
+Place = tuple[int, int, int, int]  # family, customer, hours or days since 1970, combination
+_PLACE = ("family_id", "customer_id", "at", "combination_id")
 
 
 class Counted(NamedTuple):
@@ -137,7 +132,7 @@ def reach(connection: Connection, ids: Sequence[int], done_until: int) -> None:
     connection.execute(chosen.values(done_until=done_until))
 
 
-def add_cells(connection: Connection, grain: str, cells: Mapping[CellKey, str]) -> None:
+def add_cells(connection: Connection, grain: str, cells: Mapping[Place, str]) -> None:
     """
     Add what was counted to the cells; the text is JSON, by meter.
 
@@ -179,12 +174,15 @@ def read_cells(connection: Connection, grain: str, wanted: Wanted) -> Iterator[C
             yield Cell(customer, at, combination_id, labels, state)
 
 
-def _add_some(connection: Connection, table: Table, cells: Mapping[CellKey, str]) -> None:
-    columns = [table.c[name] for name in CellKey._fields]
+def _add_some(connection: Connection, table: Table, cells: Mapping[Place, str]) -> None:
+    columns = [table.c[name] for name in _PLACE]
     query = select(*columns, table.c.states).where(tuple_(*columns).in_(list(cells)))
-    stored = {CellKey(*row[:4]): row[4] for row in connection.execute(query)}
+    stored = {tuple(row[:4]): row[4] for row in connection.execute(query)}
     rows = [
-        {**key._asdict(), "states": merged_states(stored[key], told) if key in stored else told}
+        {
+            **dict(zip(_PLACE, key, strict=True)),
+            "states": merged_states(stored[key], told) if key in stored else told,
+        }
         for key, told in cells.items()
     ]
     upsert = postgresql.insert(table)

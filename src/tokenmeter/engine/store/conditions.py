@@ -72,5 +72,6 @@ def where(conditions: Conditions) -> list[ColumnElement[bool]]:
     if conditions.environment is not None:
         found.append(label_sets.c.environment == conditions.environment)
     for name, values in conditions.filters.items():
-        found.append(dimension(name).in_(values))
+        # No event holds a NUL, and PostgreSQL takes none.
+        found.append(dimension(name).in_([value for value in values if "\x00" not in value]))
     return found

@@ -93,7 +93,7 @@ def interned_combinations() -> Interned[Labels]:
 
 def numbers_of(connection: Connection, told: Sequence[str]) -> list[int]:
     """Return the numbers of those names that have one."""
-    query = select(names.c.id).where(names.c.name.in_(told))
+    query = select(names.c.id).where(names.c.name.in_([n for n in told if "\x00" not in n]))
     return list(connection.execute(query).scalars())
 
 

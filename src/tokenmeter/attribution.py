@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from tokenmeter.frozen import value
 from tokenmeter.money import Money
 from tokenmeter.usage import NOTHING, Usage
 
@@ -79,7 +80,7 @@ class Run:
         return Money(total)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Repeats:
     """What a retry has in common with the attempt that failed."""
 
@@ -89,7 +90,7 @@ class Repeats:
     meter: object  # one per meter, compared by identity
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Note:
     """A failed attempt, waiting to be claimed by its retry."""
 

@@ -75,8 +75,7 @@ class TokenMeter:
             _ = self.prices  # a mistake in it is raised now
         self.policy = policy or Policy()
         self._shape = shape_of(self.policy.billable, names or {}, shape, self.fault)
-        self.ids, self._faults = EventIds(), Faults()
-        self._instrumented = 0
+        self.ids, self._faults, self._instrumented = EventIds(), Faults(), 0
         load_plugins()
         self.hosts: Mapping[str, str] = named_hosts(hosts or {})
         self.gateways = origins(gateways)
@@ -84,7 +83,9 @@ class TokenMeter:
         self.open_exchanges: set[Exchange] = set()
         spec = default_backend_url() if backend is None else backend
         home = Path(state_dir) if state_dir else None if spec == "memory:" else state_directory()
-        self._delivery = Delivery(spec, home, resolve=self._resolve, durability=durability)
+        self._delivery = Delivery(
+            spec, home, resolve=self._resolve, price=self.priced, durability=durability
+        )
         self.jobs = Jobs(home, self._delivery.adopt)
         # What capture calls (capture.sink.Sink), beside `observed` and `fault` below.
         self.entered, self.left = self._delivery.entered, self._delivery.left
@@ -289,7 +290,7 @@ class TokenMeter:
 
     def _keep(self, event: Event | None, scope: Scope | None, record: Record | None) -> None:
         if record is not None:
-            self._delivery.append(record)
+            self._delivery.append(record, None if "job" in record else event)
         if event is not None and scope is not None and scope.run is not None:
             scope.run.add(event)
 

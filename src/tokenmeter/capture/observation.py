@@ -11,6 +11,7 @@ from typing import Literal
 from tokenmeter.attribution import NO_ATTRIBUTION, UNATTRIBUTED, Attribution
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event, Property, event_id_of
+from tokenmeter.frozen import value
 from tokenmeter.providers.base import NO_READING, Call, Part, Reading
 from tokenmeter.providers.models import model_type
 from tokenmeter.usage import Usage
@@ -23,7 +24,7 @@ REPORTED_COST = "reported_cost_usd"  # what the provider says it charged
 CLOCK_SKEW_MAX = timedelta(hours=24)  # a provider's time further off counts only for jobs
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Observation:
     """One attempt, closed: what was asked, what was reported, how it ended, whose it is."""
 
@@ -109,6 +110,7 @@ def events_of(
     """Yield the events of one attempt: its own, and one per hidden sub-call."""
     customer = observation.attribution.customer or UNATTRIBUTED
     moment = timestamp_of(observation, now)
+    moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)  # as it is written
     common = _common(observation, shape)
     call, reading = observation.call, observation.reading
     own = Part("", reading.usage, observation.model, reading.event_name, reading.dimensions)

@@ -22,12 +22,13 @@ from tokenmeter.delivery.destinations import (
     parts_of,
     private_directory,
 )
+from tokenmeter.delivery.fresh import Fresh
 from tokenmeter.delivery.journal import Durability, Journal
 from tokenmeter.delivery.opencalls import NO_SLOT
 from tokenmeter.delivery.protocol import Backend
 from tokenmeter.delivery.shipper import Resolve, Shipper, Wiring
 from tokenmeter.errors import TokenmeterError
-from tokenmeter.event import to_line
+from tokenmeter.event import Event, to_line
 
 EXIT_TIMEOUT_S = 5.0  # at interpreter exit; the next process delivers what is left then
 CLOSE_GRACE_S = 0.2  # for a shipper thread to end once the deadline has passed
@@ -38,10 +39,11 @@ class Delivery:
     """
     Keep records on disk and deliver them, as events, to one backend or several.
 
-    `resolve` turns a journal record into events; it runs in the shipper threads and may be
-    called again for the same record. Without a `state_dir`, which only ``memory:`` can do, the
-    journal is a private temporary directory that close() deletes. The threads start on first
-    use, also in a forked child, which opens backends given as URLs anew.
+    `resolve` turns a journal record into events, `price` does it for an event as it is kept;
+    both run in the shipper threads and may be called again for the same record. Without a
+    `state_dir`, which only ``memory:`` can do, the journal is a private temporary directory that
+    close() deletes. The threads start on first use, also in a forked child, which opens backends
+    given as URLs anew.
     """
 
     def __init__(
@@ -50,11 +52,12 @@ class Delivery:
         state_dir: Path | None,
         *,
         resolve: Resolve,
+        price: Callable[[Event], Event] = lambda event: event,
         durability: Durability = "write",
     ) -> None:
         self._parts = parts_of(spec)
         self._backends = open_parts(self._parts)
-        self._private = state_dir is None
+        self._private, self._fresh = state_dir is None, Fresh()
         self._alarms = Alarms()
         try:
             self._home = state_dir or private_directory(self._backends)
@@ -65,11 +68,13 @@ class Delivery:
         except TokenmeterError:
             close_all(self._backends)
             raise
-        self._wiring = Wiring(self._journal, self._dead, resolve, self._chores)
+        self._wiring = Wiring(
+            self._journal, self._dead, resolve, self._chores, self._fresh.take, price
+        )
         self._shippers: list[Shipper] = []
         self._inherited: list[Backend] = []  # of the parent; kept, so that nothing closes them
         self._running = self._closed = self._is_child = False
-        self._fresh()
+        self._renew()
         forks.watch(self)
         atexit.register(self._at_exit)
 
@@ -78,9 +83,16 @@ class Delivery:
         """The opened backend; a FanOut when there are several."""
         return self._backends[0] if len(self._backends) == 1 else FanOut(self._backends)
 
-    def append(self, record: Mapping[str, Any]) -> None:
-        """Keep one record, which consists of plain JSON values; it is on disk on return."""
-        self.append_line(to_line(record))
+    def append(self, record: Mapping[str, Any], event: Event | None = None) -> None:
+        """
+        Keep one record, which consists of plain JSON values; it is on disk on return.
+
+        `event`: what the record stands for, if it is an event as it is.
+        """
+        line = to_line(record)
+        if event is not None:
+            self._fresh.put(line, event)
+        self.append_line(line)
 
     def append_line(self, line: bytes) -> None:
         """Keep one record that `event.to_line` has written. Not from finalizers: `defer` it."""
@@ -222,7 +234,7 @@ class Delivery:
         except RuntimeError as error:  # no new thread while the interpreter shuts down
             self._alarms.sound("thread", f"records stay in the journal: {error}")
 
-    def _fresh(self) -> None:
+    def _renew(self) -> None:
         """Make what a fork must not share."""
         self._lock = threading.RLock()
         self._deferred_lock = threading.RLock()
@@ -241,7 +253,7 @@ class Delivery:
 
     def forked(self) -> None:
         """In a forked child: forget what belongs to the parent; the next append starts anew."""
-        self._fresh()
+        self._renew()
         self._shippers = []
         self._running, self._is_child = False, True
         self._dead.forked()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 from tokenmeter.delivery.alarms import Alarms
 from tokenmeter.delivery.deadletters import DeadLetters
+from tokenmeter.delivery.fresh import record_of
 from tokenmeter.delivery.journal import Journal
 from tokenmeter.delivery.masking import masked
 from tokenmeter.delivery.protocol import Backend, TransientError
@@ -46,13 +46,16 @@ class Wiring:
     What the shippers of one delivery share.
 
     `resolve` turns a journal record into events; it may be called again for the same record.
-    `chores` runs before each batch.
+    `chores` runs before each batch. `recall` knows the event of a line written just now, and
+    `price` makes of it what `resolve` would.
     """
 
     journal: Journal
     dead: DeadLetters
     resolve: Resolve
     chores: Callable[[], None]
+    recall: Callable[[bytes], Event | None] = lambda _line: None
+    price: Callable[[Event], Event] = lambda event: event
 
 
 class Shipper:
@@ -233,20 +236,20 @@ class Shipper:
         self._positions[item.log] = item.end
 
     def _events(self, log: WriterLog, line: bytes) -> Sequence[Event]:
-        try:
-            record: object = json.loads(line)
-        except (ValueError, RecursionError):
-            record = None
-        if not isinstance(record, dict):
+        known = self._wiring.recall(line)
+        record = None if known is not None else record_of(line)
+        if known is None and record is None:
             self._skip(log, f"{len(line)} bytes that are no JSON object")
             return ()
         try:
-            return _checked(self._wiring.resolve(record))
+            if known is not None:
+                return (self._wiring.price(known),)
+            return _checked(self._wiring.resolve(record or {}))
         except TransientError:
             raise
         except Exception as error:  # noqa: BLE001  a border: the record is kept, with the reason
             reason = f"{type(error).__name__}: {error}"
-            self._wiring.dead.bury(self.name, reason, record)
+            self._wiring.dead.bury(self.name, reason, known or record or {})
             self.alarms.sound("resolve", f"a record became no event: {masked(reason)}")
             return ()
 

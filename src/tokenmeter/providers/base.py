@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal
 
+from tokenmeter.frozen import value
 from tokenmeter.usage import NOTHING, Number, Usage
 
 Json = dict[str, Any]
 State = Literal["success", "failed", "pending"]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Request:
     """
     What an adapter may look at. Header names are lower case; `host` and `path` are as sent.
@@ -37,7 +38,7 @@ class Request:
     body: Json = field(default_factory=dict[str, Any])
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Part:
     """A sub-call that hides inside one exchange and is billed under its own model."""
 
@@ -48,7 +49,7 @@ class Part:
     dimensions: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Reading:
     """
     What one payload reports. None and empty mean: not said here.
@@ -110,7 +111,7 @@ def _stronger(now: State | None, later: State | None) -> State | None:
     return now if now == "failed" or later is None else later
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Api:
     """One endpoint family of a provider: how its answers are read."""
 
@@ -137,7 +138,7 @@ class Api:
     refusal_ends: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Call:
     """What a request asks for, before the answer is known."""
 
@@ -159,7 +160,7 @@ class Call:
     billable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Adapter:
     """One provider: the hosts it is known by, and its `describe`."""
 

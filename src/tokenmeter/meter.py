@@ -18,6 +18,7 @@ from tokenmeter.capture.eventids import EventIds
 from tokenmeter.capture.exchange import Exchange
 from tokenmeter.capture.faults import Faults
 from tokenmeter.capture.joining import origins
+from tokenmeter.capture.known import KnownCalls
 from tokenmeter.capture.metering import Metering
 from tokenmeter.capture.observation import Observation, shape_of
 from tokenmeter.capture.plugins import load_plugins
@@ -79,7 +80,7 @@ class TokenMeter:
         load_plugins()
         self.hosts: Mapping[str, str] = named_hosts(hosts or {})
         self.gateways = origins(gateways)
-        self.sessions, self.key = realtime.Sessions(), object()
+        self.sessions, self.key, self.known = realtime.Sessions(), object(), KnownCalls()
         self.open_exchanges: set[Exchange] = set()
         spec = default_backend_url() if backend is None else backend
         home = Path(state_dir) if state_dir else None if spec == "memory:" else state_directory()

@@ -94,12 +94,17 @@ class Exchange:
             self.call, status, headers, decoded=decoded, strips=self._strip
         )
 
-    def quiet(self) -> Callable[[bytes], bool]:
-        """
-        Return a cheap test for the next bytes: True if they need not go through `chunk`.
+    def whole(self, content: bytes) -> bytes:
+        """Take an answer that is there as a whole; return what the user is to get."""
+        reader, failed = self._reader, (self._status or 0) >= FAILED_FROM
+        if failed or reader is None or not reader.skim(content):
+            return self.chunk(content) + self.end()
+        self._complete = True
+        self._close("success")
+        return content
 
-        To be asked for once, before the first of them.
-        """
+    def quiet(self) -> Callable[[bytes], bool]:
+        """Return a test for the next bytes, once: True if they need not go through `chunk`."""
         reader = self._reader
         if isinstance(reader, EventReader) and self._decoder is None:
             return reader.quiet

@@ -37,6 +37,9 @@ class Outgoing(Protocol):
 
 def open_exchange(sink: Sink, outgoing: Outgoing) -> Exchange | None:
     """Open an exchange if a provider adapter knows this request; else None, cheaply."""
+    known = _known(sink, outgoing)
+    if known is not None:
+        return known
     host = known_host(outgoing.host, sink.hosts)
     adapter = find(host, outgoing.path)
     if adapter is None:
@@ -57,7 +60,23 @@ def open_exchange(sink: Sink, outgoing: Outgoing) -> Exchange | None:
     hashed = b"" if body is None or content_type.startswith("multipart/") else body
     retries = retry_count(headers)
     sent = Sent(outgoing.method, outgoing.url, hashed, fields, retries)
+    if is_json and body is not None:
+        sink.known.learn(outgoing.method, outgoing.url, body, call)
     return Exchange(sink, call, sent)
+
+
+def _known(sink: Sink, outgoing: Outgoing) -> Exchange | None:
+    """Open the exchange of a request that asks for the same as one before, unless previewed."""
+    method, url = outgoing.method, outgoing.url
+    if not sink.known.may_find(method, url):
+        return None
+    scope, body = current_scope(), outgoing.body()
+    if not body or (scope is not None and scope.previews):
+        return None
+    call = sink.known.find(method, url, body)
+    if call is None:
+        return None
+    return Exchange(sink, call, Sent(method, url, body, None, retry_count(outgoing.headers)))
 
 
 def may_edit(headers: Mapping[str, str]) -> bool:

@@ -25,6 +25,10 @@ class Reader(Protocol):
         """Take the next bytes; return those that the user is to get."""
         ...
 
+    def skim(self, body: bytes) -> bool:
+        """Read a whole body by the few fields that count; False if that cannot be done."""
+        ...
+
     def end(self) -> bytes:
         """Say that nothing more comes; return what was held back."""
         ...
@@ -130,6 +134,14 @@ class BodyReader:
                 self._look_at = max(KEEP_BYTES, 2 * len(self._body.kept))
         return data
 
+    def skim(self, body: bytes) -> bool:
+        """Read a whole body by the few fields that count; False if that cannot be done."""
+        payload = None if self._api.skim is None else self._api.skim(body)
+        if payload is None:
+            return False
+        self.reading = fold_parsed(self._api, self.reading, payload)
+        return True
+
     def end(self) -> bytes:
         """Read what is left; nothing was held back."""
         if self._body.overflowed:
@@ -196,6 +208,10 @@ class SilentReader:
     def feed(self, data: bytes) -> bytes:
         """Give the bytes back as they are."""
         return data
+
+    def skim(self, _body: bytes) -> bool:
+        """It cannot be read."""
+        return False
 
     def end(self) -> bytes:
         """Nothing was held back."""

@@ -63,21 +63,25 @@ class Sent:
 
     __slots__ = ("_body", "_fields", "_fingerprint", "_method", "retry_count", "url")
 
-    def __init__(self, method: str, url: str, body: bytes, fields: Json, retry_count: int) -> None:
+    def __init__(
+        self, method: str, url: str, body: bytes, fields: Json | None, retry_count: int
+    ) -> None:
         self._method = method
         self.url = url
         self._body = body  # the user's own object: no copy, and gone with the exchange
-        self._fields = fields
+        self._fields = fields  # None: parsed when somebody asks
         self._fingerprint: bytes | None = None
         self.retry_count = retry_count
 
     def fingerprint(self) -> bytes:
         """Return the hash that a repetition shares; computed when first asked for."""
         if self._fingerprint is None:
-            body = self._body or {k: str(v) for k, v in self._fields.items()}
+            body = self._body or {k: str(v) for k, v in self.json().items()}
             self._fingerprint = fingerprint(self._method, self.url, body)
         return self._fingerprint
 
     def json(self) -> Json:
         """Return the request's JSON object or form fields."""
+        if self._fields is None:
+            self._fields = parse_body(self._body, "")
         return self._fields

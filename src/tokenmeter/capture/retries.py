@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import os
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 
 from tokenmeter.attribution import Note, Repeats, Scope
 
-# Ids must differ, not be secret: a generator seeded from the system saves a system call each.
-_random = random.Random()  # noqa: S311 - as said
-os.register_at_fork(after_in_child=_random.seed)
+# Ids must differ, not be secret: each process counts from a number of its own, out of 2**128.
+_ids: list[Iterator[int]] = []
+
+
+def _begin() -> None:
+    _ids[:] = [count(int.from_bytes(os.urandom(16), "big"))]
+
+
+_begin()
+os.register_at_fork(after_in_child=_begin)
 
 
 def new_id(prefix: str) -> str:
     """Return a fresh random id: 128 bits."""
-    return f"{prefix}{_random.getrandbits(128):032x}"
+    return f"{prefix}{next(_ids[0]) & ID_MASK:032x}"
+
+
+ID_MASK = 2**128 - 1
 
 
 def claim(scope: Scope | None, wanted: Callable[[], Repeats], since_s: float) -> Note | None:

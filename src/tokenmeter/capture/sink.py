@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tokenmeter.attribution import Scope
 from tokenmeter.capture.eventids import EventIds
+from tokenmeter.capture.known import KnownCalls
 from tokenmeter.capture.observation import Observation
 from tokenmeter.capture.policy import Policy
 from tokenmeter.event import Event
@@ -23,6 +24,7 @@ class Sink(Protocol):
     key: object  # stands for the meter where its attempts are compared
     ids: EventIds  # given out so far
     gateways: frozenset[str]  # origins of our own gateways, whose events are not ours to make
+    known: KnownCalls  # what requests ask for
     open_exchanges: set[Exchange]  # closed at shutdown, whoever still holds their streams
 
     def observed(self, observation: Observation, scope: Scope | None) -> Sequence[Event]:

@@ -94,6 +94,10 @@ class EventReader:
             return self._feed_slowly(data)
         return self._skip(whole, data)
 
+    def skim(self, _body: bytes) -> bool:
+        """Streams are fed."""
+        return False
+
     def end(self) -> bytes:
         """Read the last event, which may lack its empty line; return what was held back."""
         held, self._pending = self._pending, b""

@@ -136,6 +136,12 @@ class Api:
     # A poll that is refused with a reading that failed is the end of its job; elsewhere it
     # says nothing of it.
     refusal_ends: bool = False
+    # The only fields of a request that `describe` looks at, as they are written: b'"model"'.
+    # Empty: it may look at any. See capture.known.
+    asked: tuple[bytes, ...] = ()
+    # Takes out of a whole answer what `read` needs, without parsing the text in it; None if it
+    # cannot: then the answer is parsed.
+    skim: Callable[[bytes], Json | None] | None = None
 
 
 @value(frozen=True, slots=True)

@@ -10,12 +10,13 @@ from types import ModuleType
 from typing import Any
 
 from tokenmeter.capture.exchange import Exchange
+from tokenmeter.capture.headers import ListedHeaders
 from tokenmeter.capture.opening import open_exchange
 from tokenmeter.capture.requests import FIELD_BYTES_MAX
 from tokenmeter.capture.sink import Sink
 from tokenmeter.capture.taps import guard
 from tokenmeter.capture.taps.drain import drain, drain_async
-from tokenmeter.capture.taps.raw_http import plain_headers, split
+from tokenmeter.capture.taps.raw_http import split
 from tokenmeter.capture.taps.refused import refused
 from tokenmeter.providers.base import Json
 
@@ -32,7 +33,7 @@ class _Outgoing:
         self.method: str = request.method
         self.url = url
         self.host, self.path, self.query = split(url)
-        self.headers: Mapping[str, str] = plain_headers(request.headers.raw)
+        self.headers: Mapping[str, str] = ListedHeaders(request.headers.raw)
 
     def body(self) -> bytes | None:
         try:
@@ -149,12 +150,12 @@ def _attach(exchange: Exchange, request: Any, response: Any) -> Any:
     """Watch the answer: at once if it has been read, else as it passes."""
     try:
         content = getattr(response, "_content", None)
-        headers = plain_headers(response.headers.raw)
+        headers = ListedHeaders(response.headers.raw)
         exchange.response(response.status_code, headers, decoded=content is not None)
         if exchange.call.edited_body is not None:
             response.request = request
         if content is not None:
-            given = exchange.chunk(content) + exchange.end()
+            given = exchange.whole(content)
             if exchange.rewrites:
                 response._content = given  # noqa: SLF001 - no public way to replace a read body
         else:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
-from tokenmeter import quoting, realtime, webhooks
+from tokenmeter import quoting
 from tokenmeter.attribution import Attribution, Run, Scope, current_scope, entered, inner_scope
 from tokenmeter.capture import taps
 from tokenmeter.capture.eventids import EventIds
@@ -21,10 +21,11 @@ from tokenmeter.capture.joining import origins
 from tokenmeter.capture.known import KnownCalls
 from tokenmeter.capture.metering import Metering
 from tokenmeter.capture.observation import Observation, shape_of
-from tokenmeter.capture.plugins import load_plugins
+from tokenmeter.capture.plugins import hosts_of, load_plugins
 from tokenmeter.capture.policy import Policy
 from tokenmeter.capture.recorded import Recorded, recorded_event
 from tokenmeter.capture.retries import new_id
+from tokenmeter.capture.timing import timed
 from tokenmeter.config import default_backend_url, prices_file, state_directory
 from tokenmeter.delivery.backends import BackendSpec
 from tokenmeter.delivery.facade import Delivery
@@ -32,12 +33,12 @@ from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
 from tokenmeter.exits import close_with_process
 from tokenmeter.jobs import Jobs, Record
-from tokenmeter.providers.hosts import named_hosts
 from tokenmeter.usage import Number
 
 if TYPE_CHECKING:
     from tokenmeter.enforcement import Enforce
     from tokenmeter.pricing.pricebook import PriceBook
+    from tokenmeter.realtime import Sessions
 
 FLUSH_TIMEOUT_S = 5.0
 EventShape = Literal["flexprice", "tokens_total"]
@@ -78,9 +79,9 @@ class TokenMeter:
         self._shape = shape_of(self.policy.billable, names or {}, shape, self.fault)
         self.ids, self._faults, self._instrumented = EventIds(), Faults(), 0
         load_plugins()
-        self.hosts: Mapping[str, str] = named_hosts(hosts or {})
+        self.hosts: Mapping[str, str] = hosts_of(hosts)
         self.gateways = origins(gateways)
-        self.sessions, self.key, self.known = realtime.Sessions(), object(), KnownCalls()
+        self.key, self.known = object(), KnownCalls()
         self.open_exchanges: set[Exchange] = set()
         spec = default_backend_url() if backend is None else backend
         home = Path(state_dir) if state_dir else None if spec == "memory:" else state_directory()
@@ -178,10 +179,12 @@ class TokenMeter:
         model: str | None = None,
     ) -> Event | None:
         """
-        Meter one event of a realtime session whose websocket is yours; None if it bills nothing.
+        Meter one event of a realtime session that you read; None if it bills nothing.
 
         Name the `session` if one task reads several, and the `model` if no event says it.
         """
+        from tokenmeter import realtime  # as above
+
         return realtime.read_event(self, provider, payload, session=session, model=model)
 
     def settle_job(self, provider: str, payload: object) -> Event | None:
@@ -190,23 +193,15 @@ class TokenMeter:
 
         `payload` is JSON text, a dict or the SDK's object. Raises JobError for what is neither.
         """
+        from tokenmeter import webhooks  # here to keep our import light
+
         return webhooks.settle_job(self, provider, payload)
 
-    @contextlib.contextmanager
-    def timer(self, event_name: str, **dimensions: str | None) -> Generator[None]:
+    def timer(self, event_name: str, **dimensions: str | None) -> AbstractContextManager[None]:
         """Record how long the block took, as `time_seconds`; also if it raises."""
-        started = time.perf_counter()
-        outcome = "failed"
-        try:
-            yield
-            outcome = "success"
-        finally:
-            seconds = Decimal(f"{time.perf_counter() - started:.6f}")
-            named: dict[str, Any] = {"outcome": outcome, **dimensions}
-            self.record(event_name, {"time_seconds": seconds}, **named)
+        return timed(self.record, event_name, dimensions)
 
-    preview = quoting.preview
-    preview_call = quoting.preview_call
+    preview, preview_call = quoting.preview, quoting.preview_call
     preview_request = quoting.preview_request
 
     @property
@@ -256,6 +251,13 @@ class TokenMeter:
         }
 
     @cached_property
+    def sessions(self) -> Sessions:
+        """The realtime sessions that this meter has heard of."""
+        from tokenmeter import realtime  # as above
+
+        return realtime.Sessions()
+
+    @cached_property
     def prices(self) -> PriceBook:
         """The price book: the lists, and the user's own rows."""
         from tokenmeter.pricing.pricebook import PriceBook  # here to keep our import light
@@ -272,14 +274,11 @@ class TokenMeter:
 
         return price_event(event, self.prices)
 
-    # -- what capture calls (capture.exchange.Sink) ----------------------------------------
-
     def observed(self, observation: Observation, scope: Scope | None) -> Sequence[Event]:
         """Take a closed exchange: make its events, put them in the journal, return them."""
+        shape = self._shape
         if scope is not None and scope.event_name is not None:
-            shape = self._shape.renamed(observation.call.api.event_name, scope.event_name)
-        else:
-            shape = self._shape
+            shape = shape.renamed(observation.call.api.event_name, scope.event_name)
         made = list(self.jobs.records(observation, self.ids, shape, datetime.now(UTC)))
         for event, record in made:
             self._keep(event, scope, None if observation.joined else record)

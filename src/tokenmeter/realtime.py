@@ -59,7 +59,10 @@ _current: ContextVar[tuple[str, str] | None] = ContextVar("tokenmeter_session", 
 class Meter(Sink, Protocol):
     """A meter that remembers sessions."""
 
-    sessions: Sessions
+    @property
+    def sessions(self) -> Sessions:
+        """Those it has heard of."""
+        ...
 
 
 class Sessions:

@@ -146,6 +146,12 @@ def test_an_answer_of_another_form_is_parsed(payload: dict[str, Any]) -> None:
     assert skim_chat(json.dumps(payload).encode()) is None
 
 
+def test_an_answer_that_is_no_utf_8_is_parsed_and_flagged() -> None:
+    body = json.dumps(WHOLE).encode()
+    assert skim_chat(body.replace(b'"x"', b'"\xff"')) is None
+    assert skim_chat(body.replace(b'"x"', '"é"'.encode())) is not None
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -19,7 +19,7 @@ class Attempt:
 
     __slots__ = ("_meter", "_noted", "_scope", "_sent", "call_id", "number", "retry_of")
 
-    def __init__(self, scope: Scope | None, sent: Sent, *, meter: object, window_s: float) -> None:
+    def __init__(self, scope: Scope | None, sent: Sent, meter: object, *, window_s: float) -> None:
         self._scope = scope
         self._sent = sent
         self._meter = meter

@@ -47,8 +47,7 @@ class Exchange:
 
     def __init__(self, sink: Sink, call: Call, sent: Sent) -> None:
         self.call = call
-        self._sink = sink
-        self._sent = sent
+        self._sink, self._sent = sink, sent
         self._scope = scope = current_scope()
         self._open = [None]  # popped by whoever closes: one thread wins
         self._reader: Reader | None = None
@@ -61,8 +60,7 @@ class Exchange:
         self._event_id: str | None = None  # as announced
         self._joined: str | None = None  # by our own gateway, whose event it is
         self._ticket: Ticket | None = None  # of the gate that let the call pass
-        window_s = sink.policy.retry_window_s
-        self._attempt = Attempt(scope, sent, meter=sink.key, window_s=window_s)
+        self._attempt = Attempt(scope, sent, sink.key, window_s=sink.policy.retry_window_s)
         self._entered = sink.entered(opened_line(call, self._attempt, scope))
         sink.open_exchanges.add(self)
         if scope is not None:
@@ -96,8 +94,8 @@ class Exchange:
 
     def whole(self, content: bytes) -> bytes:
         """Take an answer that is there as a whole; return what the user is to get."""
-        reader, failed = self._reader, (self._status or 0) >= FAILED_FROM
-        if failed or reader is None or not reader.skim(content):
+        failed = (self._status or 0) >= FAILED_FROM
+        if failed or self._reader is None or not self._reader.skim(content):
             return self.chunk(content) + self.end()
         self._complete = True
         self._close("success")

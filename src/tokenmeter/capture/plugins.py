@@ -10,6 +10,7 @@ A package names its adapter in its pyproject.toml::
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,15 @@ def load_plugins() -> None:
         adapter = _loaded(entry)
         if adapter is not None:
             register(adapter)
+
+
+def hosts_of(hosts: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Return the hosts by which adapters know those that the user names; most name none."""
+    if not hosts:
+        return {}
+    from tokenmeter.providers.hosts import named_hosts  # asks all adapters
+
+    return named_hosts(hosts)
 
 
 def _loaded(entry: EntryPoint) -> Adapter | None:

@@ -35,7 +35,7 @@ def skim_chat(body: bytes) -> Json | None:
     begin = head.end()
     if tail is None or body.count(b'"finish_reason"', begin, at) != 1:
         return None
-    if body.find(b'"error"', begin, at) >= 0:
+    if body.find(b'"error"', begin, at) >= 0 or not _is_text(body):
         return None
     usage, tier = tail.groups()
     try:
@@ -52,3 +52,11 @@ def skim_chat(body: bytes) -> Json | None:
         "usage": numbers,
         "service_tier": None if tier is None else tier.decode("ascii"),
     }
+
+
+def _is_text(body: bytes) -> bool:
+    """Whether the body is UTF-8, as JSON must be."""
+    try:
+        return body.isascii() or bool(body.decode())
+    except UnicodeDecodeError:
+        return False

@@ -247,6 +247,10 @@ class Wallets:
         """Tell how much money could be held for a customer now."""
         return self._desk.available(self._wallet_for(customer, currency))
 
+    def forget(self, wallet_id: str) -> None:
+        """Look the customer's usage up again at the next hold, however young what is known."""
+        self._desk.forget(wallet_id)
+
     def close(self) -> None:
         """Pass on the alerts that wait."""
         self.alerts.close()

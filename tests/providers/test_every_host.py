@@ -72,11 +72,15 @@ SPEAK_CLAUDE = {
     "https://api.z.ai/api/anthropic/v1/messages": "zai",
     "https://ai-gateway.vercel.sh/v1/messages": "vercel-gateway",
 }
-OF_ITS_OWN |= {
+CLAUDES = {
     url: (name, message({"input_tokens": 9, "output_tokens": 2}))
     for url, name in SPEAK_CLAUDE.items()
 }
-HOSTS = {**{url: (p, chat(chat_usage(9, 2))) for url, p in OPENAI_LIKE.items()}, **OF_ITS_OWN}
+HOSTS = {
+    **{url: (p, chat(chat_usage(9, 2))) for url, p in OPENAI_LIKE.items()},
+    **OF_ITS_OWN,
+    **CLAUDES,
+}
 
 
 @pytest.fixture

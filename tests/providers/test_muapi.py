@@ -91,7 +91,7 @@ def test_a_poll_alone_says_that_its_length_is_missing() -> None:
     event = played(Step("GET", POLL, done())).event
     assert event.usage.video_count == 1
     assert "video_seconds" not in event.usage
-    assert event.properties["flags"] == "counted,missing:video_seconds"
+    assert event.properties["flags"] == "counted,job_not_submitted,missing:video_seconds"
 
 
 def test_the_charge_is_the_providers_own() -> None:

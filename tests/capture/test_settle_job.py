@@ -52,7 +52,11 @@ def only(meter: TokenMeter) -> Event:
     return event
 
 
-@pytest.mark.parametrize("form", [dict, json.dumps, lambda told: json.dumps(told).encode()])
+def encoded(told: Json) -> bytes:
+    return json.dumps(told).encode()
+
+
+@pytest.mark.parametrize("form", [dict, json.dumps, encoded])
 def test_a_webhook_settles_its_job(meter: TokenMeter, form: Any) -> None:
     submit(meter)
     settled = meter.settle_job("kling", form(TOLD))
@@ -72,10 +76,9 @@ def test_ten_polls_and_ten_webhooks_are_one_event(meter: TokenMeter) -> None:
     with meter.run("polls") as run:
         for _ in range(10):
             poll.get(f"{KLING}/k1")
-            told = meter.settle_job("kling", TOLD)
+            meter.settle_job("kling", TOLD)
     event = only(meter)
-    assert told is not None
-    assert (event.event_id, event.external_customer_id) == (told.event_id, "acme")
+    assert (event.event_id, event.external_customer_id) == (provider_id("kling", "k1"), "acme")
     assert run.usage.video_seconds == 5
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
@@ -146,43 +148,49 @@ def test_junk_anywhere_is_survived_and_becomes_no_number(
             assert told is None or told.job_id
 
 
-# The other makers of videos: how the length of a request is written.
-LENGTHS: dict[str, tuple[str, Any]] = {
-    **{
-        name: (flow[0], lambda n, b=flow[1]: {**b, "duration": n, "input": {"duration": n}})
-        for name, flow in FLOWS.items()
-    },
-    "alibaba": (
+class Length(NamedTuple):
+    """Where a request is sent, and where in its body the length stands."""
+
+    place: str
+    path: tuple[str, ...] = ("duration",)
+    body: Mapping[str, Any] = MappingProxyType({})
+
+
+# Every maker of videos: how the length of a request is written.
+LENGTHS: dict[str, Length] = {
+    **{name: Length(flow[0], body=flow[1]) for name, flow in FLOWS.items()},
+    "replicate": Length(FLOWS["replicate"][0], ("input", "duration")),
+    "alibaba": Length(
         f"{DASHSCOPE}/services/aigc/video-generation/video-synthesis",
-        lambda n: {"model": "wan2.7-t2v", "parameters": {"duration": n}},
+        ("parameters", "duration"),
+        {"model": "wan2.7-t2v"},
     ),
-    "byteplus": (
+    "byteplus": Length(
         f"{ARK}/contents/generations/tasks",
-        lambda n: {"model": "seedance-1-5-pro-251215", "content": [], "duration": n},
+        body={"model": "seedance-1-5-pro-251215", "content": []},
     ),
-    "google": (
+    "google": Length(
         f"{GEMINI}/models/veo-3.1-generate-preview:predictLongRunning",
-        lambda n: {"parameters": {"durationSeconds": n}},
+        ("parameters", "durationSeconds"),
     ),
-    "happyhorse": (f"{HAPPYHORSE}/generate", lambda n: {"duration": n}),
-    "kling": (f"{KLING}/v1/videos/text2video", lambda n: {"duration": n}),
-    "kling-new": (
-        f"{KLING}/text-to-video/kling-3.0",
-        lambda n: {"settings": {"duration": n}},
-    ),
-    "muapi": (f"{MUAPI}/seedance-2-text-to-video", lambda n: {"duration": n}),
+    "happyhorse": Length(f"{HAPPYHORSE}/generate"),
+    "kling": Length(f"{KLING}/v1/videos/text2video"),
+    "kling-new": Length(f"{KLING}/text-to-video/kling-3.0", ("settings", "duration")),
+    "muapi": Length(f"{MUAPI}/seedance-2-text-to-video"),
 }
 
 
 def length_of(provider: str, value: Any) -> Any:
-    place, body = LENGTHS[provider]
+    told = LENGTHS[provider]
+    for key in reversed(told.path):
+        value = {key: value}
+    body = {**told.body, **value, "num_frames": None, "providerSettings": {}}
     asynchronous = {"x-dashscope-async": "enable"}
-    parts = urlsplit(place)
+    parts = urlsplit(told.place)
     host = parts.hostname or ""
-    fields = {**body(value), "num_frames": None, "providerSettings": {}}
     adapter = find(host, parts.path)
     assert adapter is not None
-    call = adapter.describe(Request("POST", host, parts.path, "", asynchronous, fields))
+    call = adapter.describe(Request("POST", host, parts.path, "", asynchronous, body))
     assert call is not None
     return call.usage.get("video_seconds")
 

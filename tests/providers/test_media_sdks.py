@@ -39,6 +39,10 @@ def settled(meter: TokenMeter) -> Event:
     return event
 
 
+def no_sleep(_seconds: float) -> None:
+    """Poll at once."""
+
+
 def fal_answers() -> Player:
     urls = {"response_url": POLL, "status_url": f"{POLL}/status", "cancel_url": f"{POLL}/cancel"}
     return player(
@@ -53,7 +57,7 @@ def fal_answers() -> Player:
 def test_fal_subscribe_is_one_image(meter: TokenMeter, monkeypatch: pytest.MonkeyPatch) -> None:
     client = fal_client.SyncClient(key="none")
     monkeypatch.setitem(client.__dict__, "_client", fal_answers().client(httpx))
-    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", no_sleep)
     meter.instrument()
     with meter.attribute(customer="acme"):
         made: Any = client.subscribe("fal-ai/flux/dev", {"prompt": "a fox"})

@@ -109,17 +109,17 @@ class Delivery:
         if entered != NO_SLOT:
             self._journal.leave(entered)
 
-    def defer(self, task: Callable[[], None]) -> None:
-        """Run `task` soon, in a shipper thread or in flush(). Safe in finalizers."""
+    def defer(self, work: Callable[[], None]) -> None:
+        """Run `work` soon, in a shipper thread or in flush(). Safe in finalizers."""
         if self._deferred.qsize() < DEFERRED_MAX:
-            self._deferred.put(task)
+            self._deferred.put(work)
         else:
             self._deferred_dropped += 1
 
-    def soon(self, task: Callable[[], None]) -> None:
-        """Run `task` now if its appends need no waiting, else `defer` it. Safe in finalizers."""
-        if not self._running or not self._journal.if_free(task):
-            self.defer(task)
+    def soon(self, work: Callable[[], None]) -> None:
+        """Run `work` now if its appends need no waiting, else `defer` it. Safe in finalizers."""
+        if not self._running or not self._journal.if_free(work):
+            self.defer(work)
 
     def start(self) -> None:
         """Start the shipper threads, unless they run. A first append does it too."""

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import tokenmeter
+from tokenmeter.asgi import TokenMeterMiddleware
 from tokenmeter.capture.decorator import Options
 from tokenmeter.capture.observation import Observation
 from tokenmeter.cli import COMMANDS
@@ -75,6 +76,13 @@ def test_the_python_of_docs_previews_runs(in_a_folder: Path) -> None:
     for code in blocks("docs/previews.md", "python"):
         exec(compile(code, "docs/previews.md", "exec"), names)
     assert names["quote"].cost is not None
+
+
+def test_the_python_of_docs_gateway_runs(in_a_folder: Path) -> None:
+    names: dict[str, Any] = {}
+    for code in blocks("docs/gateway.md", "python"):
+        exec(compile(code, "docs/gateway.md", "exec"), names)
+    assert isinstance(names["app"], TokenMeterMiddleware)
 
 
 def test_the_event_in_the_docs_is_an_event_with_metrics_that_exist() -> None:

@@ -42,14 +42,15 @@ def create_app(
         await client.aclose()
         meter.shutdown()
 
+    customers = ApiKeys(keys)
     metering = Middleware(
         TokenMeterMiddleware,
-        customer=ApiKeys(keys),
+        customer=customers,
         feature="path",
         prefixes=PREFIXES,
         anonymous=False,
         meter=meter,
         **options,
     )
-    routes = [Route("/{path:path}", Proxy(client).forward, methods=METHODS)]
+    routes = [Route("/{path:path}", Proxy(client, customers).forward, methods=METHODS)]
     return Starlette(routes=routes, middleware=[metering], lifespan=lifespan)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import httpx2
 from starlette.background import BackgroundTask
 from starlette.requests import Request  # noqa: TC002 - read when the route is made
 from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from tokenmeter.asgi import Incoming
 
 from .upstreams import upstream_of
 
@@ -29,11 +31,14 @@ _SECRETS = frozenset(["authorization", "x-api-key", "api-key", "x-goog-api-key",
 class Proxy:
     """Forwards every request to its provider through one connection pool."""
 
-    def __init__(self, client: httpx2.AsyncClient) -> None:
+    def __init__(self, client: httpx2.AsyncClient, knows: Callable[[Incoming], object]) -> None:
         self._client = client
+        self._knows = knows
 
     async def forward(self, request: Request) -> Response:
         """Answer one request with what its provider answers."""
+        if not self._knows(Incoming(request.scope)):  # also where nothing is metered
+            return JSONResponse({"error": {"message": "send the key you were given"}}, 401)
         if int(request.headers.get("content-length") or 0) > BODY_BYTES_MAX:
             return JSONResponse({"error": {"message": "the body is too large"}}, 413)
         path = request.scope["path"]

@@ -80,6 +80,8 @@ async def ask(
         return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
+        if left.is_set() and leaves_after is not None:
+            raise OSError("the client is gone")  # as servers of spec version 2.4 do
         answered.messages.append(message)
         bodies = len(answered.messages) - 1
         if leaves_after is not None and bodies >= leaves_after:

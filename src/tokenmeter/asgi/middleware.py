@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tokenmeter.asgi.admission import TOO_LARGE, admitted
 from tokenmeter.asgi.answer import refuse, without_ours
 from tokenmeter.asgi.asked import Asked
 from tokenmeter.asgi.body import Body
 from tokenmeter.asgi.identity import Identifier, Identity, Source
-from tokenmeter.asgi.incoming import App, Incoming, Receive, Send
-from tokenmeter.asgi.incoming import Scope as AsgiScope
+from tokenmeter.asgi.incoming import App, Incoming, Send
 from tokenmeter.asgi.metered import Asking, GatewayRun, Metered
 from tokenmeter.asgi.preview import PREVIEW_PATH, Price, is_preview, send_json
 from tokenmeter.asgi.replays import IDEMPOTENCY_HEADER, Replays
@@ -53,7 +52,7 @@ class TokenMeterMiddleware:
 
     def __init__(
         self,
-        app: App,
+        app: Any,  # each framework has types of its own for ASGI
         *,
         customer: Source | None = None,
         feature: Source | None = None,
@@ -68,7 +67,7 @@ class TokenMeterMiddleware:
         enforcement: Enforcement | None = None,
         body_bytes_max: int = BODY_BYTES_MAX,
     ) -> None:
-        self.app = app
+        self.app: App = app
         self._identifier = Identifier(customer, feature, plan, trusted_proxies)
         self._routes = Routes(prefixes or {}, routes)
         self._meter = meter
@@ -81,7 +80,7 @@ class TokenMeterMiddleware:
             raise ConfigurationError("body_bytes_max must be at least 1; leave it out for 32 MiB")
         self._body_bytes_max = body_bytes_max
 
-    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one connection; what is not a metered HTTP request passes untouched."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)

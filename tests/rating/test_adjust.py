@@ -184,3 +184,28 @@ def test_the_volume_cliff_is_charged_as_documented() -> None:
     assert rate(price(VOLUME), used(1000)).amount == 100
     assert rate(price(VOLUME), used(1001)).amount == d("50.05")
     assert len(CLIFF) == 2
+
+
+@pytest.mark.parametrize(
+    ("money", "paid", "left"),
+    [
+        ("0", "0", "10.33"),
+        ("-5", "0", "10.33"),
+        ("0.009", "0", "10.33"),
+        ("4.999", "4.99", "5.34"),
+        ("10.33", "10.33", "0"),
+        ("99", "10.33", "0"),
+    ],
+)
+def test_a_finished_charge_is_paid_from_money_that_is_cut_and_never_more_than_owed(
+    money: str, paid: str, left: str
+) -> None:
+    owed = rate(price(flat("3.4444")), used(3))
+    charge = owed.paid(d(money))
+    assert (charge.amount, charge.adjusted_by(K.CREDIT)) == (d(left), -d(paid))
+    assert plus((total(charge.lines), *(a.amount for a in charge.adjustments))) == d(left)
+
+
+def test_a_charge_tells_what_it_was_before_it_was_rounded() -> None:
+    charge = rate(price(flat("3.4444")), used(3))
+    assert (charge.amount, charge.unrounded) == (d("10.33"), d("10.3332"))

@@ -14,7 +14,7 @@ from tokenmeter.engine.store.interning import numbers_of
 from tokenmeter.engine.store.raw import Range, Stretch, scan
 from tokenmeter.engine.store.rollups import Counted, Wanted, read_cells
 from tokenmeter.engine.store.rows import microseconds, moment
-from tokenmeter.engine.tallies import State, form_of, read, state_of
+from tokenmeter.engine.tallies import State, form_of, merge, read, state_of
 from tokenmeter.errors import QueryError
 from tokenmeter.rating.aggregation import Grid
 from tokenmeter.rating.filters import Filter, matches, text
@@ -111,9 +111,31 @@ def parts(connection: Connection, asked: Asked) -> Iterator[Part]:
         for grain, unit in (("days", DAY_US), ("hours", HOUR_US)):
             ranges = [(a // unit, b // unit) for a, b in getattr(spans, grain)]
             if ranges:
-                wanted = Wanted(slot, ids, ranges)
-                yield from _cells(connection, grain, wanted, query)
+                cells = _cells(connection, grain, Wanted(slot, ids, ranges), query)
+                yield from cells if _has_seams(asked) else _together(cells)
     yield from _raw(connection, asked, spans)
+
+
+def _has_seams(asked: Asked) -> bool:
+    """Tell whether it matters when something was used within the time that is asked for."""
+    query = asked.query
+    if query.window is not None or query.meter.aggregation.bucket_size is not None:
+        return True
+    start, end = microseconds(query.start), microseconds(query.end)
+    return any(start < cut < end for cut in asked.cuts)
+
+
+def _together(cells: Iterator[Part]) -> Iterator[Part]:
+    """Add up the cells of a customer and of the same labels: a month has many."""
+    held: dict[tuple[str, int], Part] = {}
+    for part in cells:
+        key = (part.customer, id(part.labels))  # parsed once, and alive as long as its part
+        known = held.get(key)
+        if known is None:
+            held[key] = part._replace(state=list(part.state))
+        else:
+            merge(known.state, part.state)
+    yield from held.values()
 
 
 def _slot(connection: Connection, asked: Asked) -> Counted | None:

@@ -181,3 +181,52 @@ def test_prompts_are_not_kept(meter: TokenMeter) -> None:
 def test_values_that_cannot_be_keys_are_read_all_the_same(meter: TokenMeter) -> None:
     found = meter.preview(**CHAT, input_tokens=5, metadata={"a": []})
     assert found.expected == Money(Decimal("0.0000125"))
+
+
+@pytest.fixture
+def selling(stored: TokenMeter) -> TokenMeter:
+    """A meter with the studio's catalog and one subscriber."""
+    stored.engine.catalog.apply("studio")
+    stored.engine.definitions.create("customer", {"external_id": "acme", "name": "Acme"})
+    stored.engine.subscriptions.create(
+        {
+            "external_customer_id": "acme",
+            "plan_id": "ai_pro",
+            "currency": "usd",
+            "billing_period": "MONTHLY",
+            "start_date": datetime.now(UTC) - timedelta(days=5),
+        }
+    )
+    return stored
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"provider": "openai", "model": "dall-e-3", "quality": "hd", "n": 2},
+        {"provider": "openai", "model": "gpt-image-1", "quality": "high", "size": "1024x1024"},
+        {"provider": "byteplus", "model": "seedance-1-5-pro-251215", "ratio": "16:9"},
+        {"provider": "kling", "model": "kling-v2-5-turbo", "duration": 10},
+        {"provider": "google-vertex", "model": "veo-3.1-lite-generate-001", "resolution": "1080p"},
+    ],
+)
+def test_the_charge_is_what_the_catalog_takes_for_the_event(
+    selling: TokenMeter, said: dict[str, Any]
+) -> None:
+    found = selling.preview(**said, customer="acme")
+    assert found.charge is not None, found
+    assert found.expected == found.charge.expected
+    dimensions = {"size": "1024x1024", "resolution": "720p", "mode": "std", **said}
+    dimensions |= {"generate_audio": "true", "input_type": "text", "quality": "standard"} | said
+    facts: Any = {name: str(value) for name, value in dimensions.items() if name != "n"}
+    kind = {"openai": "image_generated"}.get(said["provider"], "video_generated")
+    event = selling.record(kind, found.usage.to_dict(), customer="acme", **facts)
+    charged = selling.engine.charge(event)
+    assert found.charge.expected == Money(charged.amount, charged.currency)
+
+
+def test_who_has_no_subscription_is_quoted_the_cost(selling: TokenMeter) -> None:
+    asked = {"provider": "openai", "model": "dall-e-3", "quality": "hd"}
+    assert selling.preview(**asked, customer="stranger").charge is None
+    assert selling.preview(**asked).charge is None
+    assert selling.preview(**asked, customer="stranger").expected == Money(Decimal("0.08"))

@@ -14,6 +14,8 @@ from tokenmeter.attribution import Attribution
 from tokenmeter.capture.previewing import stopped_call
 from tokenmeter.capture.requests import parse_body
 from tokenmeter.capture.stopping import CallStopped
+from tokenmeter.event import Event
+from tokenmeter.money import Money
 from tokenmeter.pricing.forecast import Asked
 from tokenmeter.pricing.history import NO_HISTORY, History, learned
 from tokenmeter.pricing.keywords import asked_by_keywords
@@ -53,7 +55,7 @@ class Previews:
         self._book = book
         self._engine = engine
         self._hosts = hosts
-        self._charger: Charger | None = getattr(engine, "charge_of", None)
+        self._charger: Charger | None = None if engine is None else self._charge
         self._asked = lru_cache(maxsize=ASKED_MAX, typed=True)(self._read)
         self._histories: dict[tuple[str, str, str | None], tuple[float, History]] = {}
 
@@ -99,6 +101,16 @@ class Previews:
         said = {name: value for name in _SAID if (value := getattr(whose, name)) is not None}
         terms = Terms(datetime.now(UTC), whose.customer, history, said, self._charger)
         return quote(asked, terms, self._book)
+
+    def _charge(self, event: Event) -> Money | None:
+        """Ask the catalog what the event adds to its customer's invoice; None without a price."""
+        if not event.external_customer_id:
+            return None
+        try:
+            found = self._engine.charge(event)
+        except LookupError:  # the customer has no subscription, or several
+            return None
+        return None if found.amount is None else Money(found.amount, found.currency)
 
     def _history(self, asked: Asked, feature: str | None) -> History:
         if self._engine is None or not asked.model or asked.stated:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import pytest
 
 import tokenmeter
+from tests.capture.play import Answer, Player
 from tokenmeter import Money, TokenMeter, previews
+from tokenmeter.capture.previewed import PREVIEWED_MAX
+from tokenmeter.event import PREVIEWED
 from tokenmeter.previews import HttpRequest
 
 CHAT = {"provider": "openai", "model": "gpt-4o"}
@@ -230,3 +235,59 @@ def test_who_has_no_subscription_is_quoted_the_cost(selling: TokenMeter) -> None
     assert selling.preview(**asked, customer="stranger").charge is None
     assert selling.preview(**asked).charge is None
     assert selling.preview(**asked, customer="stranger").expected == Money(Decimal("0.08"))
+
+
+CLAUDE: dict[str, Any] = {
+    "model": "claude-sonnet-5",
+    "max_tokens": 100,
+    "messages": [{"role": "user", "content": "Tell me about the weather in Oslo, please."}],
+}
+
+
+def claude(tokens: int) -> Any:
+    usage = {"input_tokens": tokens, "output_tokens": 5}
+    answer = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": CLAUDE["model"],
+        "content": [{"type": "text", "text": "Rain."}],
+        "stop_reason": "end_turn",
+        "usage": usage,
+    }
+    told = {"content-type": "application/json"}
+    return Answer(200, told, [json.dumps(answer).encode()])
+
+
+def test_estimates_learn_from_the_calls_that_were_previewed(
+    stored: TokenMeter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(previews, "HISTORY_S", 0.0)
+    player = Player([claude(40), claude(40), claude(40), claude(40)])
+    client = stored.wrap(anthropic.Anthropic(api_key="k", http_client=player.client()))
+    ask: Any = partial(client.messages.create, **CLAUDE)
+    first = stored.preview_call(ask)
+    assert first.counted is not None
+    assert first.counted < 20
+    for _ in range(3):
+        stored.preview_call(ask)
+        ask()
+    ask()  # not previewed
+    stored.flush()
+    assert not stored.previewed
+    events = stored.engine.events().events
+    shown = sorted(str(event.properties.get(PREVIEWED)) for event in events)
+    assert shown == [*[str(first.counted)] * 3, "None"]
+    learned = stored.preview_call(ask)
+    assert learned.usage.input_tokens == 40
+    assert learned.counted == first.counted
+    assert "by history of 4" in learned.basis
+
+
+def test_exact_counts_are_not_remembered_and_others_are_bounded(stored: TokenMeter) -> None:
+    stored.preview_request(request(ASK))
+    assert not stored.previewed
+    for number in range(PREVIEWED_MAX + 3):
+        stored.previewed.remember({"n": number}, number)
+    assert len(stored.previewed._tokens) == PREVIEWED_MAX
+    assert min(stored.previewed._tokens.values()) == 3

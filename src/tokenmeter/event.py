@@ -24,6 +24,8 @@ EVENT_NAMES = (
     "api_calls",
 )
 SOURCE = "tokenmeter"
+# What the prompt was counted as before the call, on events of calls that were previewed.
+PREVIEWED = "previewed_input_tokens"
 # One encoder for all lines: making one per line costs more than a short line. Decimals become
 # strings, as Flexprice writes them.
 _ENCODE = json.JSONEncoder(separators=(",", ":"), default=str).encode

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tokenmeter.attribution import Attribution
+from tokenmeter.capture.previewed import Previewed
 from tokenmeter.capture.previewing import stopped_call
 from tokenmeter.capture.requests import parse_body
 from tokenmeter.capture.stopping import CallStopped
@@ -51,8 +52,15 @@ class HttpRequest:
 class Previews:
     """Quotes the calls of one meter; a history that was read is kept for HISTORY_S."""
 
-    def __init__(self, book: PriceBook, engine: Any, hosts: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        book: PriceBook,
+        engine: Any,
+        hosts: Mapping[str, str],
+        previewed: Previewed | None = None,
+    ) -> None:
         self._book = book
+        self._previewed = Previewed() if previewed is None else previewed
         self._engine = engine
         self._hosts = hosts
         self._charger: Charger | None = None if engine is None else self._charge
@@ -77,8 +85,11 @@ class Previews:
         return asked_by_keywords(provider, model, said, self._book.media)
 
     def of_call(self, call: Call, body: Json, whose: Attribution) -> Quote:
-        """Quote a request that an adapter has described."""
-        return self._quote(Asked.of_call(call, body), whose)
+        """Quote a request that an adapter has described; its event will show the estimate."""
+        found = self._quote(Asked.of_call(call, body), whose)
+        if found.counted is not None and self._engine is not None:
+            self._previewed.remember(body, found.counted)
+        return found
 
     def of_request(self, request: HttpRequest, whose: Attribution) -> Quote | None:
         """Quote a request before it is sent; None if no adapter meters it."""

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from tests.pricing.events import BOOK, NOON, event
 from tokenmeter import Event, Money, PreviewError, Quote
+from tokenmeter.event import PREVIEWED
 from tokenmeter.pricing.forecast import Asked, output_limit
-from tokenmeter.pricing.history import PREVIEWED, History, Spread, learned
+from tokenmeter.pricing.history import History, Spread, learned
 from tokenmeter.pricing.image_tokens import drawn_tokens
 from tokenmeter.pricing.keywords import asked_by_keywords
 from tokenmeter.pricing.preview import Terms, quote

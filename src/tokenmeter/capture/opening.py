@@ -55,6 +55,8 @@ def open_exchange(sink: Sink, outgoing: Outgoing) -> Exchange | None:
     if call is None:
         return None
     stop_if_previewed(current_scope(), call, fields)
+    if sink.previewed:
+        call = sink.previewed.noted(call, fields)
     if call.edited_body is not None and not (sink.policy.include_usage and may_edit(headers)):
         call = replace(call, edited_body=None)
     hashed = b"" if body is None or content_type.startswith("multipart/") else body

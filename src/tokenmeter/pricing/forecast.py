@@ -69,6 +69,7 @@ class Forecast(NamedTuple):
     basis: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     exact: bool = True  # all of it is counted or stated, nothing estimated
+    counted: int | None = None  # tokens of the prompt by a local estimate, not corrected
 
     @property
     def usage(self) -> Usage:
@@ -80,7 +81,7 @@ class Forecast(NamedTuple):
 class _Draft:
     """A forecast in the making."""
 
-    __slots__ = ("basis", "exact", "notes", "open", "sure")
+    __slots__ = ("basis", "counted", "exact", "notes", "open", "sure")
 
     def __init__(self, sure: Mapping[str, Property]) -> None:
         self.sure: dict[str, Property] = dict(sure)
@@ -88,6 +89,7 @@ class _Draft:
         self.basis: list[str] = []
         self.notes: list[str] = []
         self.exact = True
+        self.counted: int | None = None
 
     def add(self, metric: str, spread: Spread, basis: str, *, exact: bool = False) -> None:
         self.exact = self.exact and exact
@@ -98,7 +100,8 @@ class _Draft:
         self.basis.append(basis)
 
     def done(self) -> Forecast:
-        return Forecast(self.sure, self.open, tuple(self.basis), tuple(self.notes), self.exact)
+        basis, notes = tuple(self.basis), tuple(self.notes)
+        return Forecast(self.sure, self.open, basis, notes, self.exact, self.counted)
 
 
 def forecast(asked: Asked, history: History, billed_by: tuple[str, ...]) -> Forecast:
@@ -136,6 +139,7 @@ def _text(draft: _Draft, asked: Asked, history: History) -> None:
 def _input(draft: _Draft, asked: Asked, history: History) -> None:
     count = count_input(asked.model or "", asked.body, asked.provider)
     if count is not None:
+        draft.counted = None if count.exact else count.expected
         count = _corrected(count, history)
         spread = Spread(count.low, count.expected, count.high)
         draft.add("input_tokens", spread, f"input: {count.basis}", exact=count.exact)

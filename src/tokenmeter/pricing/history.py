@@ -8,12 +8,10 @@ from decimal import Decimal
 from statistics import median, quantiles
 from typing import NamedTuple
 
-from tokenmeter.event import Event
+from tokenmeter.event import PREVIEWED, Event
 from tokenmeter.usage import Number
 
 EVENTS_MIN = 3  # fewer calls are no history
-# What a call was previewed with; events carry it where their call had been previewed.
-PREVIEWED = "previewed_input_tokens"
 
 
 class Spread(NamedTuple):

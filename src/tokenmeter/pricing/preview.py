@@ -80,6 +80,7 @@ def quote(asked: Asked, terms: Terms, book: PriceBook) -> Quote:
         usage=planned.usage if priced else NOTHING,
         customer=terms.customer,
         exact=priced and expected.exact and planned.exact,
+        counted=planned.counted,
         parts=expected.parts,
     )
 

@@ -43,6 +43,7 @@ class Quote:
     usage: Usage = NOTHING  # the quantities that are expected
     customer: str | None = None
     exact: bool = False  # the provider will bill this cost and no other
+    counted: int | None = None  # tokens of the prompt by a local estimate, not corrected
     parts: tuple[Part, ...] = ()
 
     @property

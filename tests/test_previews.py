@@ -274,7 +274,7 @@ def test_estimates_learn_from_the_calls_that_were_previewed(
         ask()
     ask()  # not previewed
     stored.flush()
-    assert not stored.previewed
+    assert not stored.known.previewed
     events = stored.engine.events().events
     shown = sorted(str(event.properties.get(PREVIEWED)) for event in events)
     assert shown == [*[str(first.counted)] * 3, "None"]
@@ -286,8 +286,8 @@ def test_estimates_learn_from_the_calls_that_were_previewed(
 
 def test_exact_counts_are_not_remembered_and_others_are_bounded(stored: TokenMeter) -> None:
     stored.preview_request(request(ASK))
-    assert not stored.previewed
+    assert not stored.known.previewed
     for number in range(PREVIEWED_MAX + 3):
-        stored.previewed.remember({"n": number}, number)
-    assert len(stored.previewed._tokens) == PREVIEWED_MAX
-    assert min(stored.previewed._tokens.values()) == 3
+        stored.known.previewed.remember({"n": number}, number)
+    assert len(stored.known.previewed._tokens) == PREVIEWED_MAX
+    assert min(stored.known.previewed._tokens.values()) == 3

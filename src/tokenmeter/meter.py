@@ -23,7 +23,6 @@ from tokenmeter.capture.metering import Metering
 from tokenmeter.capture.observation import Observation, shape_of
 from tokenmeter.capture.plugins import hosts_of, load_plugins
 from tokenmeter.capture.policy import Policy
-from tokenmeter.capture.previewed import Previewed
 from tokenmeter.capture.recorded import Recorded, recorded_event
 from tokenmeter.capture.retries import new_id
 from tokenmeter.capture.timing import timed
@@ -82,7 +81,7 @@ class TokenMeter:
         load_plugins()
         self.hosts: Mapping[str, str] = hosts_of(hosts)
         self.gateways = origins(gateways)
-        self.key, self.known, self.previewed = object(), KnownCalls(), Previewed()
+        self.key, self.known = object(), KnownCalls()
         self.open_exchanges: set[Exchange] = set()
         spec = default_backend_url() if backend is None else backend
         home = Path(state_dir) if state_dir else None if spec == "memory:" else state_directory()

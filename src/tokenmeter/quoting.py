@@ -75,7 +75,9 @@ def previews_of(meter: TokenMeter) -> Previews:
         from tokenmeter.previews import Previews  # with the price book, when it is needed
 
         engine = getattr(meter.backend, "engine", None)
-        known = vars(meter)[_MADE] = Previews(meter.prices, engine, meter.hosts, meter.previewed)
+        known = vars(meter)[_MADE] = Previews(
+            meter.prices, engine, meter.hosts, meter.known.previewed
+        )
     return known
 
 

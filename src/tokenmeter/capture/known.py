@@ -9,6 +9,7 @@ their names.
 
 from __future__ import annotations
 
+from tokenmeter.capture.previewed import Previewed
 from tokenmeter.providers.base import Call
 
 AROUND_BYTES_MAX = 512  # of a body outside its lists and objects; more is described anew
@@ -19,11 +20,12 @@ _ESCAPED = b"\\u00"  # a name may be written with escapes: such a body is parsed
 class KnownCalls:
     """What the requests of one meter were found to ask for."""
 
-    __slots__ = ("_asked", "_calls")
+    __slots__ = ("_asked", "_calls", "previewed")
 
     def __init__(self) -> None:
         self._asked: dict[tuple[str, str], tuple[bytes, ...]] = {}
         self._calls: dict[tuple[str, str, bytes], Call] = {}
+        self.previewed = Previewed()  # calls that were quoted and are not made yet
 
     def may_find(self, method: str, url: str) -> bool:
         """Say whether requests to this URL are worth a look: at once, without a body."""

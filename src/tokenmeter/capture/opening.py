@@ -55,8 +55,6 @@ def open_exchange(sink: Sink, outgoing: Outgoing) -> Exchange | None:
     if call is None:
         return None
     stop_if_previewed(current_scope(), call, fields)
-    if sink.previewed:
-        call = sink.previewed.noted(call, fields)
     if call.edited_body is not None and not (sink.policy.include_usage and may_edit(headers)):
         call = replace(call, edited_body=None)
     hashed = b"" if body is None or content_type.startswith("multipart/") else body
@@ -64,13 +62,15 @@ def open_exchange(sink: Sink, outgoing: Outgoing) -> Exchange | None:
     sent = Sent(outgoing.method, outgoing.url, hashed, fields, retries)
     if is_json and body is not None:
         sink.known.learn(outgoing.method, outgoing.url, body, call)
+    if sink.known.previewed:
+        call = sink.known.previewed.noted(call, fields)
     return Exchange(sink, call, sent)
 
 
 def _known(sink: Sink, outgoing: Outgoing) -> Exchange | None:
     """Open the exchange of a request that asks for the same as one before, unless previewed."""
     method, url = outgoing.method, outgoing.url
-    if not sink.known.may_find(method, url):
+    if sink.known.previewed or not sink.known.may_find(method, url):
         return None
     scope, body = current_scope(), outgoing.body()
     if not body or (scope is not None and scope.previews):

@@ -10,7 +10,6 @@ from tokenmeter.capture.eventids import EventIds
 from tokenmeter.capture.known import KnownCalls
 from tokenmeter.capture.observation import Observation
 from tokenmeter.capture.policy import Policy
-from tokenmeter.capture.previewed import Previewed
 from tokenmeter.event import Event
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ class Sink(Protocol):
     ids: EventIds  # given out so far
     gateways: frozenset[str]  # origins of our own gateways, whose events are not ours to make
     known: KnownCalls  # what requests ask for
-    previewed: Previewed  # calls that were quoted and are not made yet
     open_exchanges: set[Exchange]  # closed at shutdown, whoever still holds their streams
 
     def observed(self, observation: Observation, scope: Scope | None) -> Sequence[Event]:

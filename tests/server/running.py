@@ -96,7 +96,7 @@ def running(url: str) -> Generator[Server, None, None]:
     with Engine(url) as engine, socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         app = create_app(engine, now=clock.now)
-        config = uvicorn.Config(app, log_level="warning", lifespan="off")
+        config = uvicorn.Config(app, log_level="warning", lifespan="on")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

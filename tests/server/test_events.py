@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -153,3 +154,19 @@ def test_a_key_without_the_scope_may_not_send_events(server: Server) -> None:
     reader: Client = server.client("", Scope.READ)
     answer = reader.post("/events", EVENT)
     assert (answer.status, answer.body["code"]) == (403, "permission_denied")
+
+
+def test_clients_that_send_the_same_events_at_once_are_counted_once(server: Server) -> None:
+    batches = [
+        [{**EVENT, "event_id": f"evt_{i}"} for i in range(start, start + 200)]
+        for start in (0, 100, 0, 200, 100, 300)
+    ]
+    clients = [server.client() for _ in batches]
+    with ThreadPoolExecutor(len(batches)) as threads:
+        sent = threads.map(lambda c, b: c.post("/events/bulk", {"events": b}), clients, batches)
+        assert [answer.status for answer in sent] == [202] * len(batches)
+    assert sum(row.events for row in server.engine.usage()) == 500
+    asked = {"event_name": "image_generated", "aggregation_type": "SUM"}
+    times = {"start_time": "2026-11-21T00:00:00Z", "end_time": "2026-11-22T00:00:00Z"}
+    fields = {**asked, **times, "property_name": "image_count"}
+    assert server.post("/events/usage", fields).body["value"] == 500

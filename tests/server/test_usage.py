@@ -8,6 +8,7 @@ import pytest
 
 from tests.server.running import Server
 from tests.server.story import METER
+from tokenmeter.engine.metering import GROUPS_MAX
 
 DAY = {"start_time": "2026-11-21T00:00:00Z", "end_time": "2026-11-22T00:00:00Z"}
 
@@ -90,7 +91,7 @@ def test_usage_is_grouped_by_any_property(busy: Server) -> None:
         {"timezone": "Mars/Base"},
         {"filters": ["model"]},
         {"group_by": {"a": 1}},
-        {"group_by": [f"p{i}" for i in range(11)]},
+        {"group_by": [f"p{i}" for i in range(GROUPS_MAX + 1)]},
     ],
 )
 def test_a_question_that_makes_no_sense_is_refused(server: Server, wrong: dict[str, Any]) -> None:
@@ -113,6 +114,25 @@ def test_a_meter_that_never_resets_counts_from_the_start(busy: Server) -> None:
     meter = busy.made("/meters", {**METER, "reset_usage": "Cumulative"})
     late = {"start_time": "2026-11-21T04:00:00Z", "end_time": "2026-11-22T00:00:00Z"}
     assert busy.post("/events/usage/meter", {"meter_id": meter["id"], **late}).body["value"] == 21
+
+
+def test_a_meter_made_later_counts_what_is_stored_already(busy: Server) -> None:
+    meter = busy.made("/features", {"name": "Images", "type": "metered", "meter": METER})
+    asked = {"meter_id": meter["meter_id"], **DAY}
+    assert busy.post("/events/usage/meter", asked).body["value"] == 21
+    more = sent(7, 7)
+    busy.made("/events/bulk", {"events": [more, more]})
+    assert busy.post("/events/usage/meter", asked).body["value"] == 28
+    windows = busy.post("/events/usage/meter", {**asked, "window_size": "12HOUR"}).body
+    assert [r["value"] for r in windows["results"]] == [28]
+
+
+def test_a_new_filter_of_a_meter_counts_for_stored_events_too(busy: Server) -> None:
+    meter = busy.made("/meters", METER)
+    asked = {"meter_id": meter["id"], **DAY}
+    assert busy.post("/events/usage/meter", asked).body["value"] == 21
+    busy.put(f"/meters/{meter['id']}", {"filters": [{"key": "model", "values": ["b"]}]})
+    assert busy.post("/events/usage/meter", asked).body["value"] == 9
 
 
 def test_an_exact_sum_stays_exact(server: Server) -> None:

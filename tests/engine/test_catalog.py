@@ -151,3 +151,39 @@ def test_a_meters_filters_can_be_added_to_and_not_taken_away_from(
     change(file, "{a: [x, y]}", "{a: [y]}")
     with pytest.raises(InvalidOperationError, match="not taken away from"):
         engine.catalog.plan(file)
+
+
+def test_what_was_made_one_by_one_is_exported_too(engine: Engine, tmp_path: Path) -> None:
+    make = engine.definitions.create
+    rule = {"type": "SUM", "field": "image_count"}
+    meter = {"event_name": "image_generated", "aggregation": rule, "reset_usage": "NEVER"}
+    make("price_unit", {"code": "CR", "name": "c", "symbol": "c", **UNIT})
+    make("feature", {"name": "Pictures", "type": "metered", "meter": {"name": "pics", **meter}})
+    make("plan", {"name": "Pro", "lookup_key": "pro"})
+    (held,) = engine.catalog.target.list("meter")
+    terms = {
+        "entity_type": "PLAN",
+        "entity_id": "pro",
+        "type": "USAGE",
+        "meter_id": held.id,
+        "currency": "usd",
+        "billing_period": "MONTHLY",
+        "billing_period_count": 1,
+        "invoice_cadence": "ARREAR",
+    }
+    own = {"price_unit": "CR", "amount": "3"}
+    make("price", {**terms, "lookup_key": "unit", **FLAT, "price_unit_config": own})
+    tiers = [{"up_to": 10, "unit_amount": "1"}, {"up_to": None, "unit_amount": "0.5"}]
+    slab = {"billing_model": "TIERED", "tier_mode": "SLAB", "tiers": tiers}
+    make("price", {**terms, "lookup_key": "slab", **slab, "filter_values": {"size": ["a"]}})
+    make("entitlement", {"feature_id": "pictures", "plan_id": "pro", "usage_limit": 5})
+    path = tmp_path / "exported.yaml"
+    path.write_text(engine.catalog.export(), encoding="utf-8")
+    assert engine.catalog.plan(path, prune=True) == []
+    with Engine(f"sqlite:///{tmp_path / 'other.db'}") as other:
+        assert len(other.catalog.apply(path)) == 7
+        assert other.catalog.plan(path, prune=True) == []
+
+
+UNIT = {"base_currency": "usd", "conversion_rate": "0.01"}
+FLAT = {"billing_model": "FLAT_FEE", "price_unit_type": "CUSTOM"}

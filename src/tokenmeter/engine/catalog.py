@@ -8,6 +8,8 @@ this engine or Flexprice's cloud.
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +18,7 @@ from typing import Any, Protocol, cast
 from tokenmeter.engine.catalog_fields import KINDS, Fields
 from tokenmeter.engine.catalog_file import CatalogFile, Entry
 from tokenmeter.engine.errors import InvalidOperationError
+from tokenmeter.event import parse_timestamp, timestamp_text
 from tokenmeter.rating.define import define_filters
 from tokenmeter.rating.filters import merged
 from tokenmeter.rating.rounding import number, plain
@@ -27,6 +30,7 @@ FIXED_FIELDS = {
     "price": frozenset({"meter_id", "entity_id", "entity_type", "currency", "type"}),
     "price_unit": frozenset({"base_currency", "conversion_rate"}),
 }
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 # What a target fills in where a file is silent.
 FILLED = frozenset({"start_date", "display_name"})
 _OWNED_BY = {"price": ["entity_id"], "entitlement": ["plan_id"], "credit_grant": ["plan_id"]}
@@ -223,5 +227,8 @@ def _plain(value: object) -> object:
         return [_plain(v) for v in cast("Sequence[object]", value)]
     if isinstance(value, bool) or value is None:
         return value
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        with contextlib.suppress(ValueError):  # it only looks like a time
+            return timestamp_text(parse_timestamp(value))  # 00:00:00Z is 00:00:00.000Z
     known_number = number(value)
     return str(value) if known_number is None else plain(known_number)

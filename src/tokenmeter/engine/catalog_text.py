@@ -37,12 +37,20 @@ def to_tree(name: str, entries: Iterable[Entry]) -> dict[str, Any]:
 
 def _body(entry: Entry) -> dict[str, Any]:
     known = KINDS[entry.kind]
-    body = {
-        k: v for k, v in entry.fields.items() if k in known.readers and v != known.defaults.get(k)
-    }
+    told = {k: v for k, v in entry.fields.items() if k in known.readers}
+    body = {k: _said(v) for k, v in told.items() if v != known.defaults.get(k)}
     if "filters" in body:
         body["filters"] = {f["key"]: f["values"] for f in body["filters"]}
     for name, (_, id_field) in known.refs.items():
         if id_field in entry.refs:
             body[name] = entry.refs[id_field][1]
     return body
+
+
+def _said(value: Any) -> Any:
+    """Leave out what says nothing: a tier without up_to is open."""
+    if isinstance(value, list):
+        return [_said(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _said(v) for k, v in value.items() if v is not None and v != []}
+    return value

@@ -15,12 +15,12 @@ from tokenmeter.capture import taps
 from tokenmeter.capture.metering import Metering
 from tokenmeter.capture.policy import Policy
 from tokenmeter.capture.retries import new_id
-from tokenmeter.delivery.backends import BackendSpec
 from tokenmeter.event import Event
 from tokenmeter.meter import FLUSH_TIMEOUT_S, EventShape, TokenMeter
 from tokenmeter.usage import Number
 
 if TYPE_CHECKING:
+    from tokenmeter.delivery.backends import BackendSpec
     from tokenmeter.enforcement import Enforce
     from tokenmeter.pricing.quote import Quote
 

@@ -21,14 +21,12 @@ from tokenmeter.capture.joining import origins
 from tokenmeter.capture.known import KnownCalls
 from tokenmeter.capture.metering import Metering
 from tokenmeter.capture.observation import Observation, shape_of
-from tokenmeter.capture.plugins import hosts_of, load_plugins
+from tokenmeter.capture.plugins import hosts_of
 from tokenmeter.capture.policy import Policy
 from tokenmeter.capture.recorded import Recorded, recorded_event
 from tokenmeter.capture.retries import new_id
 from tokenmeter.capture.timing import timed
 from tokenmeter.config import default_backend_url, prices_file, state_directory
-from tokenmeter.delivery.backends import BackendSpec
-from tokenmeter.delivery.facade import Delivery
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
 from tokenmeter.exits import close_with_process
@@ -36,6 +34,7 @@ from tokenmeter.jobs import Jobs, Record
 from tokenmeter.usage import Number
 
 if TYPE_CHECKING:
+    from tokenmeter.delivery.backends import BackendSpec
     from tokenmeter.enforcement import Enforce
     from tokenmeter.pricing.pricebook import PriceBook
     from tokenmeter.realtime import Sessions
@@ -72,13 +71,14 @@ class TokenMeter:
         hosts: Mapping[str, str] | None = None,
         gateways: Iterable[str] = (),
     ) -> None:
+        from tokenmeter.delivery.facade import Delivery  # here to keep our import light
+
         self._prices_file = prices_file()
         if self._prices_file is not None:
             _ = self.prices  # a mistake in it is raised now
         self.policy = policy or Policy()
         self._shape = shape_of(self.policy.billable, names or {}, shape, self.fault)
         self.ids, self._faults, self._instrumented = EventIds(), Faults(), 0
-        load_plugins()
         self.hosts: Mapping[str, str] = hosts_of(hosts)
         self.gateways = origins(gateways)
         self.key, self.known = object(), KnownCalls()

@@ -40,7 +40,8 @@ def load_plugins() -> None:
 
 
 def hosts_of(hosts: Mapping[str, str] | None) -> Mapping[str, str]:
-    """Return the hosts by which adapters know those that the user names; most name none."""
+    """Load the plug-ins; return the hosts by which adapters know those that the user names."""
+    load_plugins()
     if not hosts:
         return {}
     from tokenmeter.providers.hosts import named_hosts  # asks all adapters

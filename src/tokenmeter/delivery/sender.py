@@ -21,6 +21,7 @@ from tokenmeter.event import Event
 
 BATCH_EVENTS_MAX = 500  # unless the backend names another number
 BATCH_EVENTS_CAP = 1_000  # what it may name at most
+RESOLVE_WAIT_S = 5.0  # a fork waits so long for a record to be resolved, imports included
 FORK_WAIT_S = 1.0  # a fork waits so long for a send to end, if the backend has before_fork()
 # So many exceptions without one accepted batch are taken for an outage, not for bad events.
 ISOLATION_FAILURES_MAX = 64
@@ -47,25 +48,28 @@ class Sender:
         self._suspected: set[int] = set()  # id() of those refused alone while others were taken
         self._last_error = ""
         self._in_use = threading.Lock()  # held while the backend is called
-        self._held_for_fork = False
+        # Held while a record is resolved: a child must not inherit a module half imported.
+        self.resolving = threading.Lock()
+        self._held: list[threading.Lock] = []  # for a fork
 
     def before_fork(self) -> None:
         """Let the backend close what a child must not inherit, once it is not in use."""
+        if self.resolving.acquire(timeout=RESOLVE_WAIT_S):
+            self._held.append(self.resolving)
         close: Callable[[], None] | None = getattr(self.backend, "before_fork", None)
         if close is None:
             return
-        self._held_for_fork = self._in_use.acquire(timeout=FORK_WAIT_S)
         try:
-            if self._held_for_fork:
+            if self._in_use.acquire(timeout=FORK_WAIT_S):
+                self._held.append(self._in_use)
                 close()
         except Exception as error:  # noqa: BLE001  a border: the fork must go on
             self._alarms.sound("fork", f"{self._name}.before_fork() raised {_reason(error)}")
 
     def after_fork(self) -> None:
         """In the parent: go on sending."""
-        if self._held_for_fork:
-            self._held_for_fork = False
-            self._in_use.release()
+        while self._held:
+            self._held.pop().release()
 
     def deliver(self, events: Sequence[Event]) -> None:
         """Settle these events, or raise TransientError when some must be tried again later."""

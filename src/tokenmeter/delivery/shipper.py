@@ -242,9 +242,10 @@ class Shipper:
             self._skip(log, f"{len(line)} bytes that are no JSON object")
             return ()
         try:
-            if known is not None:
-                return (self._wiring.price(known),)
-            return _checked(self._wiring.resolve(record or {}))
+            with self.sender.resolving:
+                if known is not None:
+                    return (self._wiring.price(known),)
+                return _checked(self._wiring.resolve(record or {}))
         except TransientError:
             raise
         except Exception as error:  # noqa: BLE001  a border: the record is kept, with the reason

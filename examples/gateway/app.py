@@ -14,8 +14,8 @@ from starlette.routing import Route
 from tokenmeter import TokenMeter
 from tokenmeter.asgi import ApiKeys, TokenMeterMiddleware
 
-from .proxy import LIMITS, TIMEOUT, Proxy
-from .upstreams import PREFIXES
+from .proxy import LIMITS, TIMEOUT, GoesTo, Proxy
+from .upstreams import PREFIXES, upstream_of
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -25,6 +25,7 @@ def create_app(
     keys: Mapping[str, str],
     *,
     transport: httpx2.AsyncBaseTransport | None = None,
+    goes_to: GoesTo = upstream_of,
     **options: Any,
 ) -> Starlette:
     """
@@ -52,5 +53,5 @@ def create_app(
         meter=meter,
         **options,
     )
-    routes = [Route("/{path:path}", Proxy(client, customers).forward, methods=METHODS)]
+    routes = [Route("/{path:path}", Proxy(client, customers, goes_to).forward, methods=METHODS)]
     return Starlette(routes=routes, middleware=[metering], lifespan=lifespan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 import httpx2
 from starlette.background import BackgroundTask
@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from tokenmeter.asgi import Incoming
 
-from .upstreams import upstream_of
+from .upstreams import Upstream, upstream_of
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
 TIMEOUT = httpx2.Timeout(600.0, connect=10.0)
@@ -27,13 +27,21 @@ _HOPS = frozenset(
 # What proves who the client is, to us and to nobody else.
 _SECRETS = frozenset(["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"])
 
+GoesTo = Callable[[str, Mapping[str, str]], tuple[Upstream, str]]
+
 
 class Proxy:
     """Forwards every request to its provider through one connection pool."""
 
-    def __init__(self, client: httpx2.AsyncClient, knows: Callable[[Incoming], object]) -> None:
+    def __init__(
+        self,
+        client: httpx2.AsyncClient,
+        knows: Callable[[Incoming], object],
+        goes_to: GoesTo = upstream_of,
+    ) -> None:
         self._client = client
         self._knows = knows
+        self._goes_to = goes_to
 
     async def forward(self, request: Request) -> Response:
         """Answer one request with what its provider answers."""
@@ -42,7 +50,7 @@ class Proxy:
         if int(request.headers.get("content-length") or 0) > BODY_BYTES_MAX:
             return JSONResponse({"error": {"message": "the body is too large"}}, 413)
         path = request.scope["path"]
-        upstream, path = upstream_of(path, request.headers)
+        upstream, path = self._goes_to(path, request.headers)
         sent = self._client.build_request(
             request.method,
             httpx2.URL(upstream.base_url + path, params=_query(request)),

@@ -1,0 +1,284 @@
+"""
+What the middleware adds to a request and to a chunk, beside what others add; CPU, in one run.
+
+    python benchmarks/gateway.py                # in process: bare, pass-through, ours, BaseHTTP
+    python benchmarks/gateway.py --forwarders   # and over sockets: a bare forwarder, our gateway
+
+CPU of the whole process: journal, shipper and pricing count. Goals (issue "The AI gateway"):
+at most 60 us a request and 1.5 us a chunk over the bare application; the gateway at least 85 %
+of the bare forwarder's requests a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from starlette.middleware.base import BaseHTTPMiddleware
+
+from tokenmeter import TokenMeter
+from tokenmeter.asgi import ApiKeys, TokenMeterMiddleware
+
+ROOT = Path(__file__).parents[1]
+REQUEST_US_GOAL, CHUNK_US_GOAL, SHARE_GOAL = 60.0, 1.5, 0.85
+CHUNKS = 200
+ROUNDS = 5
+
+ASKED = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]})
+STREAMED = json.dumps({**json.loads(ASKED), "stream": True})
+WHOLE = json.dumps(
+    {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1793491200,
+        "model": "gpt-4o-mini-2024-07-18",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "x" * 600}}],
+        "usage": {"prompt_tokens": 8, "completion_tokens": 150, "total_tokens": 158},
+    }
+).encode()
+CHUNK = (
+    b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1793491200,'
+    b'"model":"gpt-4o-mini-2024-07-18","choices":[{"index":0,"delta":{"content":"some words"},'
+    b'"finish_reason":null}],"usage":null}\n\n'
+)
+LAST = (
+    b'data: {"id":"chatcmpl-1","choices":[],"usage":{"prompt_tokens":8,'
+    b'"completion_tokens":400,"total_tokens":408}}\n\ndata: [DONE]\n\n'
+)
+
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+async def bare(scope: Any, receive: Any, send: Any) -> None:
+    """Answer a chat, whole or streamed."""
+    body = (await receive())["body"]
+    if b'"stream"' not in body:
+        length = str(len(WHOLE)).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": WHOLE})
+        return
+    headers = [(b"content-type", b"text/event-stream")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    for _ in range(CHUNKS):
+        await send({"type": "http.response.body", "body": CHUNK, "more_body": True})
+    await send({"type": "http.response.body", "body": LAST})
+
+
+def passing_through(app: App) -> App:
+    """The least that a middleware which sees every message costs."""
+
+    async def middleware(scope: Any, receive: Any, send: Any) -> None:
+        async def seen(message: Any) -> None:
+            await send(message)
+
+        await app(scope, receive, seen)
+
+    return middleware
+
+
+async def _next(request: Any, call_next: Any) -> Any:
+    return await call_next(request)
+
+
+async def one(app: App, body: bytes) -> None:
+    """Make one request in process."""
+    headers = [(b"content-type", b"application/json"), (b"authorization", b"Bearer key-of-acme")]
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/v1/chat/completions",
+        "raw_path": b"/v1/chat/completions",
+        "query_string": b"",
+        "root_path": "",
+        "headers": headers,
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(_message: Any) -> None:
+        return None
+
+    await app(scope, receive, send)
+
+
+async def cpu_us(app: App, body: bytes, times: int) -> float:
+    """Return the process's CPU per request, in us."""
+    for _ in range(20):
+        await one(app, body)
+    gc.collect()
+    started = time.process_time()
+    for _ in range(times):
+        await one(app, body)
+    return (time.process_time() - started) / times * 1e6
+
+
+def in_process(times: int) -> None:
+    """Print what each middleware adds to the bare application; rounds alternate."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TOKENMETER_HOME"] = folder
+        meter = TokenMeter(f"sqlite:///{folder}/usage.db")
+        keys = ApiKeys({"key-of-acme": "acme"})
+        apps: dict[str, App] = {
+            "bare": bare,
+            "pass-through": passing_through(bare),
+            "tokenmeter": TokenMeterMiddleware(bare, customer=keys, meter=meter),
+            "BaseHTTPMiddleware": BaseHTTPMiddleware(bare, _next),
+        }
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in apps}
+        for _ in range(ROUNDS):
+            for name, app in apps.items():
+                request = asyncio.run(cpu_us(app, ASKED.encode(), times))
+                stream = asyncio.run(cpu_us(app, STREAMED.encode(), times // 10))
+                found[name].append((request, stream))
+        meter.shutdown(60)
+    whole = {name: statistics.median(r for r, _ in rounds) for name, rounds in found.items()}
+    streams = {name: statistics.median(s for _, s in rounds) for name, rounds in found.items()}
+    print(f"{'':20} {'us/request':>12} {'over bare':>10} {'us/chunk over bare':>20}")
+    for name in apps:
+        over = whole[name] - whole["bare"]
+        chunk = (streams[name] - streams["bare"] - over) / CHUNKS
+        print(f"{name:20} {whole[name]:12.1f} {over:10.1f} {chunk:20.2f}")
+    ours = whole["tokenmeter"] - whole["bare"]
+    chunk = (streams["tokenmeter"] - streams["bare"] - ours) / CHUNKS
+    _verdict("a request", ours, REQUEST_US_GOAL, "us")
+    _verdict("a chunk", chunk, CHUNK_US_GOAL, "us")
+    peer = whole["BaseHTTPMiddleware"] - whole["bare"]
+    print(f"of BaseHTTPMiddleware's cost a request: {ours / peer:.2f}")
+
+
+SERVER = """
+import sys
+sys.path[:0] = [sys.argv[1] + "/examples", sys.argv[1] + "/benchmarks"]
+import httpx2, uvicorn
+kind, port, upstream, home = sys.argv[2:6]
+if kind == "upstream":
+    from gateway_bench import bare as app
+else:
+    from gateway_bench import forwarder
+    app = forwarder(kind, upstream, home)
+uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="error")
+"""
+
+
+def forwarder(kind: str, upstream: str, home: str) -> Any:
+    """Build the bare forwarder, or the example's gateway, to one upstream."""
+    import httpx2
+    from gateway import proxy, upstreams
+    from starlette.applications import Starlette
+    from starlette.routing import Route
+
+    local = upstreams.Upstream(upstream, "NO_KEY", lambda _key: {})
+
+    def goes_to(path: str, _headers: Mapping[str, str]) -> tuple[upstreams.Upstream, str]:
+        return local, path
+
+    if kind == "gateway":
+        from gateway.app import create_app
+
+        os.environ["TOKENMETER_HOME"] = home
+        return create_app(
+            TokenMeter(f"sqlite:///{home}/usage.db"), {"key-of-acme": "acme"}, goes_to=goes_to
+        )
+    client = httpx2.AsyncClient(timeout=proxy.TIMEOUT, limits=proxy.LIMITS)
+    forward = proxy.Proxy(client, lambda _request: True, goes_to).forward
+    return Starlette(routes=[Route("/{path:path}", forward, methods=["POST"])])
+
+
+def over_sockets(seconds: float) -> None:
+    """Print requests a second through the bare forwarder and the gateway, in turns."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "gateway_bench.py").write_text(Path(__file__).read_text(encoding="utf-8"))
+        ports = {"upstream": 18401, "forwarder": 18402, "gateway": 18403}
+        environment = {**os.environ, "PYTHONPATH": folder}
+        started = [
+            subprocess.Popen(
+                [
+                    *(sys.executable, "-c", SERVER, str(ROOT), kind, str(port)),
+                    *(f"http://127.0.0.1:{ports['upstream']}", folder),
+                ],
+                env=environment,
+            )
+            for kind, port in ports.items()
+        ]
+        try:
+            found: dict[str, list[float]] = {"forwarder": [], "gateway": []}
+            for _ in range(3):
+                for kind, rates in found.items():
+                    rates.append(_rate(ports[kind], seconds))
+        finally:
+            for each in started:
+                each.terminate()
+            for each in started:
+                each.wait(30)
+    rate = {kind: statistics.median(rates) for kind, rates in found.items()}
+    for kind, value in rate.items():
+        print(f"{kind:20} {value:12.0f} requests/s at 8 connections")
+    share = rate["gateway"] / rate["forwarder"]
+    print(
+        f"gateway / forwarder: {share:.2f} (goal {SHARE_GOAL}), "
+        f"{'met' if share >= SHARE_GOAL else 'missed'}"
+    )
+
+
+def _rate(port: int, seconds: float) -> float:
+    import httpx2
+
+    headers = {"authorization": "Bearer key-of-acme", "content-type": "application/json"}
+
+    async def client(until: float) -> int:
+        made = 0
+        url = f"http://127.0.0.1:{port}/v1/chat/completions"
+        transport = httpx2.AsyncHTTPTransport(retries=50)
+        async with httpx2.AsyncClient(headers=headers, transport=transport) as http:
+            while time.monotonic() < until:
+                answer = await http.post(url, content=ASKED)
+                assert answer.status_code == 200, answer.text
+                made += 1
+        return made
+
+    async def all_clients() -> float:
+        await client(time.monotonic() + 1)  # warm
+        begun = time.monotonic()
+        made = await asyncio.gather(*(client(begun + seconds) for _ in range(8)))
+        return sum(made) / (time.monotonic() - begun)
+
+    return asyncio.run(all_clients())
+
+
+def _verdict(what: str, value: float, goal: float, unit: str) -> None:
+    said = "met" if value <= goal else "missed"
+    print(f"{what}: {value:.2f} {unit} over the bare application (goal {goal}), {said}")
+
+
+def main() -> None:
+    """Read the command line and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=2_000)
+    parser.add_argument("--forwarders", action="store_true")
+    parser.add_argument("--seconds", type=float, default=3.0)
+    options = parser.parse_args()
+    in_process(options.times)
+    if options.forwarders:
+        over_sockets(options.seconds)
+
+
+if __name__ == "__main__":
+    main()

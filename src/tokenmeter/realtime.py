@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from tokenmeter.attribution import NO_ATTRIBUTION, Scope, current_scope
 from tokenmeter.capture.observation import Observation, Outcome
@@ -60,8 +60,8 @@ class Meter(Sink, Protocol):
     """A meter that remembers sessions."""
 
     @property
-    def sessions(self) -> Sessions:
-        """Those it has heard of."""
+    def sessions(self) -> Any:
+        """The Sessions it has heard of."""
         ...
 
 

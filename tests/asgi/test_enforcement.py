@@ -280,7 +280,10 @@ PATHS = {
 async def test_a_refusal_speaks_the_callers_dialect(
     url: str, meters: list[TokenMeter], path: str
 ) -> None:
-    gateway = Gateway(MADE, url, meters, enforce=lambda _ask: False)
+    def never(_ask: Ask) -> bool:
+        return False
+
+    gateway = Gateway(MADE, url, meters, enforce=never)
     answered = await gateway.ask({"model": "m", "messages": [], "contents": []}, path=path)
     assert answered.status == 402
     assert PATHS[path] in answered.body.decode()

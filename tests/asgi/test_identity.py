@@ -42,6 +42,10 @@ async def slow_lookup(request: Incoming) -> str | None:
     return {"k-acme": "acme"}.get(request.api_key or "")
 
 
+def nobody_but_acme(_request: Incoming) -> str:
+    return "acme"
+
+
 @pytest.mark.parametrize(
     "header",
     [
@@ -71,7 +75,7 @@ async def test_an_identity_brings_its_feature() -> None:
 
 
 async def test_the_path_can_be_the_feature() -> None:
-    event = await whose(scope_of("POST", PATH), customer=lambda _r: "acme", feature="path")
+    event = await whose(scope_of("POST", PATH), customer=nobody_but_acme, feature="path")
     assert event.properties["feature"] == PATH
 
 

@@ -37,9 +37,12 @@ class Life:
         if self.failing:
             raise TransientError
 
+    def _adopt(self) -> None:
+        self.journal.adopt()
+
     def start(self) -> None:
         self.journal = Journal(self.state_dir, [NAME], limits=self.limits)
-        wiring = Wiring(self.journal, DeadLetters(self.state_dir), resolve, self.journal.adopt)
+        wiring = Wiring(self.journal, DeadLetters(self.state_dir), resolve, self._adopt)
         self.shipper = Shipper(self.sink, NAME, wiring)
         self.expected.append([])
 

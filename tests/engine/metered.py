@@ -55,8 +55,14 @@ FILTERS = (
     (Filter("size", ("1024", "s")),),
     (Filter("model", ("a",)), Filter("quality", ("hd",))),
 )
+
+
+def _meter_of(rule: Aggregation, filters: tuple[Filter, ...], unbilled: bool) -> Meter:
+    return meter_of(rule, *filters, include_unbilled=unbilled)
+
+
 meters = st.builds(
-    lambda rule, filters, unbilled: meter_of(rule, *filters, include_unbilled=unbilled),
+    _meter_of,
     st.sampled_from(RULES),
     st.sampled_from(FILTERS),
     st.booleans(),

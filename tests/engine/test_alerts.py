@@ -13,10 +13,10 @@ import pytest
 
 from tests.engine.sold import FREE, StillClock, customer, d, opened, wallet
 from tokenmeter.engine.alerts import WEBHOOK_TRIES_MAX, Alert, Alerts, Webhook
-from tokenmeter.engine.store.sqlite import SqliteStore
+from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.wallets import Wallets
 
-Opened = tuple[SqliteStore, Wallets, StillClock, list[Alert]]
+Opened = tuple[Store, Wallets, StillClock, list[Alert]]
 LOW = {
     "critical": {"threshold": "1"},
     "warning": {"threshold": "5", "condition": "below"},
@@ -121,7 +121,7 @@ class Answers(BaseHTTPRequestHandler):
         self.send_response(server.statuses.pop(0))
         self.end_headers()
 
-    def log_message(self, *_arguments: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
         """Stay quiet."""
 
 

@@ -71,7 +71,7 @@ def test_a_finalized_invoice_is_numbered_and_never_changes(shop: Shop) -> None:
     )
     for again in (
         shop.services.invoices.finalize,
-        lambda _: shop.services.invoices.draft(
+        lambda _: shop.services.invoices.draft(  # pyright: ignore[reportUnknownLambdaType]
             {"subscription_id": subscription, "period_start": JUNE, "period_end": JULY}
         ),
     ):

@@ -163,8 +163,11 @@ def test_clients_that_send_the_same_events_at_once_are_counted_once(server: Serv
     ]
     clients = [server.client() for _ in batches]
     with ThreadPoolExecutor(len(batches)) as threads:
-        sent = threads.map(lambda c, b: c.post("/events/bulk", {"events": b}), clients, batches)
-        assert [answer.status for answer in sent] == [202] * len(batches)
+        sent = [
+            threads.submit(client.post, "/events/bulk", {"events": batch})
+            for client, batch in zip(clients, batches, strict=True)
+        ]
+        assert [answer.result().status for answer in sent] == [202] * len(batches)
     assert sum(row.events for row in server.engine.usage()) == 500
     asked = {"event_name": "image_generated", "aggregation_type": "SUM"}
     times = {"start_time": "2026-11-21T00:00:00Z", "end_time": "2026-11-22T00:00:00Z"}

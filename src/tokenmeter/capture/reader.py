@@ -209,7 +209,7 @@ class SilentReader:
         """Give the bytes back as they are."""
         return data
 
-    def skim(self, _body: bytes) -> bool:
+    def skim(self, body: bytes) -> bool:  # noqa: ARG002 - the protocol says so
         """It cannot be read."""
         return False
 

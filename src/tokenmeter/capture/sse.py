@@ -94,7 +94,7 @@ class EventReader:
             return self._feed_slowly(data)
         return self._skip(whole, data)
 
-    def skim(self, _body: bytes) -> bool:
+    def skim(self, body: bytes) -> bool:  # noqa: ARG002 - the protocol says so
         """Streams are fed."""
         return False
 

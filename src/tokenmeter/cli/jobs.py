@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -96,7 +96,7 @@ def poll(
 
 
 @contextmanager
-def _opened(url: str | None, hosts: dict[str, str] | None = None) -> Iterator[TokenMeter]:
+def _opened(url: str | None, hosts: dict[str, str] | None = None) -> Generator[TokenMeter]:
     """Open the meter, and deliver what ended processes have left: their submits are known then."""
     from tokenmeter.meter import TokenMeter  # here to keep `--help` fast
 

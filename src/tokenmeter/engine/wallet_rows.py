@@ -42,7 +42,7 @@ def new_wallet(documents: Documents, fields: Fields, now: datetime) -> Document:
         raise AlreadyExistsError(
             "The customer has an active wallet of this currency and type already."
         )
-    body = {
+    body: dict[str, Any] = {
         "id": new_id(WALLET),
         **filled,
         **{n: str(filled[n]) for n in ("conversion_rate", "topup_conversion_rate")},

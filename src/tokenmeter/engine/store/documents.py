@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -190,8 +190,9 @@ def _row(document: Document) -> dict[str, Any]:
 
 
 def _document(row: Row[Any]) -> Document:
-    fields = row._asdict()
-    return Document(**{**fields, "body": cast("dict[str, Any]", json.loads(fields["body"]))})
+    fields: dict[str, Any] = dict(row._asdict())
+    fields["body"] = json.loads(fields["body"])
+    return Document(**fields)
 
 
 def _taken(document: Document) -> AlreadyExistsError:

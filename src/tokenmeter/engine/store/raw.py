@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, or_, select
+from sqlalchemy import Connection, and_, or_, select
 
 from tokenmeter.engine.store.conditions import customers, whole_events
 from tokenmeter.engine.store.interning import numbers_of
@@ -65,10 +65,11 @@ def scan(connection: Connection, stretch: Stretch) -> Iterator[StoredEvent]:
         yield from rows(connection, base.where(or_(*(_within(part) for part in some))))
 
 
-def rows(connection: Connection, query: Select[Any]) -> Iterator[StoredEvent]:
+def rows(connection: Connection, query: Any) -> Iterator[StoredEvent]:
     """Yield the events of a query that selects what `_EVENTS` does."""
     parsed: dict[int, dict[str, Any]] = {}
-    for row in connection.execute(query, execution_options={"yield_per": ROWS_PER_FETCH}):
+    found: Any = connection.execute(query, execution_options={"yield_per": ROWS_PER_FETCH})
+    for row in found:
         customer, name, event_id, timestamp_us, run_id, call_id, rest, labels_id, labels = row
         if labels_id not in parsed:
             if len(parsed) >= LABELS_KEPT_MAX:

@@ -177,7 +177,8 @@ def read_cells(connection: Connection, grain: str, wanted: Wanted) -> Iterator[C
 def _add_some(connection: Connection, table: Table, cells: Mapping[Place, str]) -> None:
     columns = [table.c[name] for name in _PLACE]
     query = select(*columns, table.c.states).where(tuple_(*columns).in_(list(cells)))
-    stored = {tuple(row[:4]): row[4] for row in connection.execute(query)}
+    found: Any = connection.execute(query)
+    stored = {tuple(row[:4]): row[4] for row in found}
     rows = [
         {
             **dict(zip(_PLACE, key, strict=True)),

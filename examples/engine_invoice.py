@@ -1,4 +1,4 @@
-"""From a captured call to an invoice: a catalog, a customer, a plan; all in one SQLite file."""
+"""From a captured call to an invoice: a catalog, a customer, a plan; all in one SQLite database."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ from replay import offline
 
 import tokenmeter
 
-meter = tokenmeter.configure(backend="sqlite:///shop.db")
+meter = tokenmeter.configure(backend="sqlite:///:memory:")  # sqlite:///shop.db keeps it
 tokenmeter.instrument()
 engine = meter.engine
 

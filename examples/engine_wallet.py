@@ -5,7 +5,7 @@ from decimal import Decimal
 import tokenmeter
 from tokenmeter.engine.errors import InsufficientBalanceError
 
-engine = tokenmeter.configure(backend="sqlite:///shop.db").engine
+engine = tokenmeter.configure(backend="sqlite:///:memory:").engine  # shop.db keeps it
 wallets = engine.wallets
 wallets.alerts.listen(lambda alert: print(alert.kind, alert.body["real_time_balance"]))
 

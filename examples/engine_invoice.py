@@ -1,4 +1,4 @@
-"""From a captured call to an invoice: a catalog, a customer, a plan; all in one SQLite database."""
+"""From a captured call to an invoice: a catalog, a customer, a plan; in one SQLite database."""
 
 from datetime import timedelta
 

@@ -109,7 +109,9 @@ def survive(path: Path, moments: int) -> Counter[str]:
             assert event.properties["billable"] == "false"
             assert event.properties["usage_source"] == "missing"
             assert event.properties["request_model"] == "gpt-4o-mini"
-    assert list((path / "journal").iterdir()) == []
+    assert everything(path) == events, "a later process finds more"
+    left = [each.name for each in (path / "journal").iterdir()]
+    assert [name for name in left if not name.startswith(".")] == []  # killed before its first
     return Counter(str(outcome) for outcome in outcomes.values())
 
 
@@ -121,6 +123,7 @@ def test_kill_9_at_random_moments_loses_and_doubles_nothing(tmp_path: Path) -> N
 
 
 @pytest.mark.soak
+@pytest.mark.skipif("TOKENMETER_SOAK_S" not in os.environ, reason="TOKENMETER_SOAK_S asks for it")
 def test_kill_9_at_200_random_moments_loses_and_doubles_nothing(tmp_path: Path) -> None:
     outcomes = survive(tmp_path, MOMENTS_SOAK)
     assert outcomes["success"] > MOMENTS_SOAK

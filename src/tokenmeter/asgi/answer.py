@@ -32,16 +32,14 @@ def event_ids(ids: Iterable[str]) -> list[tuple[bytes, bytes]]:
     return [header("event-id", ",".join(named))] if named else []
 
 
-def amounts(usage: Usage, cost: Decimal | None, charge: Decimal | None) -> RawHeaders:
-    """Return usage, cost and charge, in USD or the catalog's currency, as far as known."""
+def amounts(usage: Usage, cost: Decimal | None) -> RawHeaders:
+    """Return usage, and cost in USD, as far as known."""
     found: RawHeaders = []
     if usage:
         numbers = {name: _plain(number) for name, number in usage.items()}
         found.append(header("usage", json.dumps(numbers, separators=(",", ":"))))
     if cost is not None:
         found.append(header("cost", format(cost, "f")))
-    if charge is not None:
-        found.append(header("charge", format(charge, "f")))
     return found
 
 

@@ -177,7 +177,7 @@ class Metered:
             found += event_ids(ids)
             if whole and run.events and not self._open():
                 cost = run.cost
-                found += amounts(run.usage, None if cost is None else cost.amount, None)
+                found += amounts(run.usage, None if cost is None else cost.amount)
         except Exception as error:  # noqa: BLE001 - our fault; the answer goes out without them
             self._meter.fault(error)
         return found

@@ -71,3 +71,24 @@ def test_an_example_is_read_in_a_minute(name: str) -> None:
     lines = (HERE / f"{name}.py").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= LINES_MAX
     assert lines[0].startswith('"""')
+
+
+def test_the_example_gateway_runs_and_says_what_was_used(tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "TOKENMETER_HOME": str(tmp_path / "home"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(
+        ["bash", str(HERE / "gateway" / "run")],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "without a key: 401" in done.stdout
+    assert "acme" in done.stdout.rpartition("without a key")[2]

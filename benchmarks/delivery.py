@@ -31,7 +31,8 @@ from journal import a_record, held_us
 from tokenmeter import TokenMeter
 from tokenmeter.delivery.backends.flexprice import FlexpriceBackend
 from tokenmeter.delivery.facade import Delivery
-from tokenmeter.event import Event, to_line
+from tokenmeter.event import Event
+from tokenmeter.lines import to_line
 
 OPENMETER = "OPENMETER"  # a folder: pip install --target FOLDER openmeter==1.0.0b236
 BODY = b'{"message":"Events accepted for processing"}'

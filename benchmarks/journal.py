@@ -21,7 +21,8 @@ from typing import Any
 from tokenmeter.delivery.facade import Delivery
 from tokenmeter.delivery.files import sync
 from tokenmeter.delivery.journal import Journal
-from tokenmeter.event import Event, Property, to_line
+from tokenmeter.event import Event, Property
+from tokenmeter.lines import to_line
 
 RECORDS = 20_000
 BLOCK = 1_000  # records timed at a time, in turn, so that other load hits all alike

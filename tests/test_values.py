@@ -28,7 +28,8 @@ from tokenmeter.attribution import (
     inner_scope,
     innermost,
 )
-from tokenmeter.event import parse_timestamp, timestamp_text, to_line
+from tokenmeter.event import parse_timestamp, timestamp_text
+from tokenmeter.lines import to_line
 from tokenmeter.money import minor_units
 
 WHEN = datetime(2026, 11, 21, 10, 0, 0, 123_000, tzinfo=UTC)
@@ -254,3 +255,11 @@ def test_a_run_keeps_a_limited_number_of_events_and_counts_the_others() -> None:
         run.add(dataclasses.replace(event_of(Usage()), event_id=f"evt_{number}"))
     assert len(run.events) == RUN_EVENTS_MAX
     assert run.events_dropped == 2
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "é\u2028\x7f", 2**80, Decimal("1E+3")])
+def test_a_line_takes_what_a_journal_may_hold(odd: str | int | Decimal) -> None:
+    line = to_line({"properties": {"odd": odd}})
+    assert line.count(b"\n") == 1
+    written = odd if not isinstance(odd, Decimal) else str(odd)
+    assert json.loads(line) == {"properties": {"odd": written}}

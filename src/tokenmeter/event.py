@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,9 +25,6 @@ EVENT_NAMES = (
 SOURCE = "tokenmeter"
 # What the prompt was counted as before the call, on events of calls that were previewed.
 PREVIEWED = "previewed_input_tokens"
-# One encoder for all lines: making one per line costs more than a short line. Decimals become
-# strings, as Flexprice writes them.
-_ENCODE = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 Property = str | Number
 
@@ -65,7 +61,7 @@ class Event:
         return {**self.to_record(), "properties": properties}
 
     def to_record(self) -> dict[str, Any]:
-        """Return the event for `to_line`: as `to_dict`, its properties not copied."""
+        """Return the event for `lines.to_line`: as `to_dict`, its properties not copied."""
         return {
             "event_name": self.event_name,
             "external_customer_id": self.external_customer_id,
@@ -124,11 +120,6 @@ def parse_timestamp(text: str) -> datetime:
     """Read RFC 3339; a time without a zone is taken as UTC."""
     moment = datetime.fromisoformat(text)
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def to_line(fields: Mapping[str, Any]) -> bytes:
-    """Write one journal record: compact JSON and a newline."""
-    return _ENCODE(fields).encode() + b"\n"
 
 
 def _plain(value: Property) -> str | int:

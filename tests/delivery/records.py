@@ -16,7 +16,8 @@ from typing import Any
 from tokenmeter.delivery.backends.memory import MemoryBackend
 from tokenmeter.delivery.facade import Delivery
 from tokenmeter.delivery.protocol import Receipt
-from tokenmeter.event import Event, to_line
+from tokenmeter.event import Event
+from tokenmeter.lines import to_line
 
 ROOT = Path(__file__).parents[2]
 MOMENT = datetime(2026, 11, 21, 10, tzinfo=UTC)

@@ -12,7 +12,8 @@ from tests.delivery.journals import NAME, deliver, die, opened, segments, writte
 from tests.delivery.records import PATIENCE_S, Sink, delivering, leftovers, line, record
 from tokenmeter.delivery.journal import Journal
 from tokenmeter.delivery.opencalls import OPEN
-from tokenmeter.event import attempt_id, to_line
+from tokenmeter.event import attempt_id
+from tokenmeter.lines import to_line
 
 
 def call(call_id: str, attempt: int = 1) -> bytes:

@@ -28,7 +28,8 @@ from tokenmeter.delivery.opencalls import NO_SLOT
 from tokenmeter.delivery.protocol import Backend
 from tokenmeter.delivery.shipper import Resolve, Shipper, Wiring
 from tokenmeter.errors import TokenmeterError
-from tokenmeter.event import Event, to_line
+from tokenmeter.event import Event
+from tokenmeter.lines import to_line
 
 EXIT_TIMEOUT_S = 5.0  # at interpreter exit; the next process delivers what is left then
 CLOSE_GRACE_S = 0.2  # for a shipper thread to end once the deadline has passed
@@ -95,7 +96,7 @@ class Delivery:
         self.append_line(line)
 
     def append_line(self, line: bytes) -> None:
-        """Keep one record that `event.to_line` has written. Not from finalizers: `defer` it."""
+        """Keep one record that `lines.to_line` has written. Not from finalizers: `defer` it."""
         if not self._running:
             self.start()
         self._journal.append(line)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from tokenmeter.event import Event
 
 FRESH_MAX = 4096  # events kept until they are shipped; beyond it, records are read again
@@ -27,12 +24,3 @@ class Fresh:
     def take(self, line: bytes) -> Event | None:
         """Return the event of a line, once; None if it is not known."""
         return self._events.pop(line, None)
-
-
-def record_of(line: bytes) -> dict[str, Any] | None:
-    """Read a line of the journal; None if it is no JSON object."""
-    try:
-        record: object = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) else None

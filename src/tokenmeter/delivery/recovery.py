@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenmeter.delivery.opencalls import OPEN, left_open
 from tokenmeter.delivery.writerlog import WriterLog
-from tokenmeter.event import to_line
+from tokenmeter.lines import to_line
 
 Attempt = tuple[str, int]  # call_id and number
 

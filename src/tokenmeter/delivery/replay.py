@@ -12,7 +12,7 @@ from typing import Any
 from tokenmeter.delivery.deadletters import DEAD, HELD, locked
 from tokenmeter.delivery.files import sync
 from tokenmeter.delivery.writerlog import WriterLog
-from tokenmeter.event import to_line
+from tokenmeter.lines import to_line
 
 READ_LETTERS_BYTES_MAX = 1024 * 1024 * 1024  # of one file; a replay holds it in memory
 

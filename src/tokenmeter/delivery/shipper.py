@@ -12,7 +12,6 @@ from typing import Any
 
 from tokenmeter.delivery.alarms import Alarms
 from tokenmeter.delivery.deadletters import DeadLetters
-from tokenmeter.delivery.fresh import record_of
 from tokenmeter.delivery.journal import Journal
 from tokenmeter.delivery.masking import masked
 from tokenmeter.delivery.protocol import Backend, TransientError
@@ -21,6 +20,7 @@ from tokenmeter.delivery.slices import Slices
 from tokenmeter.delivery.status import Status
 from tokenmeter.delivery.writerlog import Chunk, WriterLog
 from tokenmeter.event import Event
+from tokenmeter.lines import record_of
 
 LINGER_S = 0.2  # between two looks at the journal; callers do not wake the thread
 BACKOFF_BASE_S = 0.1

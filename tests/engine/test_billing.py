@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.engine.shop import AUGUST, CATALOG, JULY, JUNE, Shop, lines, opened_shop
+from tokenmeter import TokenMeter
 from tokenmeter.engine.errors import (
     EngineError,
     InvalidOperationError,
@@ -408,3 +409,20 @@ def test_questions_that_make_no_sense_are_refused(shop: Shop) -> None:
         shop.services.invoice("acme")
     with pytest.raises(NotFoundError, match="no customer"):
         shop.services.invoices.listed(customer="nobody")
+
+
+def test_usage_attributed_to_an_environment_is_billed_and_grouped_by_it(tmp_path: Path) -> None:
+    shop = opened_shop(tmp_path)
+    shop.subscribe()
+    meter = TokenMeter(f"sqlite:///{tmp_path / 'shop.db'}")
+    with meter.attribute(customer="acme", environment="prod"):
+        meter.record("image_generated", usage={"image_count": 3}, timestamp=JUNE)
+    meter.record("image_generated", usage={"image_count": 1}, customer="acme", timestamp=JUNE)
+    assert meter.flush()
+    engine = meter.engine
+    assert lines(engine.invoice("acme", start=JUNE, end=JULY)) == {"image": "0.40"}
+    found = {r.group["environment"]: r.events for r in engine.usage(by=["environment"])}
+    assert found == {"prod": 1, None: 1}
+    (row,) = engine.usage(filters={"environment": "prod"}, metrics=["image_count"])
+    assert row.usage.image_count == 3
+    meter.shutdown()

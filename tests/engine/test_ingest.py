@@ -103,7 +103,7 @@ def test_a_copy_with_another_cost_or_the_same_number_as_text_is_no_conflict(
 
 def test_one_event_id_is_two_events_in_two_environments(engine: Engine) -> None:
     for environment in ("prod", "test"):
-        engine.ingest([made(properties={"input_tokens": 1, "environment": environment})])
+        engine.ingest([made(properties={"input_tokens": 1})], environment=environment)
     engine.ingest([made(properties={"input_tokens": 1})])
     assert len(stored(engine)) == 3
     assert engine.conflicts() == []

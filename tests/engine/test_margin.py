@@ -12,6 +12,7 @@ import pytest
 from tests.engine.shop import CATALOG, JULY, JUNE, Shop, opened_shop
 from tests.engine.sold import d
 from tokenmeter.engine.errors import ValidationError
+from tokenmeter.engine.ingest import ingest
 from tokenmeter.errors import QueryError
 from tokenmeter.event import Event
 
@@ -151,3 +152,31 @@ def test_an_estimate_says_what_it_is(shop: Shop) -> None:
     }
     other = Event("video_generated", "e", "acme", JUNE, {"seconds": 1})
     assert shop.services.charge(other).properties() == {"charge_source": "unpriced"}
+
+
+def test_a_price_that_changed_is_shared_out_by_what_it_was_in_force_for(shop: Shop) -> None:
+    shop.subscribe()
+    shop.use("e1", JUNE, image_count=3, model="a")
+    shop.use("e2", JUNE + timedelta(days=20), image_count=2, model="a")
+    shop.use("e3", JUNE + timedelta(days=20), image_count=1, model="b")
+    price = shop.services.definitions.by_key("price", "image")
+    dearer = {"amount": "0.30", "effective_from": JUNE + timedelta(days=15)}
+    shop.services.definitions.update("price", price["id"], dearer)
+    assert rows(shop, "model") == {("a",): ("0.9", None, 2), ("b",): ("0.3", None, 1)}
+
+
+def test_costs_of_another_environment_are_not_counted(shop: Shop) -> None:
+    shop.subscribe()
+    shop.use("e1", JUNE, image_count=3, cost_usd="0.12", environment="prod")
+    elsewhere = Event("image_generated", "e1", "acme", JUNE, {"image_count": 1, "cost_usd": "7"})
+    ingest(shop.store, [elsewhere], environment="prod")
+    assert rows(shop, "customer") == {("acme",): ("0.3", "0.18", 0)}
+
+
+def test_a_true_up_is_charged_to_the_customer_and_to_no_model(shop: Shop) -> None:
+    shop.subscribe(commitment_amount="5", overage_factor="1.5", enable_true_up=True)
+    shop.use("e1", JUNE, image_count=3, model="a", cost_usd="0.12")
+    assert rows(shop, "customer", "model") == {
+        ("acme", "a"): ("0.3", "0.18", 0),
+        ("acme", None): ("4.70", None, 0),
+    }

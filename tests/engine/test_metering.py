@@ -60,7 +60,8 @@ def test_nothing_used_is_0_and_no_group(engine: Engine) -> None:
 
 
 def test_one_environment_counts_only_its_own(engine: Engine) -> None:
-    engine.ingest([image(0, START, environment="prod"), image(1, START)])
+    engine.ingest([image(0, START, environment="test")], environment="prod")
+    engine.ingest([image(1, START, environment="test")])
     query = MeterQuery(meter_of(RULES[0]), None, START, END)
     assert measure(engine._store, query, "prod")[0].quantity == 1
     assert measure(engine._store, query, "")[0].quantity == 1

@@ -69,8 +69,6 @@ FLOORS: dict[Window | None, Callable[[datetime], datetime | None]] = {
 def group_of(event: Event, by: tuple[str, ...]) -> tuple[str | None, ...]:
     held: dict[str, Property] = dict(event.properties)
     known = {"customer": event.external_customer_id}
-    if held.get("environment") == "":
-        del held["environment"]
     texts = ((known | {k: str(v) for k, v in held.items()}).get(name) for name in by)
     return tuple(texts)
 

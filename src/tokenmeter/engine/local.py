@@ -55,12 +55,12 @@ class Engine:
         """The open database, for the services beside this one."""
         return self._store
 
-    def ingest(self, events: Iterable[Event], *, environment: str | None = None) -> Receipt:
+    def ingest(self, events: Iterable[Event], *, environment: str = "") -> Receipt:
         """
         Store a batch durably, each event id once; see `engine.ingest`.
 
-        `environment` is where the events belong whatever they say themselves: that of the API
-        key they came with. None: their property `environment` says.
+        `environment` is that of the API key the events came with; in process it is the unnamed
+        one, which this engine bills. A property `environment` is a dimension like any other.
         """
         return ingest(self._store, events, environment=environment)
 

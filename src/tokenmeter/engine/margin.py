@@ -19,6 +19,7 @@ from tokenmeter.errors import QueryError
 from tokenmeter.rating.filters import ALIASES, choose
 from tokenmeter.rating.price import Price
 from tokenmeter.rating.rounding import ZERO, divided, minus, plus, times
+from tokenmeter.rating.selection import steps
 from tokenmeter.rating.windows import Period
 
 HUNDRED = Decimal(100)
@@ -124,9 +125,13 @@ def _shared(
     for meter_id, several in prices.items():
         used = _used(store, contract, (meter_id, several, period), names, environment)
         for price_id, groups in used.items():
-            amount, whole = plus(by_price[price_id]), plus(groups.values())
+            amount, whole = plus(by_price.pop(price_id)), plus(groups.values())
             for group, quantity in groups.items():
                 yield group, divided(times(amount, quantity), whole) if whole else ZERO
+    idle = tuple(contract.external_id if name in CUSTOMER_NAMES else None for name in names)
+    for amounts in by_price.values():
+        if any(amounts):
+            yield idle, plus(amounts)  # a true-up, or an empty bucket's flat amount: of no event
 
 
 def _used(
@@ -137,6 +142,30 @@ def _used(
     environment: str,
 ) -> dict[str, dict[Group, Decimal]]:
     meter_id, prices, period = asked
+    wanted = _wanted(prices, names)
+    found: dict[str, dict[Group, Decimal]] = {}
+    for part in steps(prices, period):
+        current = [p for p in prices if p.is_current(part.start)]
+        asking = MeterQuery(
+            contract.meters[meter_id],
+            (contract.external_id,),
+            part.start,
+            part.end,
+            group_by=wanted,
+            zone=contract.zone,
+        )
+        for quantity in measure(store, asking, environment):
+            properties = {k: v for k, v in quantity.group.items() if v is not None}
+            price = choose(current, properties)
+            if price is not None and quantity.quantity:
+                group = tuple(quantity.group[name] for name in names)
+                held = found.setdefault(price.price_id, {})
+                held[group] = plus((held.get(group, ZERO), quantity.quantity))
+    return found
+
+
+def _wanted(prices: Sequence[Price], names: Sequence[str]) -> tuple[str, ...]:
+    """Name what to group by, and what tells the prices apart."""
     keys = [n for p in prices for f in p.filters for n in ALIASES.get(f.key, (f.key,))]
     wanted = tuple(dict.fromkeys((*names, *keys)))
     if len(wanted) > GROUPS_MAX:
@@ -144,23 +173,7 @@ def _used(
             f"the prices tell events apart by {len(keys)} properties; group by fewer than "
             f"{len(names)} more"
         )
-    asking = MeterQuery(
-        contract.meters[meter_id],
-        (contract.external_id,),
-        period.start,
-        period.end,
-        group_by=wanted,
-        zone=contract.zone,
-    )
-    found: dict[str, dict[Group, Decimal]] = {}
-    for quantity in measure(store, asking, environment):
-        properties = {k: v for k, v in quantity.group.items() if v is not None}
-        price = choose(prices, properties)
-        if price is not None and quantity.quantity:
-            group = tuple(quantity.group[name] for name in names)
-            held = found.setdefault(price.price_id, {})
-            held[group] = plus((held.get(group, ZERO), quantity.quantity))
-    return found
+    return wanted
 
 
 def _costs(
@@ -171,9 +184,7 @@ def _costs(
 ) -> dict[Group, tuple[Decimal | None, int]]:
     start, end, customer = asked
     filters: dict[str, object] = {"customer": customer} if customer else {}
-    if environment:
-        filters["environment"] = environment
-    wanted = query.conditions(start=start, end=end, filters=filters)
+    wanted = query.conditions(start=start, end=end, filters=filters, environment=environment)
     grouping = query.grouping([_own(n) for n in names], None)
     rows = query.usage(store, wanted, grouping, metrics=())
     return {tuple(row.group[_own(n)] for n in names): (row.cost_usd, row.unpriced) for row in rows}

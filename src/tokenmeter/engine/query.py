@@ -26,6 +26,7 @@ from tokenmeter.usage import METRICS, NOTHING, Number, Usage
 DIMENSIONS = frozenset(COLUMNS) | {
     "attempt",
     "cost_source",
+    "environment",
     "error_type",
     "http_status",
     "is_retry",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
-from itertools import pairwise
 from typing import Any
 
 from tokenmeter.engine.charging import Measured
@@ -17,6 +15,7 @@ from tokenmeter.rating.filters import ALIASES, choose, matches
 from tokenmeter.rating.meter import Meter
 from tokenmeter.rating.price import Price
 from tokenmeter.rating.rounding import ZERO, plain, plus
+from tokenmeter.rating.selection import steps
 from tokenmeter.rating.windows import Period
 
 SHOWN = ("provider", "model")  # always told apart
@@ -74,7 +73,9 @@ def unpriced(
         by_name.setdefault(meter.event_name, []).append(meter)
     for name, meters in sorted(by_name.items()):
         if not any(_bills_all(m, found) for m in meters):
-            for part in _steps(contract, period, meters):
+            ids = {m.meter_id for m in meters}
+            prices = [i.price for i in contract.usage_items() if i.price.meter_id in ids]
+            for part in steps(prices, period):
                 listed += _of_name(store, contract, part, (name, meters), environment)
     return _merged(listed)
 
@@ -85,17 +86,6 @@ def _bills_all(meter: Meter, found: Mapping[str, Measured]) -> bool:
         return False
     answers = known.found.by_price.values()
     return not known.found.unpriced.events and all(q.quantity or not q.events for q in answers)
-
-
-def _steps(contract: Contract, period: Period, meters: Sequence[Meter]) -> Iterator[Period]:
-    """Cut a period where a price comes into force or ends."""
-    ids = {m.meter_id for m in meters}
-    items = [i for i in contract.usage_items() if i.price.meter_id in ids]
-    moments = {m for i in items for m in (i.price.start, i.price.end) if m is not None}
-    inner = sorted(m for m in moments if period.start < m < period.end)
-    bounds: list[datetime] = [period.start, *inner, period.end]
-    for start, end in pairwise(bounds):
-        yield Period(start, end)
 
 
 def _of_name(

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
 from typing import Any
 
 from tokenmeter.engine.billing import Billing
@@ -29,6 +28,7 @@ from tokenmeter.rating.meter import Meter
 from tokenmeter.rating.models import FlatFee
 from tokenmeter.rating.price import Price
 from tokenmeter.rating.rounding import ZERO, divided, plain, plus, times
+from tokenmeter.rating.selection import steps
 from tokenmeter.rating.windows import Period, Window, window_of
 
 LOOK_BACK = timedelta(days=7)
@@ -158,7 +158,7 @@ class Analytics:
                 f"{GROUPS_MAX} can be told apart at once; group by fewer."
             )
         found: Cells = {}
-        for part in _steps(prices, period):
+        for part in steps(prices, period):
             current = [p for p in prices if p.is_current(part.start)]
             query = MeterQuery(
                 meter,
@@ -283,11 +283,3 @@ def _names(group_by: Sequence[str]) -> Iterator[str]:
             yield name.removeprefix(PROPERTY)
         elif name != "feature_id":  # every item is of one feature
             raise ValidationError("group_by: group by feature_id or properties.<name>.")
-
-
-def _steps(prices: Sequence[Price], period: Period) -> Iterator[Period]:
-    """Cut a period where a price comes into force or ends."""
-    moments = {m for p in prices for m in (p.start, p.end) if m is not None}
-    inner = sorted(m for m in moments if period.start < m < period.end)
-    for start, end in pairwise([period.start, *inner, period.end]):
-        yield Period(start, end)

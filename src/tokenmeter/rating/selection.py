@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tokenmeter.rating.filters import choose
 from tokenmeter.rating.meter import Meter, MeterEvent, Sample
 from tokenmeter.rating.price import Price
+from tokenmeter.rating.windows import Period
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +36,11 @@ def assign(meter: Meter, prices: Sequence[Price], events: Iterable[MeterEvent]) 
         price = choose(current, event.properties)
         (unpriced if price is None else held[price.price_id]).append(sample)
     return Assignment({key: tuple(held[key]) for key in held}, tuple(unpriced))
+
+
+def steps(prices: Iterable[Price], period: Period) -> Iterator[Period]:
+    """Cut a period where a price comes into force or ends: within a step the same ones hold."""
+    moments = {m for p in prices for m in (p.start, p.end) if m is not None}
+    inner = sorted(m for m in moments if period.start < m < period.end)
+    for start, end in pairwise([period.start, *inner, period.end]):
+        yield Period(start, end)

@@ -22,7 +22,6 @@ whole_events = events.join(label_sets, label_sets.c.id == events.c.labels_id).jo
 # Every other name is a property of the event.
 COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "customer": customers.c.name,
-    "environment": func.nullif(label_sets.c.environment, ""),
     "event_name": label_sets.c.event_name,
     "event_id": events.c.event_id,
     "source": label_sets.c.source,
@@ -42,7 +41,7 @@ class Conditions:
     """
     A half-open time range and, for each dimension named, the values it may have.
 
-    `environment` None is every one, "" those events that have none.
+    `environment` is where the events are stored, "" the unnamed one, None every one.
     """
 
     start_us: int | None = None  # inclusive

@@ -99,7 +99,7 @@ class Row(NamedTuple):
 
     @property
     def environment(self) -> str:
-        """The environment, "" if the event has none."""
+        """Where it is stored: "" unless a server's key says another."""
         return self.labels.environment
 
     @property
@@ -108,12 +108,8 @@ class Row(NamedTuple):
         return self.labels.event_name
 
 
-def to_row(event: Event, environment: str | None = None) -> Row:
-    """
-    Return the row of an event; raise Refusal if it cannot be stored.
-
-    It belongs to `environment`, or where that is None to the one its property names.
-    """
+def to_row(event: Event, environment: str = "") -> Row:
+    """Return the row of an event in an environment; raise Refusal if it cannot be stored."""
     _check_names(event)
     properties = _stored(event.properties)
     pairs = tuple(
@@ -124,8 +120,6 @@ def to_row(event: Event, environment: str | None = None) -> Row:
             and (type(value) is int or len(value) <= LABEL_CHARS_MAX or name in COLUMN_LABELS)  # type: ignore[arg-type]
         ]
     )
-    if environment is None:
-        environment = str(properties.get("environment", ""))
     run_id, call_id = properties.get("run_id"), properties.get("call_id")
     try:
         labels = _label_set(environment, event.event_name.strip(), event.source, pairs)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.asgi.driving import scope_of
 from tokenmeter.asgi import Incoming
-from tokenmeter.asgi.routes import Routes, normal
+from tokenmeter.asgi.routes import Routes, normal, prefixes_of
+from tokenmeter.errors import ConfigurationError
 
 
 def found(path: str, **prefixes: str) -> tuple[str, str] | None:
@@ -61,10 +64,69 @@ def test_other_paths_are_not(path: str) -> None:
         "/v1/chat/completions/",
         "/v1\\chat\\completions",
         "/../../v1/chat/completions",
+        "/v1/chat/completions//",
+        "/v1/chat/completions?x=1",  # as /v1/chat/completions%3Fx=1 is decoded
+        "/v1/chat/completions#x",
+        "/v1/chat/completions;x=1",
+        "/v1;x/chat/completions",
+        "/v1/chat/compl\netions",
+        "/v1/chat/completions\x00",
+        "/v1/chat/completions ",
+        "/V1/Chat/COMPLETIONS",
+        "/V1/messages",
+        "v1/chat/completions",
+        "http://gateway/v1/chat/completions",
+        "HTTPS://u:p@gateway:8080/v1/chat/completions?x",
+        "/v1/chat%2525252525252Fcompletions",
+        "/" + "x/" * 3_000 + "../" * 3_000 + "v1/chat/completions",
+        "/v1/chat/completions" + "/." * 3_000,
+        "/chat/completions",
+        "/openai/v1/responses",
     ],
 )
 def test_no_spelling_of_a_path_is_a_free_ride(path: str) -> None:
     assert found(path) is not None
+
+
+@pytest.mark.parametrize("root", ["/gateway", "/a/b"])
+def test_a_mounted_application_meters_what_is_below_its_root(root: str) -> None:
+    def at(path: str) -> str | None:
+        route = Routes({}).find(
+            Incoming({**scope_of("POST", "/"), "path": path, "root_path": root})
+        )
+        return None if route is None else route.path
+
+    assert at(f"{root}/v1/messages") == "/v1/messages"
+    assert at("/v1/messages") == "/v1/messages"  # of servers that leave the root out
+    assert at(f"{root}x/v1/messages") is None
+    assert at(root) is None
+
+
+def test_a_prefix_can_stand_for_the_paths_of_all_sdks() -> None:
+    routes = Routes(prefixes_of(["/ai", "/ai/kling"]))
+    for path in ("/v1/messages", "/v1/embeddings", "/v1beta/models/g:generateContent"):
+        for prefix in ("", "/ai", "/AI"):
+            route = routes.find(Incoming({**scope_of("POST", "/"), "path": prefix + path}))
+            assert route is not None
+            assert route.path == path
+    assert routes.find(Incoming({**scope_of("POST", "/"), "path": "/ai/health"})) is None
+    with pytest.raises(ConfigurationError, match="is a text"):
+        prefixes_of("/ai")
+
+
+def test_a_preflight_is_no_call() -> None:
+    assert Routes({}).find(Incoming(scope_of("OPTIONS", "/v1/messages"))) is None
+    assert Routes({}).find(Incoming(scope_of("post", "/v1/messages"))) is not None
+
+
+def test_long_paths_of_clients_are_not_kept() -> None:
+    routes = Routes({})
+    tracemalloc.start()
+    for number in range(3_000):
+        routes.known(f"/{number}/" + "x" * 20_000)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 4 * 1024 * 1024
 
 
 def test_a_prefix_says_whose_api_it_is_and_is_left_out() -> None:
@@ -75,7 +137,7 @@ def test_a_prefix_says_whose_api_it_is_and_is_left_out() -> None:
     assert found("/klingon/v1/videos", kling="kling") is None
 
 
-@given(st.text(alphabet="/.%2fFeE\\a", max_size=40))
+@given(st.text(alphabet="/.%2fFeE\\a?#;: ", max_size=40))
 def test_a_normal_path_has_no_tricks_left(path: str) -> None:
     plain = normal("/" + path)
     assert "//" not in plain

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 from typing import TYPE_CHECKING
 
 from tokenmeter.asgi.asked import Asked
 from tokenmeter.attribution import Attribution
 from tokenmeter.capture.refusal import Refusal
+from tokenmeter.capture.threads import in_thread
 from tokenmeter.enforcement.gate import FREE, Ask, Gate, Refused, Ticket
 from tokenmeter.errors import TokenmeterError
 from tokenmeter.previews import HttpRequest
@@ -27,7 +26,10 @@ async def admitted(
     gate: Gate, meter: TokenMeter, asked: Asked, identity: Identity, reference: str
 ) -> Ticket:
     """Ask a gate about a request, off the event loop; raises Refused."""
-    return await asyncio.to_thread(_admitted, gate, meter, asked, identity, reference)
+    return await in_thread(
+        lambda: _admitted(gate, meter, asked, identity, reference),
+        undo=lambda ticket: ticket.settle(()),  # nobody waits for the answer any more
+    )
 
 
 def _admitted(
@@ -59,7 +61,7 @@ def _admitted(
 
 async def quoted(meter: TokenMeter, asked: Asked, identity: Identity) -> Quote | None:
     """Quote a request, off the event loop; None if it is no call that is metered."""
-    return await asyncio.to_thread(functools.partial(_quote, meter, asked, identity))
+    return await in_thread(lambda: _quote(meter, asked, identity))
 
 
 def _quote(meter: TokenMeter, asked: Asked, identity: Identity) -> Quote | None:

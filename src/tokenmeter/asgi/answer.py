@@ -3,64 +3,73 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from decimal import Decimal
+from collections.abc import Iterable, Mapping
 
-from tokenmeter.asgi.incoming import Message, RawHeaders, Send
+from tokenmeter.asgi.incoming import OURS, Message, RawHeaders, Send, without_ours
 from tokenmeter.asgi.routes import Route
+from tokenmeter.attribution import Run
 from tokenmeter.capture.refusal import Refusal
-from tokenmeter.usage import Usage
+from tokenmeter.money import Money
+from tokenmeter.usage import Number
 
-OURS = b"x-tokenmeter-"
 EVENT_IDS_MAX = 20  # that one header names; a run may have more
 BUFFERED_BYTES_MAX = 256 * 1024  # a whole answer up to this size waits for its cost
 
-
-def without_ours(headers: RawHeaders) -> RawHeaders:
-    """Return headers without those that only we may set."""
-    return [(name, value) for name, value in headers if not name.lower().startswith(OURS)]
+_AS_JSON = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def header(name: str, value: str) -> tuple[bytes, bytes]:
+def sealed(message: Message) -> Message:
+    """Return a message without headers of ours that the application, or its upstream, set."""
+    return {**message, "headers": without_ours(message.get("headers", ()))}
+
+
+class Told:
+    """What is told of a run, in the order in which it is known."""
+
+    __slots__ = ("_run", "headers")
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.headers: RawHeaders = [_header(b"run-id", run.run_id)]
+
+    def ids(self, under_way: Iterable[str]) -> None:
+        """Name the events of this run so far, newest last; none if there are none."""
+        named = [event.event_id for event in self._run.events[-EVENT_IDS_MAX:]]
+        named += under_way
+        if named:
+            self.headers.append(_header(b"event-id", ",".join(named[-EVENT_IDS_MAX:])))
+
+    def amounts(self) -> None:
+        """Tell usage, and cost in USD, as far as known."""
+        usage, cost = self._run.usage, self._run.cost
+        if usage:
+            numbers = {name: _plain(number) for name, number in usage.items()}
+            self.headers.append(_header(b"usage", _AS_JSON(numbers)))
+        if cost is not None:
+            self.headers.append(_header(b"cost", format(cost.amount, "f")))
+
+    def charge(self, charge: Money | None) -> None:
+        """Tell what the customer is charged, if that is known."""
+        if charge is not None:
+            self.headers.append(_header(b"charge", format(charge.amount, "f")))
+            self.headers.append(_header(b"charge-currency", charge.currency))
+
+
+def _header(name: bytes, value: str) -> tuple[bytes, bytes]:
     """Return one of our headers; `value` is made of what cannot end a header line."""
-    return OURS + name.encode(), value.encode("ascii", "replace")
+    return OURS + name, value.encode("ascii", "replace")
 
 
-def event_ids(ids: Iterable[str]) -> list[tuple[bytes, bytes]]:
-    """Return the header that names the events of this run so far, newest last; none if none."""
-    named = list(ids)[-EVENT_IDS_MAX:]
-    return [header("event-id", ",".join(named))] if named else []
-
-
-def amounts(usage: Usage, cost: Decimal | None) -> RawHeaders:
-    """Return usage, and cost in USD, as far as known."""
-    found: RawHeaders = []
-    if usage:
-        numbers = {name: _plain(number) for name, number in usage.items()}
-        found.append(header("usage", json.dumps(numbers, separators=(",", ":"))))
-    if cost is not None:
-        found.append(header("cost", format(cost, "f")))
-    return found
-
-
-def is_small(start: Message) -> bool:
+def is_small(headers: Mapping[str, str]) -> bool:
     """Whether an answer is no stream, and short enough to wait for its end."""
-    length: str | None = None
-    for name, value in start.get("headers", ()):
-        lower = name.lower()
-        if lower == b"content-type" and b"event-stream" in value.lower():
-            return False
-        if lower == b"content-length":
-            length = value.decode("latin-1")
-    return length is not None and length.isdecimal() and int(length) <= BUFFERED_BYTES_MAX
+    length = headers.get("content-length", "")
+    if not (length.isdecimal() and length.isascii() and len(length) <= LENGTH_DIGITS_MAX):
+        return False
+    streamed = "event-stream" in headers.get("content-type", "").lower()
+    return not streamed and int(length) <= BUFFERED_BYTES_MAX
 
 
-def plain_headers(start: Message) -> dict[str, str]:
-    """Return an answer's headers by lower-case name."""
-    return {
-        name.decode("latin-1").lower(): value.decode("latin-1")
-        for name, value in start.get("headers", ())
-    }
+LENGTH_DIGITS_MAX = 7
 
 
 async def refuse(send: Send, route: Route | None, refusal: Refusal) -> None:
@@ -72,5 +81,5 @@ async def refuse(send: Send, route: Route | None, refusal: Refusal) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _plain(number: int | Decimal) -> int | str:
+def _plain(number: Number) -> int | str:
     return number if isinstance(number, int) else format(number, "f")

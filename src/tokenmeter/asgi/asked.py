@@ -26,6 +26,8 @@ class Asked:
         self.url = f"https://{self.host}{self.path}"
         self.headers: Mapping[str, str] = request.headers
         self._content = content
+        # Several headers of this name are one, in their order (RFC 9110, 5.3).
+        self._encoding = ",".join(request.values("content-encoding"))
 
     def body(self) -> bytes | None:
         """The body without its content-encoding."""
@@ -50,7 +52,7 @@ class Asked:
         )
         return None if adapter is None else adapter.describe(request)
 
-    @property
+    @cached_property
     def is_readable(self) -> bool:
         """Whether the body, if there is one, says what is asked for."""
         return self._content == b"" or bool(self.fields())
@@ -59,4 +61,4 @@ class Asked:
     def _plain(self) -> bytes | None:
         if self._content is None:
             return None
-        return unpacked(self._content, self.headers.get("content-encoding", ""))
+        return unpacked(self._content, self._encoding)

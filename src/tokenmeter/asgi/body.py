@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
 
 from tokenmeter.asgi.incoming import Message, Receive
+from tokenmeter.capture.decode import open_decoder
 
 UNPACKED_BYTES_MAX = 32 * 1024 * 1024  # of a compressed request body
+PIECE_BYTES = 64 * 1024  # shorter parts of a body are gathered: it may come byte by byte
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
-@dataclass(slots=True)
 class Body:
     """
     Stands between server and application: `receive` is what the application calls.
@@ -20,38 +20,58 @@ class Body:
     is seen as it passes. More than `bytes_max` is passed on, but not kept: `known` is None.
     """
 
-    source: Receive
-    bytes_max: int
-    left: bool = False  # the client went away
-    complete: bool = False
-    _parts: list[bytes] = field(default_factory=list[bytes])
-    _size: int = 0
-    _ahead: list[Message] = field(default_factory=list[Message])
+    __slots__ = (
+        "_ahead",
+        "_bytes_max",
+        "_parts",
+        "_size",
+        "_small",
+        "_source",
+        "complete",
+        "left",
+    )
+
+    def __init__(self, source: Receive, bytes_max: int) -> None:
+        self._source = source
+        self._bytes_max = bytes_max
+        self.left = False  # the client went away
+        self.complete = False
+        self._parts: list[bytes] = []
+        self._small = bytearray()  # behind them
+        self._size = 0
+        self._ahead: Message | None = None
 
     async def receive(self) -> Message:
         """Return the next message, as the server sent it."""
-        if self._ahead:
-            return self._ahead.pop(0)
-        message = await self.source()
+        ahead = self._ahead
+        if ahead is not None:
+            self._ahead = None
+            return ahead
+        message = await self._source()
         self._see(message)
         return message
 
     async def ahead(self) -> bool:
         """Read the body now; False if it is larger than the limit."""
         while not self.complete and not self.left:
-            message = await self.source()
-            self._see(message)
-            self._ahead.append(message)
-            if self._size > self.bytes_max:
-                self._ahead.clear()
+            self._see(await self._source())
+            if self._size > self._bytes_max:
                 return False
+        # As one message: a client may send its body byte by byte.
+        content = self.known or b""
+        self._ahead = (
+            {"type": "http.disconnect"}
+            if self.left
+            else {"type": "http.request", "body": content, "more_body": False}
+        )
         return True
 
     @property
     def known(self) -> bytes | None:
         """The body so far; None if it is too large to be kept."""
-        if self._size > self.bytes_max:
+        if self._size > self._bytes_max:
             return None
+        self._gather()
         if len(self._parts) > 1:
             self._parts = [b"".join(self._parts)]
         return self._parts[0] if self._parts else b""
@@ -61,25 +81,54 @@ class Body:
             self.left = True
             return
         data: bytes = message.get("body", b"")
+        self.complete = not message.get("more_body", False)
         self._size += len(data)
-        if self._size > self.bytes_max:
+        if self._size > self._bytes_max:
             self._parts.clear()
+            self._small.clear()
+        elif self._small or (len(data) < PIECE_BYTES and not self.complete):
+            self._small += data
+            if len(self._small) >= PIECE_BYTES:
+                self._gather()
         elif data:
             self._parts.append(data)
-        self.complete = not message.get("more_body", False)
+
+    def _gather(self) -> None:
+        if self._small:
+            self._parts.append(bytes(self._small))
+            self._small.clear()
 
 
 def unpacked(body: bytes, encoding: str) -> bytes | None:
-    """Return a body without its content-encoding; None if that cannot be done within limits."""
-    name = encoding.strip().lower()
-    if name in {"", "identity"}:
+    """Return a body without its content-encodings; None if that cannot be done within limits."""
+    names = [name for part in encoding.split(",") if (name := part.strip().lower())]
+    names = [name for name in names if name != "identity"]
+    if not names:
         return body
-    window = _WINDOW.get(name)
-    if window is None:
-        return None
+    window = _WINDOW.get(names[0]) if len(names) == 1 else None
+    return _inflated(body, window) if window is not None else _decoded(body, encoding)
+
+
+def _inflated(body: bytes, window: int) -> bytes | None:
     unpacker = zlib.decompressobj(window)
     try:
         plain = unpacker.decompress(body, UNPACKED_BYTES_MAX)
     except zlib.error:
+        return _inflated(body, -window) if window == _WINDOW["deflate"] else None
+    # What stands behind the end is read by some servers, and would be by none of ours.
+    whole = unpacker.eof and not unpacker.unconsumed_tail and not unpacker.unused_data
+    return plain if whole else None
+
+
+def _decoded(body: bytes, encoding: str) -> bytes | None:
+    decoder = open_decoder(encoding)
+    if decoder is None:
         return None
-    return plain if unpacker.eof and not unpacker.unconsumed_tail else None
+    parts: list[bytes] = []
+    size = 0
+    for part in decoder.decode(body):
+        parts.append(part)
+        size += len(part)
+        if size > UNPACKED_BYTES_MAX:
+            return None
+    return None if decoder.failed else b"".join(parts)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from functools import cached_property
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
+
+from tokenmeter.capture.headers import ListedHeaders
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -16,26 +17,72 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 # Where SDKs put the key: OpenAI and Anthropic (OAuth), Anthropic, Azure, Google.
 _KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
+# With these an application answers by a file's name, and no byte of it is seen.
+_HIDING = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
+
+OURS = b"x-tokenmeter-"
+OURS_MAX = len(OURS)
+
+
+def without_ours(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+    """Return headers without those that only we may set, in whatever spelling."""
+    return [pair for pair in headers if not _is_ours(pair[0])]
+
+
+def _is_ours(name: bytes) -> bool:
+    begin = name[:OURS_MAX]
+    return begin == OURS or begin.lower().replace(b"_", b"-") == OURS  # WSGI knows no dashes
 
 
 class Incoming:
     """One HTTP request to the gateway. Everything here can be forged by the client."""
 
+    __slots__ = ("method", "path", "scope")
+
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
-        self.method: str = scope["method"]
+        self.method: str = scope["method"].upper()  # an HTTP client does so, too
         self.path: str = scope["path"]
 
-    @cached_property
-    def headers(self) -> dict[str, str]:
+    @property
+    def below_mount(self) -> str:
+        """The path below the place where the application is mounted."""
+        root: str = self.scope.get("root_path") or ""
+        path = self.path
+        below = bool(root) and path.startswith(root) and path[len(root) : len(root) + 1] == "/"
+        return path[len(root) :] if below else path
+
+    @property
+    def headers(self) -> Mapping[str, str]:
         """Header values by lower-case name; of a repeated one the last."""
-        raw: RawHeaders = self.scope["headers"]
-        return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+        return ListedHeaders(self.raw_headers)
+
+    @property
+    def raw_headers(self) -> RawHeaders:
+        """The headers as they came."""
+        raw = self.scope["headers"]
+        if not isinstance(raw, list):
+            raw = self.scope["headers"] = list(raw)
+        return raw
+
+    def seal(self) -> None:
+        """Take out what only the gateway may say, and what would hide the answer from it."""
+        scope = self.scope
+        scope["headers"] = without_ours(self.raw_headers)
+        extensions = scope.get("extensions")
+        if extensions and not _HIDING.isdisjoint(extensions):
+            kept = {name: told for name, told in extensions.items() if name not in _HIDING}
+            scope["extensions"] = kept
 
     def values(self, name: str) -> list[str]:
         """All values of one header: more than one may be an attempt to smuggle."""
-        wanted, raw = name.encode("latin-1"), self.scope["headers"]
-        return [value.decode("latin-1") for key, value in raw if key.lower() == wanted]
+        wanted = name.encode("latin-1")
+        length = len(wanted)
+        return [
+            value.decode("latin-1")
+            for key, value in self.raw_headers
+            if len(key) == length and key.lower() == wanted
+        ]
 
     @property
     def query(self) -> str:
@@ -51,11 +98,13 @@ class Incoming:
     @property
     def api_key(self) -> str | None:
         """The key that the client's SDK sends, wherever its provider wants it."""
-        kind, _, token = self.headers.get("authorization", "").partition(" ")
+        headers = self.headers
+        kind, _, token = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and token.strip():
             return token.strip()
         for name in _KEY_HEADERS:
-            if self.headers.get(name):
-                return self.headers[name]
-        found = parse_qs(self.query).get("key") if "key=" in self.query else None
-        return found[0] if found else None
+            found = headers.get(name)
+            if found:
+                return found
+        keys = parse_qs(self.query).get("key") if "key=" in self.query else None
+        return keys[0] if keys else None

@@ -9,30 +9,26 @@ forgotten as soon as an upstream exchange is seen.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from tokenmeter.asgi.answer import (
-    amounts,
-    event_ids,
-    header,
-    is_small,
-    plain_headers,
-    without_ours,
-)
+from tokenmeter.asgi.answer import BUFFERED_BYTES_MAX, Told, is_small, sealed
 from tokenmeter.asgi.asked import Asked
 from tokenmeter.asgi.body import Body
-from tokenmeter.asgi.incoming import App, Incoming, Message, RawHeaders, Send
+from tokenmeter.asgi.incoming import App, Incoming, Message, Send
 from tokenmeter.asgi.routes import Route
 from tokenmeter.attribution import Run, Scope, entered
 from tokenmeter.capture.exchange import Exchange
+from tokenmeter.capture.headers import ListedHeaders
 from tokenmeter.capture.observation import FAILED_FROM
 from tokenmeter.capture.opening import open_exchange
 from tokenmeter.enforcement.gate import FREE, Ticket
 from tokenmeter.enforcement.settling import SETTLER
+from tokenmeter.frozen import value
 
 if TYPE_CHECKING:
+    from tokenmeter.asgi.charges import Charges
     from tokenmeter.event import Event
     from tokenmeter.meter import TokenMeter
 
@@ -53,7 +49,7 @@ class GatewayRun(Run):
             self.told()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Asking:
     """What a request brings with it: who asks for what, in which scope."""
 
@@ -62,23 +58,35 @@ class Asking:
     body: Body
     scope: Scope
     run: GatewayRun
+    meter: TokenMeter
+    charges: Charges
+
+
+def _nothing(_data: bytes) -> bool:
+    """Pass a chunk that nobody looks at: the upstream call is watched, or nothing is."""
+    return True
 
 
 class Metered:
     """The state of one request: made when it comes in, done when its last exchange closed."""
 
-    def __init__(self, asking: Asking, meter: TokenMeter, send: Send, ticket: Ticket) -> None:
+    __slots__ = (
+        *("_answered", "_asking", "_forward", "_held", "_held_bytes", "_own", "_passes"),
+        *("_start", "_status", "_tickets", "_upstream", "_waits"),
+    )
+
+    def __init__(self, asking: Asking, send: Send, ticket: Ticket) -> None:
         self._asking = asking
-        self._meter = meter
         self._forward = send
         self._own: Exchange | None = None  # reads the answer, where no upstream call is seen
+        self._passes: Callable[[bytes], bool] = _nothing  # whether `_own` need not see a chunk
         self._upstream: list[Exchange] = []
         self._start: Message | None = None  # held until its headers are known
         self._held: list[Message] = []
+        self._held_bytes = 0
         self._status: int | None = None
-        self._waits = self._ended = False
+        self._waits = self._answered = False
         self._tickets = [ticket]  # popped by whoever settles: one thread wins
-        self._answered = False
         asking.scope.watch = self._opened
         asking.run.told = self._settle
 
@@ -98,32 +106,46 @@ class Metered:
     async def send(self, message: Message) -> None:
         """Take a message of the application's; the server gets it unchanged but for headers."""
         kind = message["type"]
-        if kind == "http.response.start":
-            self._begin(message)
-        elif kind != "http.response.body":
-            await self._flush()
-            await self._forward(message)
-        else:
-            await self._body(message)
+        try:
+            if kind == "http.response.start":
+                self._begin(message)
+                return
+            if kind == "http.response.body":
+                if self._start is not None or not message.get("more_body", False):
+                    await self._body(message)
+                    return
+                data = message.get("body", b"")
+                if not self._passes(data):
+                    self._see(data)
+            elif self._start is not None:
+                await self._flush()
+            await self._forward(sealed(message) if "headers" in message else message)
+        except BaseException:
+            if self._own is not None:
+                self._own.cancelled()  # the client is gone, or nobody waits any more
+            raise
 
     def _opened(self, exchange: Exchange) -> None:
         self._upstream.append(exchange)
         own, self._own = self._own, None
+        self._passes = _nothing
         if own is not None:
             own.discard()
 
     def _begin(self, message: Message) -> None:
         self._start = message
         self._status = message["status"]
-        self._waits = is_small(message)
+        headers = ListedHeaders(list(message.get("headers", ())))
+        self._waits = is_small(headers)
         if self._upstream:
             return
         try:
             own = self._read_answer()
             if own is not None:
-                own.response(message["status"], plain_headers(message))
+                own.response(message["status"], headers)
+                self._passes = own.quiet()
         except Exception as error:  # noqa: BLE001 - our fault; the answer goes on unmetered
-            self._meter.fault(error)
+            self._asking.meter.fault(error)
 
     def _read_answer(self) -> Exchange | None:
         """Open the exchange that reads the answer, if its path speaks a provider's API."""
@@ -132,27 +154,40 @@ class Metered:
             return None
         asked = Asked(asking.request, asking.route, asking.body.known)
         with entered(asking.scope):
-            own = open_exchange(self._meter, asked)
+            own = open_exchange(asking.meter, asked)
         if own is not None:
             self._upstream.clear()  # it has told the scope, as upstream exchanges do
             self._own = own
-            if not asked.is_readable:
+            model = own.call.request_model
+            told = model is not None and model not in asking.route.path  # so a body was read
+            if not told and not asked.is_readable:
                 unread = {**own.call.dimensions, "request_body": "unreadable"}
                 own.call = replace(own.call, dimensions=unread)
         return own
 
-    async def _body(self, message: Message) -> None:
-        data: bytes = message.get("body", b"")
+    def _see(self, data: bytes) -> None:
+        """Let the exchange that reads the answer look at a chunk."""
         own = self._own
         if own is not None and data:
             own.chunk(data)
+            if not own.is_open:
+                self._passes = _nothing
+
+    async def _body(self, message: Message) -> None:
+        """Take a chunk while the headers wait, or the last one."""
+        data: bytes = message.get("body", b"")
         more: bool = message.get("more_body", False)
-        if not more:
-            self._ended = True
-            if own is not None:
-                own.end()
-        if self._start is not None and self._waits and more:
+        own = self._own
+        if own is not None:
+            if not more and not self._held and self._start is not None:
+                own.whole(data)
+            else:
+                self._see(data)
+                if not more:
+                    own.end()
+        if more and self._waits and self._held_bytes + len(data) <= BUFFERED_BYTES_MAX:
             self._held.append(message)
+            self._held_bytes += len(data)
             return
         await self._flush(whole=not more)
         await self._forward(message)
@@ -163,24 +198,24 @@ class Metered:
         if start is None:
             return
         held, self._held = self._held, []
-        headers = without_ours(list(start.get("headers", ())))
-        await self._forward({**start, "headers": headers + self._headers(whole=whole)})
+        told = await self._told(whole=whole)
+        start = sealed(start)
+        await self._forward({**start, "headers": [*start["headers"], *told.headers]})
         for message in held:
             await self._forward(message)
 
-    def _headers(self, *, whole: bool) -> RawHeaders:
-        run = self._asking.run
-        found = [header("run-id", run.run_id)]
+    async def _told(self, *, whole: bool) -> Told:
+        """Say of this run what is known by now."""
+        asking, told = self._asking, Told(self._asking.run)
         try:
-            ids = [event.event_id for event in run.events]
-            ids += [exchange.announce() for exchange in self._open()]
-            found += event_ids(ids)
-            if whole and run.events and not self._open():
-                cost = run.cost
-                found += amounts(run.usage, None if cost is None else cost.amount)
+            under_way = self._open()
+            told.ids([exchange.announce() for exchange in under_way])
+            if whole and asking.run.events and not under_way:
+                told.amounts()
+                told.charge(await asking.charges.of(asking.run.events))
         except Exception as error:  # noqa: BLE001 - our fault; the answer goes out without them
-            self._meter.fault(error)
-        return found
+            asking.meter.fault(error)
+        return told
 
     def _open(self) -> list[Exchange]:
         exchanges = self._upstream if self._own is None else [self._own]

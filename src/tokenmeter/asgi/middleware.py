@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tokenmeter.asgi.admission import TOO_LARGE, admitted
-from tokenmeter.asgi.answer import refuse, without_ours
+from tokenmeter.asgi.answer import refuse
 from tokenmeter.asgi.asked import Asked
 from tokenmeter.asgi.body import Body
+from tokenmeter.asgi.charges import Charges
 from tokenmeter.asgi.identity import Identifier, Identity, Source
 from tokenmeter.asgi.incoming import App, Incoming, Send
 from tokenmeter.asgi.metered import Asking, GatewayRun, Metered
 from tokenmeter.asgi.preview import PREVIEW_PATH, Price, is_preview, send_json
 from tokenmeter.asgi.replays import IDEMPOTENCY_HEADER, Replays
-from tokenmeter.asgi.routes import Route, Routes, normal
+from tokenmeter.asgi.routes import Route, Routes, normal, prefixes_of
 from tokenmeter.attribution import Attribution, Scope
 from tokenmeter.capture.refusal import Refusal
 from tokenmeter.capture.retries import new_id
@@ -58,7 +59,7 @@ class TokenMeterMiddleware:
         feature: Source | None = None,
         plan: Source | None = None,
         trusted_proxies: Iterable[str] = (),
-        prefixes: Mapping[str, str] | None = None,
+        prefixes: Mapping[str, str] | Iterable[str] = (),
         routes: Callable[[Incoming], bool] | None = None,
         meter: TokenMeter | None = None,
         anonymous: bool = True,
@@ -69,8 +70,9 @@ class TokenMeterMiddleware:
     ) -> None:
         self.app: App = app
         self._identifier = Identifier(customer, feature, plan, trusted_proxies)
-        self._routes = Routes(prefixes or {}, routes)
+        self._routes = Routes(prefixes_of(prefixes), routes)
         self._meter = meter
+        self._charged: tuple[TokenMeter, Charges] | None = None
         self._replays = Replays()
         self._anonymous = anonymous
         self._gate = None
@@ -87,31 +89,35 @@ class TokenMeterMiddleware:
             return
         request = Incoming(scope)
         route = self._routes.find(request)
-        asks_price = is_preview(request) if route else normal(request.path) == PREVIEW_PATH
-        if route is None and not asks_price:
+        if route is None and normal(request.below_mount) != PREVIEW_PATH:
             await self.app(scope, receive, send)
             return
-        scope["headers"] = without_ours(list(scope["headers"]))
+        asks_price = route is None or is_preview(request.raw_headers)
+        request.seal()
         identity = await self._identifier.identify(request)
         if identity.customer is None and not self._anonymous:
             await refuse(send, route, NOBODY)
             return
         body = Body(receive, self._body_bytes_max)
-        meter = self._meter or default_meter()
         if route is None or asks_price:
-            await self._preview(Price(request, route, body, identity, meter), send)
+            await self._preview(Price(request, route, body, identity, self._metered_by()), send)
             return
-        asking = self._asking(request, route, body, identity, meter)
+        asking = self._asking(request, route, body, identity)
         try:
-            ticket = await self._admitted(asking, identity, meter)
+            ticket = await self._admitted(asking, identity)
         except Refused as refused:
             await refuse(send, route, refused.refusal)
             return
-        await Metered(asking, meter, send, ticket).run(self.app)
+        if ticket is not None:
+            await Metered(asking, send, ticket).run(self.app)
 
-    async def _admitted(self, asking: Asking, identity: Identity, meter: TokenMeter) -> Ticket:
-        """Let a request in, or raise Refused; the taps ask about calls of a route of its own."""
-        gate, route = self._gate, asking.route
+    async def _admitted(self, asking: Asking, identity: Identity) -> Ticket | None:
+        """
+        Let a request in, or raise Refused; None if the client left while it was asking.
+
+        The taps ask about the calls of a route of the user's own.
+        """
+        gate, route, meter = self._gate, asking.route, asking.meter
         if gate is None:
             return FREE
         if route.host is None:
@@ -119,6 +125,8 @@ class TokenMeterMiddleware:
             return FREE
         if not await asking.body.ahead():
             raise Refused(TOO_LARGE)
+        if asking.body.left:
+            return None
         asked = Asked(asking.request, route, asking.body.known)
         return await admitted(gate, meter, asked, identity, asking.run.run_id)
 
@@ -130,17 +138,23 @@ class TokenMeterMiddleware:
         else:
             await send_json(send, status, answer)
 
-    def _asking(
-        self,
-        request: Incoming,
-        route: Route,
-        body: Body,
-        identity: Identity,
-        meter: TokenMeter,
-    ) -> Asking:
+    def _asking(self, request: Incoming, route: Route, body: Body, identity: Identity) -> Asking:
+        meter = self._metered_by()
         attribution = Attribution(identity.customer, identity.feature)
         key = request.headers.get(IDEMPOTENCY_HEADER)
-        outer = self._replays.of(identity, key) if key else None
+        outer = self._replays.of(identity, request, key) if key else None
         run_id = new_id("run_") if outer is None or outer.run is None else outer.run.run_id
         run = GatewayRun(run_id, price=meter.cost_of)
-        return Asking(request, route, body, Scope(outer, attribution, run, meter), run)
+        scope = Scope(outer, attribution, run, meter)
+        return Asking(request, route, body, scope, run, meter, self._charges(meter))
+
+    def _metered_by(self) -> TokenMeter:
+        return self._meter or default_meter()
+
+    def _charges(self, meter: TokenMeter) -> Charges:
+        """Return what tells charges; made anew if the default meter is another one by now."""
+        known = self._charged
+        if known is None or known[0] is not meter:
+            charges = Charges(getattr(meter.backend, "engine", None))
+            known = self._charged = (meter, charges)
+        return known[1]

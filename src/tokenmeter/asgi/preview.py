@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from tokenmeter.meter import TokenMeter
 
 PREVIEW_PATH = "/tokenmeter/preview"
-PREVIEW_SWITCH = "x-tokenmeter-preview"
+PREVIEW_SWITCH = b"x-tokenmeter-preview"
 NO_PRICE = Refusal(400, "This is no request whose price is known; send a provider's own body.")
 _JSON: RawHeaders = [(b"content-type", b"application/json")]
 
 
-def is_preview(request: Incoming) -> bool:
+def is_preview(headers: RawHeaders) -> bool:
     """Whether the client asks what its request would cost instead of making it."""
-    return request.headers.get(PREVIEW_SWITCH, "").strip().lower() == "true"
+    said = [value for name, value in headers if name.lower() == PREVIEW_SWITCH]
+    return bool(said) and all(value.strip().lower() == b"true" for value in said)
 
 
 def route_of_body(routes: Routes, content: bytes) -> Route | None:

@@ -6,6 +6,7 @@ import hashlib
 from collections import OrderedDict
 
 from tokenmeter.asgi.identity import Identity
+from tokenmeter.asgi.incoming import Incoming
 from tokenmeter.attribution import Attribution, Run, Scope
 
 IDEMPOTENCY_HEADER = "idempotency-key"
@@ -24,11 +25,13 @@ class Replays:
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Scope] = OrderedDict()
 
-    def of(self, identity: Identity, key: str) -> Scope | None:
+    def of(self, identity: Identity, request: Incoming, key: str) -> Scope | None:
         """Return the scope that all requests with this key share; None if the key is no key."""
         if not 0 < len(key) <= KEY_CHARS_MAX:
             return None
-        named = f"{identity.customer or ''}\n{key}".encode("utf-8", "surrogateescape")
+        # Clients that nobody knows are told by their key, or address: none joins another's run.
+        who = identity.customer or f"\n{request.api_key or request.client or ''}"
+        named = f"{who}\n{key}".encode("utf-8", "surrogateescape")
         run_id = "run_" + hashlib.blake2b(named, digest_size=16).hexdigest()
         scope = self._kept.pop(run_id, None)
         if scope is None:

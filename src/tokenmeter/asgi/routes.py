@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
@@ -13,7 +13,9 @@ from tokenmeter.capture.refusal import Dialect
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.providers.hosts import host_of
 
-DECODED_TIMES_MAX = 3  # a path that is still encoded after this is taken as it is
+DECODED_TIMES_MAX = 16  # a path that is still encoded after this is taken as it is
+PATHS_KNOWN_MAX = 4096  # paths whose route is remembered,
+KNOWN_CHARS_MAX = 512  # if they are no longer than this: the client chooses them
 
 # The paths of the three SDKs, as they are under a changed base_url.
 _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -22,15 +24,16 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "google",
         re.compile(
-            r"/v1(?:beta|alpha)/(?:models/[^/]+[:/]|(?:tuned)?models/[^/]+:|interactions|batches"
+            r"/v1(?:beta|alpha)/(?:models/[^/]+[:/]|tunedModels/[^/]+:|interactions|batches"
             r"|operations|openai/)|/v1/models/[^/]+:"
         ),
     ),
     (
         "openai",
         re.compile(
-            r"(?:/v1|/openai/deployments/[^/]+)/(?:chat/completions|completions|responses"
+            r"(?:/v1|/openai/v1|/openai/deployments/[^/]+)/(?:chat/completions|completions|responses"
             r"|embeddings|images/[a-z]+|videos|audio/[a-z]+|batches|threads)(?:/|$)"
+            r"|/chat/completions/?$"
         ),
     ),
 )
@@ -63,58 +66,91 @@ class Routes:
     Finds the route of a request.
 
     `prefixes` maps a path prefix to the provider that stands behind it: ``{"/kling": "kling"}``;
-    without a prefix the paths of OpenAI, Anthropic and Google are known. `custom` marks routes
-    of the user's own.
+    None stands for the paths of OpenAI, Anthropic and Google, which are also known without a
+    prefix. `custom` marks routes of the user's own.
     """
 
     def __init__(
         self,
-        prefixes: Mapping[str, str],
+        prefixes: Mapping[str, str | None],
         custom: Callable[[Incoming], bool] | None = None,
     ) -> None:
         longest_first = sorted(prefixes.items(), key=lambda item: -len(item[0]))
         self._prefixes = [(_prefix(prefix), name) for prefix, name in longest_first]
         self._custom = custom
-        self.known: Callable[[str], Route | None] = lru_cache(maxsize=4096)(self._find)
+        self._remembered = lru_cache(maxsize=PATHS_KNOWN_MAX)(self._find)
+
+    def known(self, path: str) -> Route | None:
+        """Return the route of a path whose API we know."""
+        return self._find(path) if len(path) > KNOWN_CHARS_MAX else self._remembered(path)
 
     def find(self, request: Incoming) -> Route | None:
         """Return the route of a request, or None if it is not metered."""
-        route = self.known(request.path)
+        if request.method == "OPTIONS":
+            return None  # a browser's preflight: it has no key, and calls nothing
+        path, mounted = request.path, request.below_mount
+        route = self.known(mounted)
+        if route is None and mounted is not path:
+            route = self.known(path)
         if route is None and self._custom is not None and self._custom(request):
-            return Route(normal(request.path))
+            return Route(normal(mounted))
         return route
 
     def _find(self, sent: str) -> Route | None:
         path = normal(sent)
         for prefix, name in self._prefixes:
-            if path == prefix or path.startswith(prefix + "/"):
-                return Route(path[len(prefix) :] or "/", name, host_of(name))
+            if _is_below(path, prefix):
+                rest = path[len(prefix) :] or "/"
+                if name is not None:
+                    return Route(rest, name, host_of(name))
+                path = rest
+                break
+        return _of_sdk(path)
+
+
+def _is_below(path: str, prefix: str) -> bool:
+    begins = path[: len(prefix)].lower() == prefix.lower()
+    return begins and path[len(prefix) : len(prefix) + 1] in {"", "/"}
+
+
+def _of_sdk(path: str) -> Route | None:
+    """Find whose SDK asks for a path; in capitals it is the same path to some servers."""
+    for spelled in (path, path.lower()):
         for name, shape in _SHAPES:
-            if shape.match(path):
-                return Route(path, name, host_of(name))
-        return None
+            if shape.match(spelled):
+                return Route(spelled.rstrip("/"), name, host_of(name))
+    return None
 
 
 def normal(path: str) -> str:
     """
-    Return a path as an application may come to read it: no tricks left.
+    Return a path as an application, or the server behind it, may come to read it.
 
-    Percent signs are decoded, doubled slashes folded, ``.`` and ``..`` taken out: a path that
-    reaches a handler in some other spelling is metered just the same.
+    Percent signs are decoded, doubled slashes folded, ``.`` and ``..`` taken out, and what some
+    servers cut off as well: an address before it, parameters, a query or a fragment that was
+    encoded, blanks and control characters. A path that reaches a handler in some other spelling
+    is metered just the same.
     """
+    if _PLAIN.fullmatch(path):
+        return path
     for _ in range(DECODED_TIMES_MAX):
         if "%" not in path:
             break
         path = unquote(path)
-    if "//" not in path and "/." not in path and "\\" not in path:
-        return path
+    path = _CUT_OFF.sub("", _ADDRESS.sub("", path))
     kept: list[str] = []
-    for part in path.replace("\\", "/").split("/"):
+    parts = path.replace("\\", "/").split("/")
+    for part in parts:
         if part == "..":
             del kept[-1:]
         elif part not in {"", "."}:
             kept.append(part)
-    return "/" + "/".join(kept) + ("/" if path.endswith("/") and kept else "")
+    return "/" + "/".join(kept) + ("/" if kept and parts[-1] in {"", "."} else "")
+
+
+_PLAIN = re.compile(r"(?:/[A-Za-z0-9_:-][A-Za-z0-9_:.-]*)+")
+_ADDRESS = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/\\?#]*")
+_CUT_OFF = re.compile(r"[?#].*\Z|;[^/\\]*|[\x00-\x20\x7f]+", re.DOTALL)
 
 
 def _prefix(prefix: str) -> str:
@@ -123,3 +159,12 @@ def _prefix(prefix: str) -> str:
             f"prefixes names {prefix!r}; a prefix begins with a slash, such as '/openai'"
         )
     return prefix.rstrip("/")
+
+
+def prefixes_of(given: Mapping[str, str] | Iterable[str]) -> dict[str, str | None]:
+    """Read what the user wrote: a mapping, or just prefixes of the paths that SDKs ask for."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    if isinstance(given, str):
+        raise ConfigurationError(f"prefixes={given!r} is a text; use [{given!r}]")
+    return dict.fromkeys(given)

@@ -55,6 +55,13 @@ class ChargeOf:
         charge = estimate(self._store, contract, event, period, self._environment)
         return None if charge.amount is None else Money(charge.amount, charge.currency)
 
+    def may_charge(self, event: Event) -> bool:
+        """Tell at once whether a look for a charge is worth it: False if nothing bills it."""
+        with self._lock:
+            known = self._known.get(event.external_customer_id)
+        stale = known is None or self._clock() - known.read > KNOWN
+        return stale or known is None or known.contract is not None
+
     def _of(self, customer: str) -> tuple[Contract, Period] | None:
         now = self._clock()
         with self._lock:

@@ -187,6 +187,10 @@ class Engine:
         """Tell what one more event adds to what its customer owes; None if nothing bills it."""
         return self._services.charge_of(event)
 
+    def may_charge(self, event: Event) -> bool:
+        """Tell at once, without the database, whether `charge_of` may know a charge."""
+        return self._services.charge_of.may_charge(event)
+
     def quotas(self, customer: str, at: datetime) -> list[Quota]:
         """List what a customer's subscriptions include, and how much of it is used up."""
         return self._services.quotas.of(customer, at)

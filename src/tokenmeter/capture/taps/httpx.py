@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from functools import lru_cache
@@ -18,6 +17,7 @@ from tokenmeter.capture.taps import guard
 from tokenmeter.capture.taps.drain import drain, drain_async
 from tokenmeter.capture.taps.raw_http import split
 from tokenmeter.capture.taps.refused import refused
+from tokenmeter.capture.threads import in_thread
 from tokenmeter.providers.base import Json
 
 FindSink = Callable[[], Sink | None]
@@ -91,7 +91,7 @@ def async_wrapper(find_sink: FindSink) -> Callable[..., Any]:
 
 async def _send_async(wrapped: Any, opened: _Opened, args: Any, kwargs: Any) -> Any:
     exchange, request, sent, url = opened
-    if exchange.is_gated and (refusal := await asyncio.to_thread(exchange.admit)):
+    if exchange.is_gated and (refusal := await in_thread(exchange.admit)):
         return refused(refusal, exchange.call, request)
     token = guard.enter(url)
     try:

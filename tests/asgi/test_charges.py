@@ -25,9 +25,11 @@ ASKED = json.dumps({"model": "gpt-image-1", "prompt": "x", "size": "1024x1024", 
 HEADERS = {"content-type": "application/json", "content-length": str(len(IMAGES))}
 
 
-async def answered(url: str, who: str = "acme", status: int = 200, **headers: str) -> Answered:
+async def answered(
+    url: str, who: str = "acme", *, status: int = 200, kind: str = "application/json"
+) -> Answered:
     meter = TokenMeter(url)
-    app = answering(status, {**HEADERS, **headers}, [IMAGES])
+    app = answering(status, {**HEADERS, "content-type": kind}, [IMAGES])
     gateway = TokenMeterMiddleware(app, customer=lambda _r: who, meter=meter)
     try:
         return await ask(gateway, scope_of("POST", IMAGE_PATH), ASKED)
@@ -64,7 +66,7 @@ async def test_a_charge_that_nobody_knows_is_not_told(url: str) -> None:
     told = [
         await answered("memory:"),
         await answered(url, "nobody"),
-        await answered(url, **{"content-type": "text/event-stream"}),
+        await answered(url, kind="text/event-stream"),
     ]
     assert not any("x-tokenmeter-charge" in each.headers for each in told)
 

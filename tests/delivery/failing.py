@@ -15,7 +15,8 @@ from tests.delivery.records import (
 from tokenmeter.delivery.deadletters import DeadLetters
 from tokenmeter.delivery.journal import Journal
 from tokenmeter.delivery.protocol import Receipt
-from tokenmeter.delivery.shipper import Shipper, Wiring
+from tokenmeter.delivery.shipper import Shipper
+from tokenmeter.delivery.wiring import Wiring
 from tokenmeter.event import Event
 
 

@@ -15,7 +15,8 @@ from tests.delivery.records import Sink, line, resolve
 from tokenmeter.delivery.deadletters import DeadLetters
 from tokenmeter.delivery.journal import Journal
 from tokenmeter.delivery.protocol import TransientError
-from tokenmeter.delivery.shipper import Shipper, Wiring
+from tokenmeter.delivery.shipper import Shipper
+from tokenmeter.delivery.wiring import Wiring
 from tokenmeter.delivery.writer import Limits
 from tokenmeter.event import Event
 

@@ -20,7 +20,7 @@ from tests.delivery.records import MOMENT, PATIENCE_S, delivering, event, record
 from tokenmeter.delivery.backends import backend_name, open_backend
 from tokenmeter.delivery.backends.flexprice import FlexpriceBackend
 from tokenmeter.delivery.flexprice.session import RETRY_AFTER_MAX_S, retry_after_s
-from tokenmeter.delivery.flexprice.wire import wire_text
+from tokenmeter.delivery.flexprice.wire import wire_json
 from tokenmeter.delivery.protocol import Receipt, RefusedError, TransientError
 from tokenmeter.event import Event, Property
 
@@ -367,7 +367,7 @@ def test_any_event_is_written_as_json_that_says_the_same(
     name: str, properties: dict[str, Property]
 ) -> None:
     sent = Event(name, name, name, MOMENT, {**properties, "billable": "true"}, source=name)
-    found = json.loads(wire_text(sent, "_unbilled").encode("utf-8", "replace"))
+    found = json.loads(wire_json(sent, "_unbilled"))
     clean = name.encode("utf-8", "replace").decode()
     assert found == {
         **dict.fromkeys(("event_name", "external_customer_id", "event_id", "source"), clean),

@@ -26,7 +26,8 @@ from tokenmeter.delivery.fresh import Fresh
 from tokenmeter.delivery.journal import Durability, Journal
 from tokenmeter.delivery.opencalls import NO_SLOT
 from tokenmeter.delivery.protocol import Backend
-from tokenmeter.delivery.shipper import Resolve, Shipper, Wiring
+from tokenmeter.delivery.shipper import Shipper
+from tokenmeter.delivery.wiring import Resolve, Wiring
 from tokenmeter.errors import TokenmeterError
 from tokenmeter.event import Event
 from tokenmeter.lines import to_line
@@ -40,8 +41,9 @@ class Delivery:
     """
     Keep records on disk and deliver them, as events, to one backend or several.
 
-    `resolve` turns a journal record into events, `price` does it for an event as it is kept;
-    both run in the shipper threads and may be called again for the same record. Without a
+    `resolve` turns a journal record into events. `price` does the same for a record that is an
+    event as it stands; without it, `resolve` sees those, too, unless `append` was given the event.
+    Both run in the shipper threads and may be called again for the same record. Without a
     `state_dir`, which only ``memory:`` can do, the journal is a private temporary directory that
     close() deletes. The threads start on first use, also in a forked child, which opens backends
     given as URLs anew.
@@ -53,7 +55,7 @@ class Delivery:
         state_dir: Path | None,
         *,
         resolve: Resolve,
-        price: Callable[[Event], Event] = lambda event: event,
+        price: Callable[[Event], Event] | None = None,
         durability: Durability = "write",
     ) -> None:
         self._parts = parts_of(spec)
@@ -69,8 +71,9 @@ class Delivery:
         except TokenmeterError:
             close_all(self._backends)
             raise
+        read = self._fresh.read if price else self._fresh.read_records
         self._wiring = Wiring(
-            self._journal, self._dead, resolve, self._chores, self._fresh.take, price
+            self._journal, self._dead, resolve, self._chores, read, price or _as_it_is
         )
         self._shippers: list[Shipper] = []
         self._inherited: list[Backend] = []  # of the parent; kept, so that nothing closes them
@@ -287,6 +290,10 @@ class Delivery:
             self.close(EXIT_TIMEOUT_S)
         elif not self._closed:
             self._leave()
+
+
+def _as_it_is(event: Event) -> Event:
+    return event
 
 
 _LEFT = "not everything is delivered; the next process that uses this state directory goes on"

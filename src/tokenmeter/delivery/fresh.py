@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tokenmeter.event import Event
+from tokenmeter.lines import event_of, record_of
 
 FRESH_MAX = 4096  # events kept until they are shipped; beyond it, records are read again
 
@@ -21,6 +24,10 @@ class Fresh:
             self._events.clear()  # nobody takes them: the backend is down
         self._events[line[:-1]] = event
 
-    def take(self, line: bytes) -> Event | None:
-        """Return the event of a line, once; None if it is not known."""
-        return self._events.pop(line, None)
+    def read(self, line: bytes) -> Event | dict[str, Any] | None:
+        """Return the event of a line, or the record that must be resolved; None for neither."""
+        return self._events.pop(line, None) or event_of(line) or record_of(line)
+
+    def read_records(self, line: bytes) -> Event | dict[str, Any] | None:
+        """As `read`, but what is not known is a record, also if it is an event as it stands."""
+        return self._events.pop(line, None) or record_of(line)

@@ -6,28 +6,24 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tokenmeter.delivery.alarms import Alarms
-from tokenmeter.delivery.deadletters import DeadLetters
-from tokenmeter.delivery.journal import Journal
 from tokenmeter.delivery.masking import masked
 from tokenmeter.delivery.protocol import Backend, TransientError
 from tokenmeter.delivery.sender import Sender
 from tokenmeter.delivery.slices import Slices
 from tokenmeter.delivery.status import Status
+from tokenmeter.delivery.wiring import Wiring
 from tokenmeter.delivery.writerlog import Chunk, WriterLog
 from tokenmeter.event import Event
-from tokenmeter.lines import record_of
 
 LINGER_S = 0.2  # between two looks at the journal; callers do not wake the thread
 BACKOFF_BASE_S = 0.1
 BACKOFF_CAP_S = 60.0
 PENDING_MAX = 2_000  # records in flight, those that become no event included
-
-Resolve = Callable[[dict[str, Any]], Sequence[Event]]
 
 
 @dataclass(slots=True, eq=False)
@@ -38,24 +34,6 @@ class _Item:
     end: int
     events: Sequence[Event]
     read_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Wiring:
-    """
-    What the shippers of one delivery share.
-
-    `resolve` turns a journal record into events; it may be called again for the same record.
-    `chores` runs before each batch. `recall` knows the event of a line written just now, and
-    `price` makes of it what `resolve` would.
-    """
-
-    journal: Journal
-    dead: DeadLetters
-    resolve: Resolve
-    chores: Callable[[], None]
-    recall: Callable[[bytes], Event | None] = lambda _line: None
-    price: Callable[[Event], Event] = lambda event: event
 
 
 class Shipper:
@@ -135,7 +113,7 @@ class Shipper:
         }
 
     def _own_health(self) -> dict[str, Any]:
-        """What the backend says of itself, if it does; it is foreign code."""
+        """What the backend says of itself; it is foreign code."""
         tell: object = getattr(self.sender.backend, "health", None)
         if not callable(tell):
             return {}
@@ -219,12 +197,12 @@ class Shipper:
         )
 
     def _take(self, log: WriterLog, chunk: Chunk) -> None:
-        now = time.monotonic()
+        now, let_others_in = time.monotonic(), self._slices.let_others_in
         for end, line in chunk.lines:
             if self._full():
                 return
             self._add(_Item(log, end, self._events(log, line), now))
-            self._slices.let_others_in()
+            let_others_in()
         if chunk.torn:
             self._skip(log, f"{chunk.torn} bytes cut short or missing")
         if not chunk.lines:
@@ -236,21 +214,21 @@ class Shipper:
         self._positions[item.log] = item.end
 
     def _events(self, log: WriterLog, line: bytes) -> Sequence[Event]:
-        known = self._wiring.recall(line)
-        record = None if known is not None else record_of(line)
-        if known is None and record is None:
+        wiring = self._wiring
+        found = wiring.read(line)
+        if found is None:
             self._skip(log, f"{len(line)} bytes that are no JSON object")
             return ()
         try:
             with self.sender.resolving:
-                if known is not None:
-                    return (self._wiring.price(known),)
-                return _checked(self._wiring.resolve(record or {}))
+                if isinstance(found, Event):
+                    return (wiring.price(found),)
+                return _checked(wiring.resolve(found))
         except TransientError:
             raise
         except Exception as error:  # noqa: BLE001  a border: the record is kept, with the reason
             reason = f"{type(error).__name__}: {error}"
-            self._wiring.dead.bury(self.name, reason, known or record or {})
+            wiring.dead.bury(self.name, reason, found)
             self.alarms.sound("resolve", f"a record became no event: {masked(reason)}")
             return ()
 
@@ -271,12 +249,8 @@ class Shipper:
 
     def _acknowledge(self) -> bool:
         """Move the cursors over what is settled; True if they moved."""
-        settled = self.sender.settled
         done: dict[WriterLog, int] = {}
-        while self._pending and all(id(event) in settled for event in self._pending[0].events):
-            item = self._pending.popleft()
-            self._events_pending -= len(item.events)
-            settled.difference_update(map(id, item.events))
+        for item in self._settled_items():
             for event in item.events:
                 self._status.saw(event)
             done[item.log] = item.end
@@ -286,6 +260,20 @@ class Shipper:
                 self._journal.advance(log, self.name, end)
             self._progress.notify_all()
         return bool(done)
+
+    def _settled_items(self) -> Iterator[_Item]:
+        """Take from the front what is settled: most often everything, and quickly then."""
+        settled, pending = self.sender.settled, self._pending
+        if len(settled) == self._events_pending:
+            settled.clear()
+            self._events_pending = 0
+            while pending:
+                yield pending.popleft()
+        while pending and all(id(event) in settled for event in pending[0].events):
+            item = pending.popleft()
+            self._events_pending -= len(item.events)
+            settled.difference_update(map(id, item.events))
+            yield item
 
 
 def _checked(events: Sequence[object]) -> Sequence[Event]:

@@ -62,8 +62,7 @@ class Tariff:
         terms = self._terms
         context = terms.context if terms.variants else {}
         prices = self._model.get_prices(moment, context or None)
-        more = names.MORE_RATES.get(self._model.id, {})
-        rated = rates.rated(prices, self._units, more)
+        rated = rates.rated(prices, self._units)
         *bands, short = rates.bands(rated, terms.factor or _ONE)
         priced = frozenset(unit.metric for unit in short.units)
         return Card(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json.encoder
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+
+import msgspec
 
 from tokenmeter.delivery.slices import Slices
 from tokenmeter.event import Event, Property, timestamp_text
@@ -19,7 +21,7 @@ BODY_BYTES_MAX = 4 * 1024 * 1024  # Flexprice refuses 32 MiB; proxies before it 
 PLAIN_BELOW = 1_000_000
 EXACT_BELOW = 2**53
 
-_quoted: Callable[[str], str] = json.encoder.encode_basestring
+_encoded = msgspec.json.Encoder().encode
 
 
 def bodies(
@@ -30,7 +32,7 @@ def bodies(
     wired: list[bytes] = []
     length = first = 0
     for place, event in enumerate(events):
-        text = wire_text(event, unbilled_suffix).encode("utf-8", "replace")
+        text = wire_json(event, unbilled_suffix)
         if wired and (len(wired) == EVENTS_MAX or length + len(text) > bytes_max):
             yield events[first:place], _body(wired)
             wired, length, first = [], 0, place
@@ -45,31 +47,42 @@ def _body(wired: Sequence[bytes]) -> bytes:
     return b'{"events":[' + b",".join(wired) + b"]}"
 
 
-def wire_text(event: Event, unbilled_suffix: str) -> str:
+def wire_json(event: Event, unbilled_suffix: str) -> bytes:
     """
-    Return an event's JSON, put together by hand: twice as fast as by way of a dict.
+    Return an event's JSON.
 
     Flexprice's meters cannot skip what is not billable, so such an event has another name.
     """
+    properties = _wired(event.properties)
     name = event.event_name
-    if event.properties.get("billable") == "false":
+    if properties.get("billable") == "false":
         name += unbilled_suffix
-    properties = ",".join(
-        [
-            f"{_quoted(k)}:{_quoted(v)}"
-            if type(v) is str
-            else f"{_quoted(k)}:{v}"
-            if type(v) is int and -PLAIN_BELOW < v < PLAIN_BELOW
-            else f"{_quoted(k)}:{wire_value(k, v)}"
-            for k, v in _with_model_type(event.properties).items()
-        ]
-    )
-    return (
-        f'{{"event_name":{_quoted(name)},'
-        f'"external_customer_id":{_quoted(event.external_customer_id)},'
-        f'"event_id":{_quoted(event.event_id)},"source":{_quoted(event.source)},'
-        f'"timestamp":"{timestamp_text(event.timestamp)}","properties":{{{properties}}}}}'
-    )
+    fields = {
+        "event_name": name,
+        "external_customer_id": event.external_customer_id,
+        "event_id": event.event_id,
+        "source": event.source,
+        "timestamp": timestamp_text(event.timestamp),
+        "properties": properties,
+    }
+    try:
+        return _encoded(fields)
+    except UnicodeEncodeError:  # half a character, which JSON can say and UTF-8 cannot
+        return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _wired(properties: Mapping[str, Property]) -> dict[str, str | int]:
+    """Write the properties as Flexprice takes them; those of most events are so already."""
+    found = _with_model_type(properties)
+    odd = [
+        name
+        for name, value in found.items()
+        if type(value) is not str
+        and not (type(value) is int and -PLAIN_BELOW < value < PLAIN_BELOW)
+    ]
+    if odd or type(found) is not dict:
+        return {**found, **{name: wire_value(name, found[name]) for name in odd}}  # type: ignore[dict-item]  # the others are plain
+    return found
 
 
 def _with_model_type(properties: Mapping[str, Property]) -> Mapping[str, Property]:
@@ -80,12 +93,12 @@ def _with_model_type(properties: Mapping[str, Property]) -> Mapping[str, Propert
     return properties
 
 
-def wire_value(name: str, value: Property) -> str:
-    """Write one property as JSON: a metric stays a number while that keeps it exact."""
+def wire_value(name: str, value: Property) -> str | int:
+    """Return one property as JSON takes it: a metric stays a number while that keeps it exact."""
     if isinstance(value, bool):
-        return '"true"' if value else '"false"'
+        return "true" if value else "false"
     if isinstance(value, Decimal):
-        return _quoted(f"{value:f}" if value.is_finite() else str(value))
+        return f"{value:f}" if value.is_finite() else str(value)
     if isinstance(value, int) and name in METRICS and -EXACT_BELOW < value < EXACT_BELOW:
-        return str(value)
-    return _quoted(str(value))
+        return int(value)
+    return str(value)

@@ -270,9 +270,7 @@ class TokenMeter:
 
     def priced(self, event: Event) -> Event:
         """Return an event with its cost, as it reaches the backend."""
-        from tokenmeter.pricing.pricebook import price_event  # here to keep our import light
-
-        return price_event(event, self.prices)
+        return self.prices.priced(event)
 
     def observed(self, observation: Observation, scope: Scope | None) -> Sequence[Event]:
         """Take a closed exchange: make its events, put them in the journal, return them."""

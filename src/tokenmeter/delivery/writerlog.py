@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from tokenmeter.delivery.files import sync
@@ -203,11 +204,10 @@ def bytes_under(root: Path) -> int:
 
 
 def _split(content: bytes, at: int) -> list[tuple[int, bytes]]:
-    lines: list[tuple[int, bytes]] = []
-    for line in content.split(b"\n")[:-1]:
-        at += len(line) + 1
-        lines.append((at, line))
-    return lines
+    lines = content.split(b"\n")[:-1]
+    ends = accumulate(map(len, lines), lambda end, length: end + length + 1, initial=at)
+    next(ends)  # where the first one begins
+    return list(zip(ends, lines, strict=True))
 
 
 def _content(path: Path, position: int, length: int) -> bytes:

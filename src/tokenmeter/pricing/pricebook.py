@@ -78,6 +78,27 @@ class PriceBook:
             reported = self._media.charged(event)
         return computed if reported is None else _with_reported(computed, reported)
 
+    def priced(self, event: Event) -> Event:
+        """
+        Return the event with its cost: `cost_usd`, `cost_source`, `pricebook_version`.
+
+        An unpriced event has no `cost_usd`, but `cost_source="unpriced"` and `unpriced_reason`.
+        Assumptions stand in `cost_note`; a reported cost that differs from the computed one by
+        more than DRIFT_MAX has `cost_drift`, the ratio of the two. Pricing again replaces these.
+        """
+        costs = _cost_properties(self.price(event))
+        facts = event.properties
+        if "cost_source" in facts:
+            facts = {k: v for k, v in facts.items() if k not in COST_PROPERTIES}
+        return Event(
+            event.event_name,
+            event.event_id,
+            event.external_customer_id,
+            event.timestamp,
+            {**facts, **costs},
+            event.source,
+        )
+
     def _computed(self, event: Event) -> Priced:
         free = _not_billed(event.properties)
         if free is not None:
@@ -102,28 +123,17 @@ _BOOK = PriceBook()
 
 
 def price_event(event: Event, book: PriceBook = _BOOK) -> Event:
-    """
-    Return the event with its cost: `cost_usd`, `cost_source`, `pricebook_version`.
-
-    An unpriced event has no `cost_usd`, but `cost_source="unpriced"` and `unpriced_reason`.
-    Assumptions stand in `cost_note`; a reported cost that differs from the computed one by more
-    than DRIFT_MAX has `cost_drift`, the ratio of the two. Pricing again replaces all of these.
-    """
-    costs = _cost_properties(book.price(event))
-    facts = event.properties
-    if "cost_source" in facts:
-        facts = {k: v for k, v in facts.items() if k not in COST_PROPERTIES}
-    return Event(
-        event.event_name,
-        event.event_id,
-        event.external_customer_id,
-        event.timestamp,
-        {**facts, **costs},
-        event.source,
-    )
+    """Return the event with its cost, as `PriceBook.priced` does."""
+    return book.priced(event)
 
 
 def _cost_properties(priced: Priced) -> dict[str, Property]:
+    if priced.computed is not None and priced.reported is None and priced.reason is None:
+        return {
+            "cost_source": "computed",
+            "pricebook_version": priced.version,
+            "cost_usd": amount_text(priced.computed),
+        }
     cost = priced.cost
     costs: dict[str, Property] = {
         "cost_source": priced.source,

@@ -139,6 +139,20 @@ class Scope:
         if len(self.notes) > NOTES_MAX:
             del self.notes[0]
 
+    def add(self, event: Event) -> None:
+        """Let the run, if there is one, keep an event."""
+        if self.run is not None:
+            self.run.add(event)
+
+    def tell(self, exchange: Any) -> None:
+        """Count an exchange that was opened inside, and tell whoever watches."""
+        level: Scope | None = self
+        while level is not None:
+            level.observed += 1
+            if level.watch is not None:
+                level.watch(exchange)
+            level = level.outer
+
     def chain(self) -> Iterator[Scope]:
         """This scope and those around it, innermost first."""
         scope: Scope | None = self

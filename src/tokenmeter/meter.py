@@ -30,7 +30,7 @@ from tokenmeter.config import default_backend_url, prices_file, state_directory
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
 from tokenmeter.exits import close_with_process
-from tokenmeter.jobs import Jobs, Record
+from tokenmeter.jobs import Jobs
 from tokenmeter.usage import Number
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class TokenMeter:
         if self._prices_file is not None:
             _ = self.prices  # a mistake in it is raised now
         self.policy = policy or Policy()
-        self._shape = shape_of(self.policy.billable, names or {}, shape, self.fault)
+        self.shape = shape_of(self.policy.billable, names or {}, shape, self.fault)
         self.ids, self._faults, self._instrumented = EventIds(), Faults(), 0
         self.hosts: Mapping[str, str] = hosts_of(hosts)
         self.gateways = origins(gateways)
@@ -164,10 +164,10 @@ class TokenMeter:
         `usage` holds numbers by metric name; every other keyword is a dimension
         (``provider="marble"``). The same `event_id` again counts once.
         """
-        name = self._shape.names.get(event_name, event_name)
+        name = self.shape.names.get(event_name, event_name)
         recorded = Recorded(name, usage or {}, dimensions, customer, timestamp, event_id)
         event = recorded_event(recorded, current_scope(), datetime.now(UTC))
-        self._keep(event, current_scope(), event.to_record())
+        self.keep(event, current_scope())
         return event
 
     def read_event(
@@ -274,23 +274,26 @@ class TokenMeter:
 
     def observed(self, observation: Observation, scope: Scope | None) -> Sequence[Event]:
         """Take a closed exchange: make its events, put them in the journal, return them."""
-        shape = self._shape
+        shape = self.shape
         if scope is not None and scope.event_name is not None:
             shape = shape.renamed(observation.call.api.event_name, scope.event_name)
         made = list(self.jobs.records(observation, self.ids, shape, datetime.now(UTC)))
         for event, record in made:
-            self._keep(event, scope, None if observation.joined else record)
+            if not observation.joined:
+                self._delivery.append(record, None if "job" in record else event)
+            if event is not None and scope is not None:
+                scope.add(event)
         return [event for event, _ in made if event is not None]
 
     def fault(self, error: BaseException) -> None:
         """Count a fault of ours, and log it the first time."""
         self._faults.add(error)
 
-    def _keep(self, event: Event | None, scope: Scope | None, record: Record | None) -> None:
-        if record is not None:
-            self._delivery.append(record, None if "job" in record else event)
-        if event is not None and scope is not None and scope.run is not None:
-            scope.run.add(event)
+    def keep(self, event: Event, scope: Scope | None) -> None:
+        """Put an event in the journal, and in its run."""
+        self._delivery.append(event.to_record(), event)
+        if scope is not None:
+            scope.add(event)
 
     def _resolve(self, record: dict[str, Any]) -> Sequence[Event]:
         """Turn a journal record into priced events; may run again for the same record."""

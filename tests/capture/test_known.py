@@ -1,21 +1,26 @@
-"""Requests and answers that are read by the few bytes around their text: as if parsed."""
+"""Requests and answers that are read by the few fields that count: as if parsed."""
 
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.capture import wire
 from tests.capture.play import Answer, Player
 from tests.capture.test_openai_lifecycle import events_of
 from tests.corpus import CORPUS, folder_names, load
 from tokenmeter import TokenMeter
-from tokenmeter.capture.known import AROUND_BYTES_MAX, KNOWN_MAX, KnownCalls
+from tokenmeter.capture import exchange as exchanges
+from tokenmeter.capture.known import BODY_BYTES_MAX, KNOWN_MAX, KnownCalls
 from tokenmeter.providers import Request, find
 from tokenmeter.providers.base import Call
-from tokenmeter.providers.openai_skim import skim_chat
+from tokenmeter.providers.openai_plain import TEXT_CHARS_MAX, plain_chat
 
 URL = "https://api.openai.com/v1/chat/completions"
 HOST, PATH = "api.openai.com", "/v1/chat/completions"
@@ -49,7 +54,10 @@ KNOWN = [
     asked(model="gpt-4o", messages=PROMPT),
     asked(model="gpt-4o", messages=PROMPT, service_tier="flex", temperature=0.5),
     asked(messages=PROMPT, model="gpt-4o", stream=False),
+    asked(messages=PROMPT, stop=["x"], model="gpt-4o", user="a]b"),
     json.dumps({"model": "gpt-4o", "messages": PROMPT}, indent=2).encode(),
+    asked(messages=PROMPT, model="gpt-4o").replace(b'"model"', b'"\\u006dodel"'),
+    asked(messages=PROMPT, model="o3").replace(b'"o3"', b'"o3","model":"gpt-4o"'),
 ]
 
 
@@ -65,35 +73,34 @@ def test_a_request_like_one_before_asks_for_the_same(body: bytes) -> None:
     assert known.find("GET", URL, body) is None
 
 
-TOOL = {"type": "function", "function": {"name": "f", "parameters": {"model": {"type": "x"}}}}
 UNKNOWN = {
-    "a field that counts, between two lists": asked(messages=PROMPT, model="gpt-4o", stop=["x"]),
-    "a field of that name inside": asked(messages=PROMPT, tools=[TOOL], model="gpt-4o"),
-    "a name with escapes": asked(messages=PROMPT, stop=["x"], model="gpt-4o").replace(
-        b'"stop"', b'"\\u006dodel":"o3","stop"'
-    ),
-    "a text with a bracket outside": asked(user="a[b", model="gpt-4o", messages=PROMPT),
-    "a text with a bracket behind": asked(messages=PROMPT, model="gpt-4o", user="a]b"),
-    "an escape outside": asked(user='"', model="gpt-4o", messages=PROMPT),
-    "no list at all": asked(model="gpt-4o", prompt="a text that must not be kept"),
-    "much around": asked(user="u" * AROUND_BYTES_MAX, model="gpt-4o", messages=PROMPT),
+    "a stream": asked(messages=PROMPT, model="gpt-4o", stream=True),
+    "a stream that is no boolean": asked(messages=PROMPT, model="gpt-4o", stream="true"),
+    "a model that is no text": asked(messages=PROMPT, model=["gpt-4o"]),
+    "a model without a name": asked(messages=PROMPT, model=""),
+    "a long name": asked(messages=PROMPT, model="m" * (TEXT_CHARS_MAX + 1)),
+    "a tier that is no text": asked(messages=PROMPT, model="gpt-4o", service_tier=1),
+    "no JSON": b'{"model":"gpt-4o",',
+    "no object": b'["gpt-4o"]',
+    "a long body": asked(messages="x" * BODY_BYTES_MAX, model="gpt-4o"),
+    "a deep body": b'{"model":"gpt-4o","messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
 }
 
 
 @pytest.mark.parametrize("body", UNKNOWN.values(), ids=list(UNKNOWN))
-def test_what_cannot_be_told_from_around_the_prompt_is_parsed(body: bytes) -> None:
+def test_what_is_unusual_is_described_each_time(body: bytes) -> None:
     known = KnownCalls()
     known.learn("POST", URL, KNOWN[0], described(KNOWN[0]))
-    known.learn("POST", URL, body, described(body))
+    known.learn("POST", URL, body, described(KNOWN[0]))
     assert known.find("POST", URL, body) is None
 
 
-def test_a_stream_that_is_asked_for_its_usage_is_described_each_time() -> None:
-    known = KnownCalls()
-    body = asked(messages=PROMPT, model="gpt-4o", stream=True)
-    assert described(body).edited_body is not None
-    known.learn("POST", URL, body, described(body))
-    assert known.find("POST", URL, body) is None
+def test_a_request_that_cannot_be_read_teaches_nothing(meter: TokenMeter) -> None:
+    client = Player([wire.chat()]).client()
+    for body in (KNOWN[0].replace(b"hi", b"\xff"), KNOWN[0]):
+        client.post(URL, content=body, headers={"content-type": "application/json"})
+    _, second = events_of(meter)
+    assert second.properties["request_model"] == "gpt-4o"
 
 
 def test_only_so_many_calls_are_remembered() -> None:
@@ -117,78 +124,154 @@ def test_the_second_of_two_calls_is_metered_as_the_first(meter: TokenMeter) -> N
     assert first == second
 
 
-@pytest.mark.parametrize("indent", [None, 2])
-def test_a_plain_completion_is_skimmed(indent: int | None) -> None:
-    body = json.dumps({**WHOLE, "service_tier": "flex", "system_fingerprint": "fp"}, indent=indent)
-    found = skim_chat(body.encode())
-    assert found is not None
-    assert found["usage"] == USAGE
-    assert (found["id"], found["service_tier"]) == ("chatcmpl-1", "flex")
-
-
-NOT_SKIMMED: dict[str, dict[str, Any]] = {
-    "two choices": {**WHOLE, "choices": [CHOICE, CHOICE]},
+NOT_PLAIN: dict[str, dict[str, Any]] = {
     "no choice": {**WHOLE, "choices": []},
     "an error in a choice": {**WHOLE, "choices": [{**CHOICE, "error": {"code": 502}}]},
+    "a choice that is no object": {**WHOLE, "choices": [CHOICE, 5]},
     "no usage": {**WHOLE, "usage": None},
     "a usage that is a list": {**WHOLE, "usage": [1]},
-    "an unknown field behind": {**WHOLE, "x_groq": {"usage": {"prompt_tokens": 1}}},
-    "an error": {"error": {"message": "no", "type": "x"}},
+    "an unknown count": {**WHOLE, "usage": {**USAGE, "new_tokens": 5}},
+    "a tier within the usage": {**WHOLE, "usage": {**USAGE, "service_tier": "batch"}},
+    "a count that is no number": {**WHOLE, "usage": {**USAGE, "prompt_tokens": "9"}},
+    "a flag for a count": {**WHOLE, "usage": {**USAGE, "prompt_tokens": True}},
+    "a negative count": {**WHOLE, "usage": {**USAGE, "prompt_tokens": -9}},
+    "a huge count": {**WHOLE, "usage": {**USAGE, "prompt_tokens": 10**13}},
+    "a total that is another": {**WHOLE, "usage": {**USAGE, "total_tokens": 14}},
+    "more cached than asked": {
+        **WHOLE,
+        "usage": {**USAGE, "prompt_tokens_details": {"cached_tokens": 10}},
+    },
+    "more reasoning than output": {
+        **WHOLE,
+        "usage": {**USAGE, "completion_tokens_details": {"reasoning_tokens": 5}},
+    },
+    "details that nobody knows": {
+        **WHOLE,
+        "usage": {**USAGE, "prompt_tokens_details": {"smell_tokens": 1}},
+    },
+    "an error": {**WHOLE, "error": {"message": "no", "type": "x"}},
     "a chunk": {**WHOLE, "object": "chat.completion.chunk"},
     "a model that is no text": {**WHOLE, "model": 5},
-    "a long model": {**WHOLE, "model": "m" * 300},
+    "a long model": {**WHOLE, "model": "m" * (TEXT_CHARS_MAX + 1)},
+    "a model of several lines": {**WHOLE, "model": "gpt\n4"},
+    "no id": {k: v for k, v in WHOLE.items() if k != "id"},
+    "a time that is no number": {**WHOLE, "created": "now"},
     "a huge time": {**WHOLE, "created": 10**15},
 }
 
 
-@pytest.mark.parametrize("payload", NOT_SKIMMED.values(), ids=list(NOT_SKIMMED))
-def test_an_answer_of_another_form_is_parsed(payload: dict[str, Any]) -> None:
-    assert skim_chat(json.dumps(payload).encode()) is None
+@pytest.mark.parametrize("payload", NOT_PLAIN.values(), ids=list(NOT_PLAIN))
+def test_an_answer_of_another_form_is_read_the_long_way(payload: dict[str, Any]) -> None:
+    assert plain_chat(json.dumps(WHOLE).encode()) is not None
+    assert plain_chat(json.dumps(payload).encode()) is None
 
 
-def test_an_answer_that_is_no_utf_8_is_parsed_and_flagged() -> None:
+def test_an_answer_that_is_no_utf_8_is_read_the_long_way_and_flagged() -> None:
     body = json.dumps(WHOLE).encode()
-    assert skim_chat(body.replace(b'"x"', b'"\xff"')) is None
-    assert skim_chat(body.replace(b'"x"', '"é"'.encode())) is not None
+    assert plain_chat(body.replace(b'"x"', b'"\xff"')) is None
+    assert plain_chat(body.replace(b'"x"', '"é"'.encode())) is not None
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        '"usage": {"prompt_tokens": 7}',
-        '}],"usage":{"prompt_tokens":7,"completion_tokens":1}}',
-        '\\"usage\\":{"prompt_tokens":7}}',
-    ],
-)
-def test_a_usage_that_the_model_wrote_is_no_usage(text: str) -> None:
+def test_a_usage_that_the_model_wrote_is_no_usage() -> None:
+    text = '}],"usage":{"prompt_tokens":7,"completion_tokens":1,"total_tokens":8}}'
     message = {"role": "assistant", "content": text, "arguments": {"usage": {"prompt_tokens": 7}}}
     whole = {**WHOLE, "choices": [{**CHOICE, "message": message}]}
-    found = skim_chat(json.dumps(whole).encode())
+    found = plain_chat(json.dumps(whole).encode())
     assert found is not None
-    assert found["usage"] == USAGE
-    broken = {k: v for k, v in whole.items() if k != "usage"}
-    assert skim_chat(json.dumps(broken).encode()) is None
-    assert skim_chat(json.dumps(whole).encode()[:-1]) is None
+    assert (found.numbers["input_tokens"], found.numbers["output_tokens"]) == (9, 4)
+    assert (
+        plain_chat(json.dumps({k: v for k, v in whole.items() if k != "usage"}).encode()) is None
+    )
+    assert plain_chat(json.dumps(whole).encode()[:-1]) is None
 
 
-def test_every_recorded_completion_is_skimmed_as_it_is_read() -> None:
-    adapter = find(HOST, PATH)
-    assert adapter is not None
-    call = described(KNOWN[0])
-    skimmed = 0
+COUNTS = st.integers(min_value=0, max_value=2_000)
+DETAILS = st.dictionaries(
+    st.sampled_from(["cached_tokens", "audio_tokens", "reasoning_tokens", "text_tokens", "odd"]),
+    COUNTS | st.none() | st.just("5") | st.just(value=True),
+)
+ANSWERS = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from(["chatcmpl-1", "", "c\u00e9"]),
+        "object": st.sampled_from(["chat.completion", "chat.completion", "chat"]),
+        "created": st.sampled_from([int(time.time()), int(time.time()) - 200_000, 1.5]),
+        "model": st.sampled_from(["gpt-4o-2024-08-06", "ft:gpt-4o:me", "m\n"]),
+        "choices": st.lists(st.just(CHOICE), max_size=3),
+        "usage": st.fixed_dictionaries(
+            {"prompt_tokens": COUNTS, "completion_tokens": COUNTS},
+            optional={
+                "prompt_tokens_details": DETAILS | st.none(),
+                "completion_tokens_details": DETAILS | st.none(),
+                "total_tokens": COUNTS,
+            },
+        ),
+    },
+    optional={"service_tier": st.sampled_from(["default", "flex", None, "", 3])},
+)
+
+
+def as_read(meter: TokenMeter, body: bytes, *, headers: dict[str, str]) -> dict[str, Any]:
+    """Play one answer; return its event, without what differs from call to call."""
+    client = Player([Answer(200, headers, [body])]).client()
+    with meter.attribute("acme", "chat", tags={"team": "a"}), meter.run("run-1"):
+        client.post(URL, content=KNOWN[2], headers={"content-type": "application/json"})
+    event = events_of(meter)[-1]
+    facts = dict(event.properties)
+    facts.pop("call_id")
+    facts.pop("id_reused", None)
+    return {"name": event.event_name, "whose": event.external_customer_id, **facts}
+
+
+@pytest.fixture
+def long_way(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Say whether answers are read the long way from now on."""
+    short = exchanges.Exchange._plain
+
+    def choose(wanted: bool) -> None:
+        way = (lambda *_: False) if wanted else short
+        monkeypatch.setattr(exchanges.Exchange, "_plain", way)
+
+    return choose
+
+
+@given(payload=ANSWERS)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_read_at_once_is_what_the_long_way_reads(
+    meter: TokenMeter, long_way: Callable[[bool], None], payload: dict[str, Any]
+) -> None:
+    payload["usage"].setdefault(
+        "total_tokens", payload["usage"]["prompt_tokens"] + payload["usage"]["completion_tokens"]
+    )
+    body = json.dumps(payload).encode()
+    long_way(True)
+    expected = as_read(meter, body, headers=wire.JSON)
+    long_way(False)
+    assert as_read(meter, body, headers=wire.JSON) == expected
+
+
+def test_every_recorded_completion_is_read_as_the_long_way_reads_it(
+    meter: TokenMeter, long_way: Callable[[bool], None]
+) -> None:
+    read = 0
     for exchange in load(*folder_names()) if CORPUS.is_dir() else ():
-        found = skim_chat(exchange.body)
-        if found is not None:
-            skimmed += 1
-            assert call.api.read(found) == call.api.read(json.loads(exchange.body)), exchange.id
+        if plain_chat(exchange.body) is None:
+            continue
+        read += 1
+        long_way(True)
+        expected = as_read(meter, exchange.body, headers=wire.JSON)
+        long_way(False)
+        assert as_read(meter, exchange.body, headers=wire.JSON) == expected, exchange.id
     if CORPUS.is_dir():
-        assert skimmed
+        assert read
 
 
-def test_an_answer_that_is_skimmed_still_reaches_the_user_as_it_came(meter: TokenMeter) -> None:
-    body = json.dumps(WHOLE).encode()
-    client = Player([Answer(200, wire.JSON, [body])]).client()
-    given = client.post(URL, content=KNOWN[0], headers={"content-type": "application/json"})
-    assert given.content == body
+@pytest.mark.parametrize("chunks", [1, 3])
+def test_a_plain_answer_reaches_the_user_as_it_came(meter: TokenMeter, chunks: int) -> None:
+    body = json.dumps({**WHOLE, "created": int(time.time())}).encode()
+    size = -(-len(body) // chunks)
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    client = Player([Answer(200, wire.JSON, pieces)]).client()
+    with client.stream("POST", URL, content=KNOWN[0]) as given:
+        assert b"".join(given.iter_raw()) == body
     (event,) = events_of(meter)
     assert (event.properties["input_tokens"], event.properties["output_count"]) == (9, 1)

@@ -26,7 +26,7 @@ class Attempt:
         self._noted = False
         self.number = 1 + sent.retry_count
         self.retry_of: str | None = None
-        note = claim(scope, self._repeats, time.monotonic() - window_s)
+        note = None if scope is None else claim(scope, self._repeats, window_s)
         if note is None:
             self.call_id = new_id("call_")
         else:

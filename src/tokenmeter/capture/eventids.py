@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import replace
 
+from tokenmeter.capture.attempts import Attempt
 from tokenmeter.capture.observation import (
     FAILED_FROM,
     Observation,
@@ -38,13 +39,20 @@ class EventIds:
         event_id = provider_id(call.provider, response_id)
         if call.repeated:
             return event_id, observation
-        if event_id in self._seen:
+        if not self._taken(event_id):
             dimensions = {**observation.reading.dimensions, "id_reused": "true"}
             reading = replace(observation.reading, dimensions=dimensions)
             own = attempt_id(observation.call_id, observation.attempt)
             return own, replace(observation, reading=reading)
-        self._remember(event_id)
         return event_id, observation
+
+    def of_create(self, call: Call, response_id: str, attempt: Attempt) -> tuple[str, bool]:
+        """Return the event id of a create that succeeded; True if it is not the provider's."""
+        own = not call.api.owns_ids
+        event_id = "" if own else provider_id(call.provider, response_id)
+        if own or not self._taken(event_id):
+            return attempt_id(attempt.call_id, attempt.number), not own
+        return event_id, False
 
     def claim(self, call: Call, reading: Reading, status: int | None) -> str | None:
         """Return the event id that the provider's id gives, if it is free; then it is taken."""
@@ -53,15 +61,17 @@ class EventIds:
         event_id = provider_id(call.provider, reading.response_id)
         if call.repeated:
             return event_id
-        if reading.state == "failed" or (status or 0) >= FAILED_FROM or event_id in self._seen:
-            return None
-        self._remember(event_id)
-        return event_id
+        failed = reading.state == "failed" or (status or 0) >= FAILED_FROM
+        return None if failed or not self._taken(event_id) else event_id
 
-    def _remember(self, event_id: str) -> None:
+    def _taken(self, event_id: str) -> bool:
+        """Take an id that is free; False if it is not."""
+        if event_id in self._seen:
+            return False
         self._seen[event_id] = None
         if len(self._seen) > SEEN_IDS_MAX:
             self._seen.popitem(last=False)
+        return True
 
 
 def _is_a_thing(observation: Observation) -> bool:

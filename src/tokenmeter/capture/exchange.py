@@ -10,64 +10,61 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from tokenmeter.attribution import current_scope
 from tokenmeter.capture.answers import open_reader
 from tokenmeter.capture.attempts import Attempt
+from tokenmeter.capture.closing import observation_of
 from tokenmeter.capture.decode import Decoder
-from tokenmeter.capture.estimate import PLACEHOLDER
 from tokenmeter.capture.eventstream import NOT_FRAMES, Frames
 from tokenmeter.capture.gating import Ticket, settle
 from tokenmeter.capture.joining import joined_id
-from tokenmeter.capture.observation import (
-    FAILED_FROM,
-    Observation,
-    Outcome,
-)
+from tokenmeter.capture.observation import FAILED_FROM, Outcome
+from tokenmeter.capture.plain import plain_event
 from tokenmeter.capture.reader import Reader, SilentReader
 from tokenmeter.capture.refusal import Refusal, Refused
 from tokenmeter.capture.requests import Sent
 from tokenmeter.capture.sink import Sink
-from tokenmeter.capture.sources import after_abort, each_job, source_of
+from tokenmeter.capture.sources import each_job
 from tokenmeter.capture.sse import EventReader
 from tokenmeter.capture.underway import opened_line
 from tokenmeter.event import Event, attempt_id
-from tokenmeter.providers.base import NO_READING, Call, Reading
+from tokenmeter.providers.base import NO_READING, Call, Plain, Reading
+
+SUCCESS = 200  # the status of an answer that may be plain
+EVENT_STREAM = "event-stream"
+NO_HEADERS: Mapping[str, str] = {}
 
 
 class Exchange:
     """One attempt: opened with a described request, closed once with an observation."""
 
     __slots__ = (
-        *("_attempt", "_complete", "_date", "_decoder", "_draining", "_entered", "_error"),
-        *("_event_id", "_joined", "_open", "_reader", "_scope", "_sent", "_sink", "_status"),
-        *("_strip", "_ticket", "call"),
+        *("_decoder", "_entered", "_open", "_strip", "_ticket", "attempt", "call", "date"),
+        *("error", "event_id", "is_complete", "is_draining", "joined", "reader", "scope"),
+        *("sent", "sink", "status"),
     )
 
     def __init__(self, sink: Sink, call: Call, sent: Sent) -> None:
         self.call = call
-        self._sink, self._sent = sink, sent
-        self._scope = scope = current_scope()
+        self.sink, self.sent = sink, sent
+        self.scope = scope = current_scope()
         self._open = [None]  # popped by whoever closes: one thread wins
-        self._reader: Reader | None = None
+        self.reader: Reader | None = None
         self._decoder: Decoder | None = None
         self._strip = call.edited_body is not None
-        self._status: int | None = None
-        self._date: str | None = None
-        self._error: str | None = None
-        self._draining = self._complete = False  # read on without the user; read to the end
-        self._event_id: str | None = None  # as announced
-        self._joined: str | None = None  # by our own gateway, whose event it is
+        self.status: int | None = None
+        self.date: str | None = None
+        self.error: str | None = None
+        self.is_draining = self.is_complete = False  # read on without the user; read to the end
+        self.event_id: str | None = None  # as announced
+        self.joined: str | None = None  # by our own gateway, whose event it is
         self._ticket: Ticket | None = None  # of the gate that let the call pass
-        self._attempt = Attempt(scope, sent, sink.key, window_s=sink.policy.retry_window_s)
-        self._entered = sink.entered(opened_line(call, self._attempt, scope))
+        self.attempt = Attempt(scope, sent, sink.key, window_s=sink.policy.retry_window_s)
+        self._entered = sink.entered(opened_line(call, self.attempt, scope))
         sink.open_exchanges.add(self)
         if scope is not None:
-            for level in scope.chain():
-                level.observed += 1
-                if level.watch is not None:
-                    level.watch(self)
+            scope.tell(self)
 
     @property
     def is_open(self) -> bool:
@@ -81,36 +78,41 @@ class Exchange:
 
     def response(self, status: int, headers: Mapping[str, str], *, decoded: bool = False) -> None:
         """Take status and headers; `decoded`: chunks come without their content-encoding."""
-        self._status = status
-        self._date = headers.get("date")
-        self._joined = joined_id(self._sink.gateways, self._sent, headers)
+        self.status = status
+        self.date = headers.get("date")
+        self.joined = joined_id(self.sink.gateways, self.sent, headers)
         if status >= FAILED_FROM:
             self._strip = False
-            self._error = f"http_{status}"
-            self._attempt.leave_note()
-        self._reader, self._decoder = open_reader(
+            self.error = f"http_{status}"
+            self.attempt.leave_note()
+        self.reader, self._decoder = open_reader(
             self.call, status, headers, decoded=decoded, strips=self._strip
         )
 
     def whole(self, content: bytes) -> bytes:
         """Take an answer that is there as a whole; return what the user is to get."""
-        failed = (self._status or 0) >= FAILED_FROM
-        if failed or self._reader is None or not self._reader.skim(content):
-            return self.chunk(content) + self.end()
-        self._complete = True
-        self._close("success")
-        return content
+        return self.chunk(content) + self.end()
+
+    def answered(self, status: int, headers: Mapping[str, str], body: bytes) -> bool:
+        """
+        Take a whole answer of the usual form at once, decoded.
+
+        False if it is not: then it is given by `response` and `whole`, or `chunk` and `end`.
+        """
+        if status != SUCCESS or EVENT_STREAM in headers.get("content-type", ""):
+            return False
+        return self._plain(body, headers)
 
     def quiet(self) -> Callable[[bytes], bool]:
         """Return a test for the next bytes, once: True if they need not go through `chunk`."""
-        reader = self._reader
+        reader = self.reader
         if isinstance(reader, EventReader) and self._decoder is None:
             return reader.quiet
         return lambda _data: False
 
     def chunk(self, data: bytes) -> bytes:
         """Take the next bytes of the answer; return those that the user is to get."""
-        reader = self._reader
+        reader = self.reader
         if reader is None:  # closed; an edited stream goes on to be decoded for the user
             return data if self._decoder is None else b"".join(self._decoder.decode(data))
         try:
@@ -120,7 +122,7 @@ class Exchange:
                 given = self._decoded(reader, self._decoder, data)
             said = reader.reading.state == "success" and isinstance(reader, EventReader)
             if said and not self.call.api.adds:  # where payloads add up, more may come
-                self._complete = True
+                self.is_complete = True
                 self._close("success")
         except Exception as error:  # noqa: BLE001 - a fault of ours must not reach the user
             self.broken(error)
@@ -139,13 +141,16 @@ class Exchange:
 
     def end(self) -> bytes:
         """The answer is complete; return the bytes that were held back."""
-        held = b""
-        if self._reader is not None and self._open:
+        held, reader = b"", self.reader
+        if reader is not None and self._open:
             try:
-                held = self._reader.end()
+                body = reader.body() if self.status == SUCCESS else None
+                if body and self._plain(body, NO_HEADERS):
+                    return b""
+                held = reader.end()
             except Exception as error:  # noqa: BLE001 - as in chunk()
                 self.broken(error)
-        self._complete = True
+        self.is_complete = True
         self._close("success")
         return held
 
@@ -154,7 +159,7 @@ class Exchange:
         if not isinstance(error, Exception):  # a cancelled task, Ctrl-C, GeneratorExit
             self._close("cancelled")
             return
-        self._error = type(error).__name__
+        self.error = type(error).__name__
         self._close("failed")
 
     def close(self) -> None:
@@ -164,28 +169,23 @@ class Exchange:
         An SDK's generator does this too when it is garbage collected, maybe inside a lock.
         """
         if self._open:
-            self._sink.soon(self.cancelled)
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether the stream is read on in the background."""
-        return self._draining
+            self.sink.soon(self.cancelled)
 
     def drains(self) -> bool:
         """Say whether to read on in the background now that the user is gone; once."""
-        wanted = self._sink.policy.on_abort == "drain" and (self._status or 0) < FAILED_FROM
-        if not self._open or self._draining or not wanted:
+        wanted = self.sink.policy.on_abort == "drain" and (self.status or 0) < FAILED_FROM
+        if not self._open or self.is_draining or not wanted:
             return False
-        self._draining = True
+        self.is_draining = True
         return True
 
     def later(self, work: Callable[[], None]) -> None:
         """Run `work` on another thread; safe in finalizers."""
-        self._sink.defer(work)
+        self.sink.defer(work)
 
     def interrupted(self, error: Exception) -> None:
         """Reading on failed; the exchange stays what it was: cancelled."""
-        self._sink.fault(error)
+        self.sink.fault(error)
 
     def cancelled(self) -> None:
         """Nobody reads on; say so now. Not from finalizers."""
@@ -193,11 +193,11 @@ class Exchange:
 
     def broken(self, error: BaseException) -> None:
         """Stop reading this answer; its event says so."""
-        self._sink.fault(error)
-        known = self._reader.reading if self._reader is not None else Reading()
+        self.sink.fault(error)
+        known = self.reader.reading if self.reader is not None else Reading()
         reader = SilentReader("")
         reader.reading = known | Reading(flags=frozenset({"meter_fault"}))
-        self._reader = reader
+        self.reader = reader
         self._decoder = None
         self._strip = False
 
@@ -207,17 +207,17 @@ class Exchange:
 
         The provider's own if the answer has told it so far, else one of the attempt's.
         """
-        if self._event_id is None:
-            reading = NO_READING if self._reader is None else self._reader.reading
-            own = attempt_id(self._attempt.call_id, self._attempt.number)
-            self._event_id = self._sink.ids.claim(self.call, reading, self._status) or own
-        return self._event_id
+        if self.event_id is None:
+            reading = NO_READING if self.reader is None else self.reader.reading
+            own = attempt_id(self.attempt.call_id, self.attempt.number)
+            self.event_id = self.sink.ids.claim(self.call, reading, self.status) or own
+        return self.event_id
 
     def admit(self) -> Refusal | None:
         """Ask the gate of the scope; a call that it refuses leaves no event."""
-        if self._scope is not None:
+        if self.scope is not None:
             try:
-                self._ticket = self._scope.gate.admit(self.call, self._sent.json(), self._scope)
+                self._ticket = self.scope.gate.admit(self.call, self.sent.json(), self.scope)
             except BaseException as error:
                 self.discard()
                 if isinstance(error, Refused):
@@ -228,7 +228,7 @@ class Exchange:
     @property
     def is_gated(self) -> bool:
         """Whether somebody must let the call pass, by `admit`."""
-        return self._scope is not None and self._scope.gate is not None
+        return self.scope is not None and self.scope.gate is not None
 
     def discard(self) -> None:
         """Forget this exchange: somebody else has seen the same thing. No event."""
@@ -241,7 +241,7 @@ class Exchange:
             self._open.pop()
         except IndexError:
             return False  # closed before
-        self._sink.open_exchanges.discard(self)
+        self.sink.open_exchanges.discard(self)
         return True
 
     def _close(self, ending: Outcome) -> None:
@@ -249,52 +249,43 @@ class Exchange:
             return
         try:
             made: list[Event] = []
-            for observation in each_job(self._observation(ending)):
-                made += self._sink.observed(observation, self._scope)
+            for observation in each_job(observation_of(self, ending)):
+                made += self.sink.observed(observation, self.scope)
             if self._ticket is not None:
-                settle(self._ticket, made, self._status)
+                settle(self._ticket, made, self.status)
         except Exception as error:  # noqa: BLE001 - as in chunk()
-            self._sink.fault(error)
+            self.sink.fault(error)
         self._left()
 
+    def _plain(self, body: bytes, headers: Mapping[str, str]) -> bool:
+        """Close with a whole body, if it is of the usual form and all that there is to say."""
+        sink, scope, read = self.sink, self.scope, self.call.api.plain
+        if read is None or self.is_draining or self._strip or self.joined or sink.gateways:
+            return False
+        if not sink.shape.is_plain or (scope is not None and scope.keeps_notes):
+            return False
+        answer = read(body)
+        if answer is None:
+            return False
+        if self._taken():
+            try:
+                date = self.date or headers.get("date")
+                event_id, reused = self._identified(answer)
+                event = plain_event(self, answer, event_id, date, reused=reused)
+                sink.keep(event, scope)
+                if self._ticket is not None:
+                    settle(self._ticket, [event], SUCCESS)
+            except Exception as error:  # noqa: BLE001 - as in chunk()
+                sink.fault(error)
+            self._left()
+        return True
+
+    def _identified(self, answer: Plain) -> tuple[str, bool]:
+        """Return the id of the event; is the provider's used up."""
+        if self.event_id is not None:
+            return self.event_id, False  # as it was announced
+        return self.sink.ids.of_create(self.call, answer.response_id, self.attempt)
+
     def _left(self) -> None:
-        self._sink.left(self._entered)
-        self._reader, self._decoder = None, self._decoder if self._strip else None
-
-    def _observation(self, ending: Outcome) -> Observation:
-        raw = self._reader.reading if self._reader is not None else Reading()
-        reading = self.call.api.settle(raw, self.call)
-        outcome = self._outcome(ending, reading)
-        source = source_of(reading, self.call)
-        if (outcome == "cancelled" and not self._complete) or PLACEHOLDER in reading.flags:
-            reader = None if self._sink.policy.on_abort == "partial" else self._reader
-            reading, source = after_abort(reading, source, reader, self.call.api, self._sent)
-        if outcome == "failed" or (outcome == "cancelled" and self._status is None):
-            self._attempt.leave_note()
-        elif self._scope is not None and self._scope.keeps_notes:
-            self._attempt.leave_note(self.announce())
-        return Observation(
-            self.call,
-            self._attempt.call_id,
-            replace(reading, raw={}) if reading.raw else reading,
-            outcome,
-            source,
-            self._attempt.attribution,
-            self._attempt.run_id,
-            self._attempt.number,
-            self._attempt.retry_of,
-            self._status,
-            reading.error_type or self._error if outcome == "failed" else None,
-            self._date,
-            event_id=self._joined or self._event_id,
-            joined=self._joined is not None,
-        )
-
-    def _outcome(self, ending: Outcome, reading: Reading) -> Outcome:
-        if reading.state == "failed" or (self._status or 0) >= FAILED_FROM:
-            return "failed"
-        if self._draining:
-            return "cancelled"
-        if reading.state == "success" and ending == "cancelled":
-            return "success"  # everything had been said when it was closed
-        return ending
+        self.sink.left(self._entered)
+        self.reader, self._decoder = None, self._decoder if self._strip else None

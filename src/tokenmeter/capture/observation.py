@@ -82,6 +82,11 @@ class Shape:
     fault: Callable[[BaseException], None] = raised  # what becomes of a rule that raises
     is_renamed: bool = False  # by the user, for this one call
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether a plain success needs no look at its observation."""
+        return self.billable is default_billable and not self.tokens_total
+
     def renamed(self, name: str, by: str) -> Shape:
         """Return this shape for a call whose event the user has named."""
         return replace(self, names={**self.names, name: by}, is_renamed=True)
@@ -109,8 +114,7 @@ def events_of(
 ) -> Iterator[Event]:
     """Yield the events of one attempt: its own, and one per hidden sub-call."""
     customer = observation.attribution.customer or UNATTRIBUTED
-    moment = timestamp_of(observation, now)
-    moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)  # as it is written
+    moment = whole_ms(timestamp_of(observation, now))
     common = _common(observation, shape)
     call, reading = observation.call, observation.reading
     own = Part("", reading.usage, observation.model, reading.event_name, reading.dimensions)
@@ -151,7 +155,7 @@ def _properties(
 
 def _common(observation: Observation, shape: Shape) -> dict[str, Property]:
     """The properties that all events of an attempt share."""
-    found = _whose(observation)
+    found = whose(observation.attribution, observation.run_id)
     found["call_id"] = observation.call_id
     found["attempt"] = observation.attempt
     if observation.attempt > 1:
@@ -181,15 +185,15 @@ def _billable(observation: Observation, shape: Shape) -> tuple[bool, frozenset[s
         return default_billable(observation), frozenset({"policy_fault"})
 
 
-def _whose(observation: Observation) -> dict[str, Property]:
-    attribution = observation.attribution
+def whose(attribution: Attribution, run_id: str | None) -> dict[str, Property]:
+    """Return the properties that say who asked, and in which run."""
     found: dict[str, Property] = {f"tag_{name}": tag for name, tag in attribution.tags.items()}
     if attribution.feature is not None:
         found["feature"] = attribution.feature
     if attribution.environment is not None:
         found["environment"] = attribution.environment
-    if observation.run_id is not None:
-        found["run_id"] = observation.run_id
+    if run_id is not None:
+        found["run_id"] = run_id
     return found
 
 
@@ -235,7 +239,17 @@ def timestamp_of(observation: Observation, now: datetime) -> datetime:
     stated = _stated(observation.reading.created)
     if stated is not None and (observation.call.repeated or abs(stated - now) <= CLOCK_SKEW_MAX):
         return stated
-    sent = _parsed_date(observation.date) if observation.date else None
+    return date_or(observation.date, now)
+
+
+def whole_ms(moment: datetime) -> datetime:
+    """Return a time as it is written."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def date_or(date: str | None, now: datetime) -> datetime:
+    """Return the time of a Date header; `now` if it says none that can be."""
+    sent = _parsed_date(date) if date else None
     if sent is not None and abs(sent - now) <= CLOCK_SKEW_MAX:
         return sent
     return now

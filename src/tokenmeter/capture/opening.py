@@ -20,11 +20,27 @@ class Outgoing(Protocol):
     """A request of some HTTP library, read only as far as needed."""
 
     method: str
-    host: str
-    path: str
-    query: str
     url: str
-    headers: Mapping[str, str]
+
+    @property
+    def host(self) -> str:
+        """The host, and its port if it has one; lower case."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """The path as it is sent."""
+        ...
+
+    @property
+    def query(self) -> str:
+        """What stands behind the question mark."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, by lower-case name."""
+        ...
 
     def body(self) -> bytes | None:
         """The body's bytes, or None if they cannot be had without consuming them."""
@@ -60,7 +76,7 @@ def open_exchange(sink: Sink, outgoing: Outgoing) -> Exchange | None:
     hashed = b"" if body is None or content_type.startswith("multipart/") else body
     retries = retry_count(headers)
     sent = Sent(outgoing.method, outgoing.url, hashed, fields, retries)
-    if is_json and body is not None:
+    if is_json and fields and body is not None:  # it could be read, so the call is known
         sink.known.learn(outgoing.method, outgoing.url, body, call)
     if sink.known.previewed:
         call = sink.known.previewed.noted(call, fields)

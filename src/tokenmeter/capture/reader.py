@@ -25,8 +25,8 @@ class Reader(Protocol):
         """Take the next bytes; return those that the user is to get."""
         ...
 
-    def skim(self, body: bytes) -> bool:
-        """Read a whole body by the few fields that count; False if that cannot be done."""
+    def body(self) -> bytes | None:
+        """Return all that was fed, if it is a small body of which nothing has been read yet."""
         ...
 
     def end(self) -> bytes:
@@ -131,16 +131,13 @@ class BodyReader:
             self._body.feed(data[start : start + FEED_BYTES])
             if len(self._body.kept) > self._look_at:
                 self._consume(last=False)
-                self._look_at = max(KEEP_BYTES, 2 * len(self._body.kept))
+                self._look_at = max(KEEP_BYTES + 1, 2 * len(self._body.kept))
         return data
 
-    def skim(self, body: bytes) -> bool:
-        """Read a whole body by the few fields that count; False if that cannot be done."""
-        payload = None if self._api.skim is None else self._api.skim(body)
-        if payload is None:
-            return False
-        self.reading = fold_parsed(self._api, self.reading, payload)
-        return True
+    def body(self) -> bytes | None:
+        """Return all that was fed, if it is a small body of which nothing has been read yet."""
+        untouched = self.reading is NO_READING and self._look_at == KEEP_BYTES
+        return bytes(self._body.kept) if untouched else None
 
     def end(self) -> bytes:
         """Read what is left; nothing was held back."""
@@ -209,9 +206,9 @@ class SilentReader:
         """Give the bytes back as they are."""
         return data
 
-    def skim(self, body: bytes) -> bool:  # noqa: ARG002 - the protocol says so
+    def body(self) -> bytes | None:
         """It cannot be read."""
-        return False
+        return None
 
     def end(self) -> bytes:
         """Nothing was held back."""

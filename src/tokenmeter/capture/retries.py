@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 
@@ -28,20 +29,26 @@ def new_id(prefix: str) -> str:
 ID_MASK = 2**128 - 1
 
 
-def claim(scope: Scope | None, wanted: Callable[[], Repeats], since_s: float) -> Note | None:
+def claim(scope: Scope, wanted: Callable[[], Repeats], window_s: float) -> Note | None:
     """
-    Take the newest failed attempt that this exchange repeats, if it failed after `since_s`.
+    Take the newest failed attempt that this exchange repeats, of the last `window_s` seconds.
 
     `wanted` is asked only if a note waits: it hashes the request.
     """
-    if scope is None:
-        return None
-    repeats: Repeats | None = None
-    for level in scope.chain():
-        for note in reversed(level.notes):
-            repeats = repeats or wanted()
-            if note.failed_at_s > since_s and note.repeats == repeats and _taken(level, note):
-                return note
+    level: Scope | None = scope
+    while level is not None:
+        if level.notes:
+            found = _claimed(level, wanted(), time.monotonic() - window_s)
+            if found is not None:
+                return found
+        level = level.outer
+    return None
+
+
+def _claimed(level: Scope, repeats: Repeats, since_s: float) -> Note | None:
+    for note in reversed(level.notes):
+        if note.failed_at_s > since_s and note.repeats == repeats and _taken(level, note):
+            return note
     return None
 
 

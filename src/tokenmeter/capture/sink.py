@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from tokenmeter.attribution import Scope
 from tokenmeter.capture.eventids import EventIds
 from tokenmeter.capture.known import KnownCalls
-from tokenmeter.capture.observation import Observation
+from tokenmeter.capture.observation import Observation, Shape
 from tokenmeter.capture.policy import Policy
 from tokenmeter.event import Event
 
@@ -20,6 +20,7 @@ class Sink(Protocol):
     """Where closed exchanges go: the meter."""
 
     policy: Policy
+    shape: Shape  # how observations are written as events
     hosts: Mapping[str, str]  # what the user calls hosts that we do not know
     key: object  # stands for the meter where its attempts are compared
     ids: EventIds  # given out so far
@@ -29,6 +30,10 @@ class Sink(Protocol):
 
     def observed(self, observation: Observation, scope: Scope | None) -> Sequence[Event]:
         """Take a closed exchange; return the events it became."""
+        ...
+
+    def keep(self, event: Event, scope: Scope | None) -> None:
+        """Put an event in the journal, and in its run."""
         ...
 
     def entered(self, line: bytes) -> int:

@@ -94,9 +94,9 @@ class EventReader:
             return self._feed_slowly(data)
         return self._skip(whole, data)
 
-    def skim(self, body: bytes) -> bool:  # noqa: ARG002 - the protocol says so
-        """Streams are fed."""
-        return False
+    def body(self) -> bytes | None:
+        """A stream is none."""
+        return None
 
     def end(self) -> bytes:
         """Read the last event, which may lack its empty line; return what was held back."""

@@ -10,7 +10,7 @@ counting into ours (DESIGN §4: totals include their parts).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import field, replace
 from typing import Any, Literal
 
@@ -106,6 +106,21 @@ class Reading:
 NO_READING = Reading()
 
 
+@value(frozen=True, slots=True)
+class Plain:
+    """
+    A whole answer of the usual form, settled: success, and nothing to flag.
+
+    All that a `Reading` could say beyond these is not there. `created` is epoch seconds.
+    """
+
+    numbers: Mapping[str, Number]
+    model: str
+    response_id: str
+    created: int
+    dimensions: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
 def _stronger(now: State | None, later: State | None) -> State | None:
     """A failure stands; anything said later replaces the rest."""
     return now if now == "failed" or later is None else later
@@ -136,12 +151,12 @@ class Api:
     # A poll that is refused with a reading that failed is the end of its job; elsewhere it
     # says nothing of it.
     refusal_ends: bool = False
-    # The only fields of a request that `describe` looks at, as they are written: b'"model"'.
-    # Empty: it may look at any. See capture.known.
-    asked: tuple[bytes, ...] = ()
-    # Takes out of a whole answer what `read` needs, without parsing the text in it; None if it
-    # cannot: then the answer is parsed.
-    skim: Callable[[bytes], Json | None] | None = None
+    # Takes out of a request's body the only fields that `describe` looks at, as a key; None if
+    # it cannot. See capture.known.
+    asked: Callable[[bytes], Hashable | None] | None = None
+    # Reads a whole answer of the usual form at once, settled; None for any other: that is read
+    # by `read` and `settle`. See capture.plain.
+    plain: Callable[[bytes], Plain | None] | None = None
 
 
 @value(frozen=True, slots=True)

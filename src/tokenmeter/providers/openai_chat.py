@@ -6,13 +6,11 @@ from dataclasses import replace
 from functools import partial
 
 from tokenmeter.providers.base import Api, Json, Reading, mapping, text
+from tokenmeter.providers.openai_plain import asked_chat, plain_chat
 from tokenmeter.providers.openai_settle import settle_text
-from tokenmeter.providers.openai_skim import skim_chat
-from tokenmeter.providers.openai_wire import Dialect, answer, error_type
+from tokenmeter.providers.openai_wire import Dialect, answer, error_type, is_usual
 
 DONE = b"[DONE]"
-# What openai_routes looks at in the body of such a request.
-ASKED = (b'"model"', b'"stream"', b'"stream_options"', b'"service_tier"', b'"data_sources"')
 
 
 def chat_api(dialect: Dialect, operation: str) -> Api:
@@ -25,8 +23,8 @@ def chat_api(dialect: Dialect, operation: str) -> Api:
         text=chat_text,
         done=DONE,
         owns_ids=dialect.owns_ids,
-        asked=ASKED,
-        skim=skim_chat if operation == "chat.completions" else None,
+        asked=asked_chat,
+        plain=plain_chat if operation == "chat.completions" and is_usual(dialect) else None,
     )
 
 

@@ -37,6 +37,13 @@ class Dialect:
 
 
 PLAIN = Dialect()
+
+
+def is_usual(dialect: Dialect) -> bool:
+    """Say whether answers state no cost, so that their numbers are all there is."""
+    return dialect.cost is None and dialect.cost_header is None
+
+
 _CODE = re.compile(r"[A-Za-z][\w.\-/]{0,79}|\d{1,6}", re.ASCII)
 _TIME_MAX = 10**13
 

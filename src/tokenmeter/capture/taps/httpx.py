@@ -26,14 +26,28 @@ FindSink = Callable[[], Sink | None]
 class _Outgoing:
     """An httpx(2) request in the adapter's terms."""
 
-    __slots__ = ("_request", "headers", "host", "method", "path", "query", "url")
+    __slots__ = ("_request", "method", "url")
 
     def __init__(self, request: Any, url: str) -> None:
         self._request = request
         self.method: str = request.method
         self.url = url
-        self.host, self.path, self.query = split(url)
-        self.headers: Mapping[str, str] = ListedHeaders(request.headers.raw)
+
+    @property
+    def host(self) -> str:
+        return split(self.url)[0]
+
+    @property
+    def path(self) -> str:
+        return split(self.url)[1]
+
+    @property
+    def query(self) -> str:
+        return split(self.url)[2]
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return ListedHeaders(self._request.headers.raw)
 
     def body(self) -> bytes | None:
         try:
@@ -151,6 +165,8 @@ def _attach(exchange: Exchange, request: Any, response: Any) -> Any:
     try:
         content = getattr(response, "_content", None)
         headers = ListedHeaders(response.headers.raw)
+        if content is not None and exchange.answered(response.status_code, headers, content):
+            return response
         exchange.response(response.status_code, headers, decoded=content is not None)
         if exchange.call.edited_body is not None:
             response.request = request

@@ -1,0 +1,61 @@
+"""What an exchange is observed as when it ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tokenmeter.capture.estimate import PLACEHOLDER
+from tokenmeter.capture.observation import FAILED_FROM, Observation, Outcome
+from tokenmeter.capture.sources import after_abort, source_of
+from tokenmeter.providers.base import NO_READING, Reading
+
+if TYPE_CHECKING:
+    from tokenmeter.capture.exchange import Exchange
+
+
+def observation_of(exchange: Exchange, ending: Outcome) -> Observation:
+    """Say what was asked, what was reported, how it ended and whose it is."""
+    call, attempt = exchange.call, exchange.attempt
+    raw = NO_READING if exchange.reader is None else exchange.reader.reading
+    reading = call.api.settle(raw, call)
+    outcome = _outcome(exchange, ending, reading)
+    source = source_of(reading, call)
+    if (outcome == "cancelled" and not exchange.is_complete) or PLACEHOLDER in reading.flags:
+        reader = None if exchange.sink.policy.on_abort == "partial" else exchange.reader
+        reading, source = after_abort(reading, source, reader, call.api, exchange.sent)
+    _leave_note(exchange, outcome)
+    return Observation(
+        call,
+        attempt.call_id,
+        replace(reading, raw={}) if reading.raw else reading,
+        outcome,
+        source,
+        attempt.attribution,
+        attempt.run_id,
+        attempt.number,
+        attempt.retry_of,
+        exchange.status,
+        reading.error_type or exchange.error if outcome == "failed" else None,
+        exchange.date,
+        event_id=exchange.joined or exchange.event_id,
+        joined=exchange.joined is not None,
+    )
+
+
+def _outcome(exchange: Exchange, ending: Outcome, reading: Reading) -> Outcome:
+    if reading.state == "failed" or (exchange.status or 0) >= FAILED_FROM:
+        return "failed"
+    if exchange.is_draining:
+        return "cancelled"
+    if reading.state == "success" and ending == "cancelled":
+        return "success"  # everything had been said when it was closed
+    return ending
+
+
+def _leave_note(exchange: Exchange, outcome: Outcome) -> None:
+    """Leave a note for the retry, where there may be one."""
+    if outcome == "failed" or (outcome == "cancelled" and exchange.status is None):
+        exchange.attempt.leave_note()
+    elif exchange.scope is not None and exchange.scope.keeps_notes:
+        exchange.attempt.leave_note(exchange.announce())

@@ -1,0 +1,95 @@
+"""
+The event of a plain success: an answer of the usual form to a call of the usual form.
+
+Most exchanges are like that, and their event is written at once: what an `Observation` would
+say beyond it (failures, sub-calls, estimates, jobs) is not there. `observation.events_of` is the
+rule; tests compare the two over all recordings.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from tokenmeter.attribution import UNATTRIBUTED
+from tokenmeter.capture.observation import CLOCK_SKEW_MAX, date_or, whole_ms, whose
+from tokenmeter.event import Event, Property
+from tokenmeter.providers.base import Plain
+from tokenmeter.providers.models import model_type
+
+if TYPE_CHECKING:
+    from tokenmeter.capture.exchange import Exchange
+
+SKEW_MAX_S = CLOCK_SKEW_MAX.total_seconds()
+
+
+def plain_event(
+    exchange: Exchange, answer: Plain, event_id: str, date: str | None, *, reused: bool
+) -> Event:
+    """
+    Write the event of one attempt.
+
+    `reused`: the provider's id belongs to an event already. `date`: the answer's Date header.
+    """
+    call, attempt, scope = exchange.call, exchange.attempt, exchange.scope
+    attribution = attempt.attribution
+    properties: dict[str, Property] = {
+        **_head(call.provider, answer.model, call.request_model, call.api.operation),
+        "streamed": "true" if call.streamed else "false",
+        **call.dimensions,
+        **answer.dimensions,
+        **answer.numbers,
+        "request_count": 1,
+        **whose(attribution, attempt.run_id),
+        "call_id": attempt.call_id,
+        "attempt": attempt.number,
+        "outcome": "success",
+        "billable": "true" if call.billable else "false",
+        "usage_source": "reported",
+        "http_status": "200",
+    }
+    if attempt.number > 1:
+        properties["is_retry"] = "true"
+    if attempt.retry_of is not None:
+        properties["retry_of"] = attempt.retry_of
+    if reused:
+        properties["id_reused"] = "true"
+    name = call.api.event_name
+    named = None if scope is None else scope.event_name
+    return Event(
+        named or exchange.sink.shape.names.get(name, name),
+        event_id,
+        attribution.customer or UNATTRIBUTED,
+        _moment(answer.created, date, time.time()),
+        properties,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _head(
+    provider: str, model: str, request_model: str | None, operation: str
+) -> dict[str, Property]:
+    """What all calls of one kind have in common; not to be changed."""
+    found: dict[str, Property] = {
+        "provider": provider,
+        "model": model,
+        "model_type": model_type(model),
+    }
+    if request_model:
+        found["request_model"] = request_model
+    found["operation"] = operation
+    return found
+
+
+def _moment(created: int, date: str | None, now_s: float) -> datetime:
+    """Return the provider's time, else the Date header, else now; in whole milliseconds."""
+    if abs(created - now_s) <= SKEW_MAX_S:
+        return _second(created)
+    return whole_ms(date_or(date, datetime.fromtimestamp(now_s, UTC)))
+
+
+@lru_cache(maxsize=64)
+def _second(created: int) -> datetime:
+    return datetime.fromtimestamp(created, UTC)

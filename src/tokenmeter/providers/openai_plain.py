@@ -1,0 +1,138 @@
+"""
+The usual chat completion, read at once: what was asked for, and what an answer reports.
+
+msgspec steps over the texts and takes the few fields that count. Whatever is not exactly of the
+usual form (another field in the usage, numbers that do not add up) is left to `read_chat` and
+`settle_text`, which are the rule; this is the same, faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Annotated, Literal
+
+import msgspec
+
+from tokenmeter.providers.base import COUNT_MAX, Plain
+from tokenmeter.usage import Number
+
+TEXT_CHARS_MAX = 256  # of a name; a longer one is described and read the long way
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_CHARS_MAX)]
+_INPUT = {
+    "cached_tokens": "cache_read_tokens",
+    "cache_write_tokens": "cache_write_tokens",
+    "audio_tokens": "input_audio_tokens",
+    "image_tokens": "input_image_tokens",
+    "text_tokens": "input_text_tokens",
+}
+_OUTPUT = {
+    "reasoning_tokens": "reasoning_tokens",
+    "audio_tokens": "output_audio_tokens",
+    "image_tokens": "output_image_tokens",
+    "text_tokens": "output_text_tokens",
+    "accepted_prediction_tokens": "accepted_prediction_tokens",
+    "rejected_prediction_tokens": "rejected_prediction_tokens",
+}
+
+
+class _Asked(msgspec.Struct, frozen=True, gc=False):
+    """The fields of a chat's request that its description depends on, unless it streams."""
+
+    model: _Name | None = None
+    stream: Literal[False] | None = None
+    service_tier: _Name | None = None
+
+
+_InputDetail = Literal[
+    "cached_tokens", "cache_write_tokens", "audio_tokens", "image_tokens", "text_tokens"
+]
+_OutputDetail = Literal[
+    "reasoning_tokens",
+    "audio_tokens",
+    "image_tokens",
+    "text_tokens",
+    "accepted_prediction_tokens",
+    "rejected_prediction_tokens",
+]
+
+
+class _Usage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    prompt_tokens: _Count
+    completion_tokens: _Count
+    total_tokens: _Count
+    prompt_tokens_details: dict[_InputDetail, _Count | None] | None = None
+    completion_tokens_details: dict[_OutputDetail, _Count | None] | None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    error: None = None
+
+
+class _Completion(msgspec.Struct, gc=False):
+    object: Literal["chat.completion"]
+    id: _Name
+    created: Annotated[int, msgspec.Meta(gt=0, lt=10**12)]
+    model: _Name
+    choices: Annotated[list[_Choice], msgspec.Meta(min_length=1)]
+    usage: _Usage
+    service_tier: _Name | None = None
+    error: None = None
+
+
+_read_asked = msgspec.json.Decoder(_Asked).decode
+_read_completion = msgspec.json.Decoder(_Completion).decode
+
+
+def asked_chat(body: bytes) -> Hashable | None:
+    """Return what a request asks for, as a key; None for a stream, and for what is unusual."""
+    try:
+        return _read_asked(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def plain_chat(body: bytes) -> Plain | None:
+    """Return what a whole completion reports, settled; None if it is not of the usual form."""
+    try:
+        found = _read_completion(body)
+        if not body.isascii():
+            body.decode()  # what msgspec steps over it does not look at
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    tier = found.service_tier
+    if not (found.id.isprintable() and found.model.isprintable()):
+        return None
+    numbers = _settled(found.usage)
+    if numbers is None or (tier is not None and not tier.isprintable()):
+        return None
+    numbers["output_count"] = len(found.choices)
+    return Plain(
+        numbers, found.model, found.id, found.created, {"service_tier": tier} if tier else {}
+    )
+
+
+def _settled(usage: _Usage) -> dict[str, Number] | None:
+    """Return the numbers with their totals; None if they contradict each other."""
+    prompt, completion, total = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
+    if prompt + completion != total:
+        return None
+    numbers: dict[str, Number] = {
+        "input_tokens": prompt,
+        "output_tokens": completion,
+        "total_tokens": total,
+    }
+    for details, names in (
+        (usage.prompt_tokens_details, _INPUT),
+        (usage.completion_tokens_details, _OUTPUT),
+    ):
+        if details:
+            for name, number in details.items():
+                if number is not None:
+                    numbers[names[name]] = number
+    cached = numbers.get("cache_read_tokens", 0) + numbers.get("cache_write_tokens", 0)
+    if cached > prompt or numbers.get("reasoning_tokens", 0) > completion:
+        return None
+    numbers["uncached_input_tokens"] = prompt - cached
+    return numbers

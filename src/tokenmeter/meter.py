@@ -164,10 +164,10 @@ class TokenMeter:
         `usage` holds numbers by metric name; every other keyword is a dimension
         (``provider="marble"``). The same `event_id` again counts once.
         """
-        name = self.shape.names.get(event_name, event_name)
+        name, scope = self.shape.names.get(event_name, event_name), current_scope()
         recorded = Recorded(name, usage or {}, dimensions, customer, timestamp, event_id)
-        event = recorded_event(recorded, current_scope(), datetime.now(UTC))
-        self.keep(event, current_scope())
+        event = recorded_event(recorded, scope, datetime.now(UTC))
+        self.keep(event, scope)
         return event
 
     def read_event(
@@ -212,12 +212,11 @@ class TokenMeter:
     @property
     def engine(self) -> Any:
         """The local engine of a `sqlite:///` backend."""
-        engine = getattr(self.backend, "engine", None)
-        if engine is None:
-            raise ConfigurationError(
-                "this meter has no local engine; configure(backend='sqlite:///usage.db') has one"
-            )
-        return engine
+        if (engine := getattr(self.backend, "engine", None)) is not None:
+            return engine
+        raise ConfigurationError(
+            "this meter has no local engine; configure(backend='sqlite:///usage.db') has one"
+        )
 
     def flush(self, timeout_s: float = FLUSH_TIMEOUT_S) -> bool:
         """Wait until the backend has everything recorded so far; False if that takes longer."""
@@ -244,11 +243,8 @@ class TokenMeter:
 
     def health(self) -> dict[str, Any]:
         """Say how delivery is doing, which jobs are pending, and how often we were at fault."""
-        return {
-            **self._delivery.health(),
-            "jobs_pending": len(self.jobs.pending()),
-            "faults": self.faults,
-        }
+        ours = {"jobs_pending": len(self.jobs.pending()), "faults": self.faults}
+        return {**self._delivery.health(), **ours}
 
     @cached_property
     def sessions(self) -> Sessions:

@@ -7,7 +7,7 @@ import time
 from tokenmeter.attribution import NO_ATTRIBUTION, Attribution, Note, Repeats, Scope, innermost
 from tokenmeter.capture.requests import Sent
 from tokenmeter.capture.retries import claim, new_id
-from tokenmeter.event import attempt_id
+from tokenmeter.event import Property, attempt_id
 
 
 class Attempt:
@@ -53,6 +53,15 @@ class Attempt:
         """The run it belongs to."""
         run = None if self._scope is None else self._scope.run
         return None if run is None else run.run_id
+
+    def facts(self) -> dict[str, Property]:
+        """Return the properties that say which attempt of which call it is."""
+        found: dict[str, Property] = {"call_id": self.call_id, "attempt": self.number}
+        if self.number > 1:
+            found["is_retry"] = "true"
+        if self.retry_of is not None:
+            found["retry_of"] = self.retry_of
+        return found
 
     def _repeats(self) -> Repeats:
         """What a retry of this attempt has in common with it."""

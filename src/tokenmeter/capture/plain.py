@@ -43,17 +43,12 @@ def plain_event(
         **answer.numbers,
         "request_count": 1,
         **whose(attribution, attempt.run_id),
-        "call_id": attempt.call_id,
-        "attempt": attempt.number,
+        **attempt.facts(),
         "outcome": "success",
         "billable": "true" if call.billable else "false",
         "usage_source": "reported",
         "http_status": "200",
     }
-    if attempt.number > 1:
-        properties["is_retry"] = "true"
-    if attempt.retry_of is not None:
-        properties["retry_of"] = attempt.retry_of
     if reused:
         properties["id_reused"] = "true"
     name = call.api.event_name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -11,61 +11,15 @@ from typing import Any
 from tokenmeter.capture.exchange import Exchange
 from tokenmeter.capture.headers import ListedHeaders
 from tokenmeter.capture.opening import open_exchange
-from tokenmeter.capture.requests import FIELD_BYTES_MAX
 from tokenmeter.capture.sink import Sink
 from tokenmeter.capture.taps import guard
 from tokenmeter.capture.taps.drain import drain, drain_async
-from tokenmeter.capture.taps.raw_http import split
+from tokenmeter.capture.taps.raw_http import HttpxRequest
 from tokenmeter.capture.taps.refused import refused
 from tokenmeter.capture.threads import in_thread
 from tokenmeter.providers.base import Json
 
 FindSink = Callable[[], Sink | None]
-
-
-class _Outgoing:
-    """An httpx(2) request in the adapter's terms."""
-
-    __slots__ = ("_request", "method", "url")
-
-    def __init__(self, request: Any, url: str) -> None:
-        self._request = request
-        self.method: str = request.method
-        self.url = url
-
-    @property
-    def host(self) -> str:
-        return split(self.url)[0]
-
-    @property
-    def path(self) -> str:
-        return split(self.url)[1]
-
-    @property
-    def query(self) -> str:
-        return split(self.url)[2]
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return ListedHeaders(self._request.headers.raw)
-
-    def body(self) -> bytes | None:
-        try:
-            content: bytes = self._request.content
-        except Exception:  # noqa: BLE001 - RequestNotRead of httpx or httpx2: a streamed body
-            return None
-        return content
-
-    def fields(self) -> Json:
-        """The fields of a multipart body that httpx builds while it sends."""
-        found: Json = {}
-        for part in getattr(self._request.stream, "fields", ()):
-            value = getattr(part, "value", "")
-            if isinstance(value, bytes):
-                value = value.decode(errors="replace")
-            plain = not hasattr(part, "filename") and len(str(value)) <= FIELD_BYTES_MAX
-            found[part.name] = str(value) if plain else ""
-        return found
 
 
 def sync_wrapper(find_sink: FindSink) -> Callable[..., Any]:
@@ -131,7 +85,7 @@ def _open(find_sink: FindSink, args: Any, kwargs: Any) -> _Opened | None:
         url = str(request.url)
         if guard.sending() == url:
             return None
-        exchange = open_exchange(sink, _Outgoing(request, url))
+        exchange = open_exchange(sink, HttpxRequest(request, url))
         if exchange is None:
             return None
         edited = exchange.call.edited_body

@@ -127,7 +127,7 @@ def test_the_customer_around_a_webhook_counts_where_no_submit_is_known(meter: To
     [
         *(None, "", b"", "not json", b"\xff", "[]", "7", [], 7, {}),
         *({"task_id": "k1"}, {"task_id": "k1", "task_status": "??"}, {"task_status": "succeed"}),
-        *({"task_id": 7, "task_status": "succeed"}, {"data": TOLD}, "{" * 100_000),
+        *({"task_id": 7, "task_status": "succeed"}, {"data": [TOLD, TOLD]}, "{" * 100_000),
     ],
     ids=lambda body: str(body)[:20],
 )

@@ -264,3 +264,14 @@ def test_an_event_read_back_from_the_journal_costs_the_same() -> None:
     told = event(**SONNET, input_tokens=500, output_tokens=70, audio_seconds=Decimal("1.5"))
     read = type(told).from_dict(told.to_dict())
     assert priced(read.timestamp, **read.properties).cost == priced(**told.properties).cost
+
+
+def test_pieces_without_a_rate_are_named_and_never_make_a_call_free() -> None:
+    embedded: dict[str, Property] = {"provider": "cohere", "model": "embed-v4.0"}
+    pictures = priced(**embedded, input_tokens=0, input_image_count=2)
+    assert pictures.cost is None
+    assert pictures.reason == "embed-v4.0 has no rate for input_image_count"
+    both = priced(**embedded, input_tokens=1_000, input_image_count=2)
+    assert both.cost == Decimal("0.00012")
+    assert both.reason == "input_image_count has no rate in the price book"
+    assert priced(**embedded, input_tokens=0, input_image_count=0).cost == 0

@@ -39,6 +39,10 @@ def test_trap_04_reasoning_lies_outside_of_xais_completion() -> None:
     untold = {"prompt_tokens": 390, "completion_tokens": 26, "completion_tokens_details": details}
     reading = body_of(asked, chat(untold))
     assert (reading.usage.output_tokens, reading.usage.total_tokens) == (103, 493)
+    unnamed = body_of(
+        asked, chat(tokens(390, 26, completion_tokens_details=None, total_tokens=493))
+    )
+    assert (unnamed.usage.output_tokens, unnamed.usage.reasoning_tokens) == (103, 77)
 
 
 def test_reasoning_that_the_total_says_lies_inside_is_not_added() -> None:

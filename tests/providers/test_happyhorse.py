@@ -112,6 +112,11 @@ def test_trap_04_success_has_two_names(status: str) -> None:
     assert reading.dimensions["provider_credits"] == "400"
 
 
+def test_the_addresses_may_be_a_bare_list() -> None:
+    assert polled("SUCCESS", response=["https://x/1.mp4"]).usage.video_jobs == 1
+    assert polled("SUCCESS", response=[]).error_type == "no_output"
+
+
 @pytest.mark.parametrize("status", ["IN_PROGRESS", "PENDING", "REVIEWING", None, 7])
 def test_an_unknown_state_is_no_end(status: Any) -> None:
     assert polled(status).state == "pending"

@@ -22,7 +22,9 @@ FIRST_EVENTS = 3  # so many are parsed to find the id of the answer
 NAMELESS_BYTES_MAX = 256 * 1024  # so far they may lie from the beginning
 TAIL_BYTES = 3  # of a boundary may stand in the chunk before its last byte
 
-_BOUNDARY = re.compile(rb"\r\n\r\n[\r\n]*|\n\n\n*|\r\r\r*")  # more empty lines end nothing
+# More empty lines end nothing; a line may end in another way than the one before it.
+_BOUNDARY = re.compile(rb"\r\n\r\n[\r\n]*|\n\n\n*|\r\r\r*|\n\r\n[\r\n]*|\r\n\n[\r\n]*")
+_MARK = b"\xef\xbb\xbf"  # of the byte order, which may stand before the first event
 _ENDS = (b"\n\n", b"\r\n\r\n")
 _NULLS = (b":null", b": null")
 CUT_SHORT = Reading(flags=frozenset({"cut_short"}))  # the stream ended without its end marker
@@ -251,5 +253,6 @@ def event_data(raw: bytes) -> bytes:
     """Return the data of one raw event; its lines joined as the standard says."""
     if raw.startswith(b"data:") and b"\n" not in raw[:-2] and b"\r" not in raw:
         return raw[5:].strip()
+    raw = raw.removeprefix(_MARK)
     lines = [line[5:].strip() for line in raw.splitlines() if line.startswith(b"data:")]
     return b"\n".join(lines)

@@ -54,10 +54,14 @@ def _with_splits(facts: Facts, event_name: str, card: Card, notes: list[str]) ->
     return facts
 
 
+def unrated(facts: Facts, card: Card) -> list[str]:
+    """Name what this usage has, what is billed, and what the card has no rate for."""
+    return [metric for metric in card.unrated if _count(facts, metric)]
+
+
 def _unrated(facts: Facts, card: Card) -> Iterator[str]:
-    for metric in card.unrated:
-        if _count(facts, metric):
-            yield f"{metric} has no rate in the price book"
+    for metric in unrated(facts, card):
+        yield f"{metric} has no rate in the price book"
     if _count(facts, _LONG_WRITES):
         yield f"{_LONG_WRITES} is priced as a short cache write"
 

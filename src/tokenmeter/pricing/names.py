@@ -64,6 +64,12 @@ _PREPAID = {
     ("openai", "scale"),
 }
 
+# What is billed by the piece, beside tokens or without any.
+_PIECES = (
+    *("web_search_count", "input_image_count", "page_count"),
+    *("search_unit_count", "classification_count"),
+)
+
 # By the last word of `operation`: free of charge, and results at batch rates.
 _FREE = frozenset({"count_tokens", "countTokens", "input_tokens", "moderations"})
 _BATCHES = frozenset({"batch", "batches"})
@@ -111,11 +117,13 @@ def geo_factor(provider: str, model: str, geo: str | None) -> Decimal | None:
 
 
 def unrated(priced: frozenset[str]) -> tuple[str, ...]:
-    """Return what is billed by tokens or searches and has no rate: worth a word if reported."""
+    """Return what is billed by tokens or pieces and has no rate: worth a word if reported."""
     directions = ("input_tokens", "output_tokens")
     half = [name for name in directions if name not in priced]
-    searches = [] if "web_search_count" in priced else ["web_search_count"]
-    return (*(half if len(half) == 1 else ()), *searches)
+    return (
+        *(half if len(half) == 1 else ()),
+        *(name for name in _PIECES if name not in priced),
+    )
 
 
 def modal_cache(priced: frozenset[str]) -> tuple[tuple[str, str], ...]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tokenmeter.event import Event, Property
 from tokenmeter.pricing import names
 from tokenmeter.pricing.card import Card, UsageError, total
-from tokenmeter.pricing.gaps import fill
+from tokenmeter.pricing.gaps import fill, unrated
 from tokenmeter.pricing.priced import Priced
 from tokenmeter.pricing.tariff import Tariff, Terms
 
@@ -83,10 +83,12 @@ class TokenPrices:
             parts = card.parts(usage)
         except UsageError as error:
             return Priced(None, self.version, str(error))
-        if not parts:
+        amount = total(parts)
+        # What is free and what has no rate are not the same: 0 tokens and 2 images are unpriced.
+        if not parts or (not amount and unrated(facts, card)):
             return Priced(None, self.version, _nothing_priced(event, card))
         reason = "; ".join((*card.notes, *notes)) if notes or card.notes else None
-        return Priced(total(parts), self.version, reason, tuple(parts), card.model)
+        return Priced(amount, self.version, reason, tuple(parts), card.model)
 
     def _find(self, *asked: Property | None) -> Tariff | str:
         """Return the tariff for the fields of an Ask, or the reason why there is none."""
@@ -169,7 +171,9 @@ def _terms(ask: Ask, provider: Provider, model: ModelInfo) -> Terms:
 
 
 def _nothing_priced(event: Event, card: Card) -> str:
-    reported = [name for name in event.usage if name != "request_count"]
+    reported = unrated(event.properties, card) or [
+        name for name in event.usage if name != "request_count"
+    ]
     if not reported:
         return "no usage was reported"
     return f"{card.model} has no rate for {', '.join(sorted(reported)[:METRICS_NAMED_MAX])}"

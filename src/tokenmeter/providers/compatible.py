@@ -60,7 +60,7 @@ COMPATIBLE: dict[str, tuple[Dialect, tuple[str, ...]]] = {
     "mistral": (PLAIN, ("api.mistral.ai", "codestral.mistral.ai")),
     "deepseek": (ASKS, ("api.deepseek.com",)),
     "xai": (
-        Dialect(reasoning_outside=True, cost=ticks_cost),
+        Dialect(reasoning_outside=True, hidden_reasoning=True, cost=ticks_cost),
         ("api.x.ai", ".api.x.ai"),
     ),
     "openrouter": (Dialect(cost=credit_cost), ("openrouter.ai",)),

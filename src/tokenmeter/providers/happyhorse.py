@@ -123,7 +123,8 @@ def read_task(payload: Json) -> Reading:
 
 
 def _with_videos(reading: Reading, task: Json) -> Reading:
-    made = links(mapping(task.get("response")).get("resultUrls"))
+    response = task.get("response")
+    made = links(mapping(response).get("resultUrls") if isinstance(response, dict) else response)
     if not made:
         return replace(reading, state="failed", error_type="no_output")
     return replace(reading, usage=Usage(video_jobs=1, video_count=made, output_count=made))

@@ -21,7 +21,7 @@ from tokenmeter.providers.kling_requests import (
     describe_old,
     describe_video,
 )
-from tokenmeter.providers.kling_tasks import STATES, named, read_answer, settle
+from tokenmeter.providers.kling_tasks import STATES, named, only_task, read_answer, settle
 from tokenmeter.providers.media import IMAGE, VIDEO
 
 __all__ = ["ADAPTER", "describe", "webhook"]
@@ -124,8 +124,8 @@ def _api(operation: str, event_name: str) -> Api:
 
 
 def webhook(payload: Json) -> Call | None:
-    """Recognise a callback of either surface: a task without its envelope."""
-    job_id, stage = named(payload)
+    """Recognise a callback of either surface, which is a bare task, or the body of a poll."""
+    job_id, stage = named(only_task(payload))
     if job_id is None or stage not in STATES:
         return None
     return Call(NAME, _api("tasks", VIDEO), repeated=True, job_id=job_id)

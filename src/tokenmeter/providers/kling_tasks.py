@@ -82,6 +82,14 @@ def _read_task(task: Json) -> Reading:
     return _with_outputs(reading, task) if reading.state == "success" else reading
 
 
+def only_task(payload: Json) -> Json:
+    """Return the task that a body holds, in an envelope or bare; {} if they are several."""
+    data = payload.get("data", payload)
+    if isinstance(data, list):
+        return mapping(data[0]) if len(data) == 1 else {}
+    return mapping(data)
+
+
 def named(task: Json) -> tuple[str | None, str | None]:
     """Return id and state of a task of either surface."""
     job_id = label(task.get("task_id")) or label(task.get("id"))

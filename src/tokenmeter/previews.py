@@ -84,9 +84,15 @@ class Previews:
         said = dict(zip(names, values, strict=True))
         return asked_by_keywords(provider, model, said, self._book.media)
 
-    def of_call(self, call: Call, body: Json, whose: Attribution) -> Quote:
-        """Quote a request that an adapter has described; its event will show the estimate."""
-        found = self._quote(Asked.of_call(call, body), whose)
+    def of_call(
+        self, call: Call, body: Json, whose: Attribution, *, answer_tokens_max: int | None = None
+    ) -> Quote:
+        """
+        Quote a request that an adapter has described; its event will show the estimate.
+
+        `answer_tokens_max`: the high end is to be no less than can be; see History.
+        """
+        found = self._quote(Asked.of_call(call, body), whose, answer_tokens_max)
         if found.counted is not None and self._engine is not None:
             self._previewed.remember(body, found.counted)
         return found
@@ -107,8 +113,12 @@ class Previews:
         )
         return None if call is None else self.of_call(call, body, whose)
 
-    def _quote(self, asked: Asked, whose: Attribution) -> Quote:
+    def _quote(
+        self, asked: Asked, whose: Attribution, answer_tokens_max: int | None = None
+    ) -> Quote:
         history = self._history(asked, whose.feature)
+        if answer_tokens_max is not None:
+            history = history.cautious(answer_tokens_max)
         said = {name: value for name in _SAID if (value := getattr(whose, name)) is not None}
         terms = Terms(datetime.now(UTC), whose.customer, history, said, self._charger)
         return quote(asked, terms, self._book)

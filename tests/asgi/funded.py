@@ -8,6 +8,8 @@ from typing import Any
 from tokenmeter.engine.local import Engine
 
 PRICE = Decimal("0.50")
+TOKEN_PRICE = Decimal("0.001")
+NAMES = {"image_count": "Images"}
 IMAGE_PATH = "/v1/images/generations"
 
 
@@ -15,37 +17,8 @@ def funded(url: str, *customers: str, credit: str, included: int | None = None) 
     """Set up a plan of $0.50 an image, and a wallet for each customer."""
     engine = Engine(url)
     define = engine.definitions
-    feature = define.create(
-        "feature",
-        {
-            "name": "Images",
-            "lookup_key": "images",
-            "type": "metered",
-            "meter": {
-                "name": "images",
-                "event_name": "image_generated",
-                "aggregation": {"type": "SUM", "field": "image_count"},
-                "reset_usage": "BILLING_PERIOD",
-            },
-        },
-    )
     plan = define.create("plan", {"name": "Pro", "lookup_key": "pro"})
-    define.create(
-        "price",
-        {
-            "entity_type": "PLAN",
-            "entity_id": plan["id"],
-            "type": "USAGE",
-            "meter_id": feature["meter_id"],
-            "currency": "usd",
-            "amount": str(PRICE),
-            "billing_model": "FLAT_FEE",
-            "billing_period": "MONTHLY",
-            "billing_period_count": 1,
-            "price_unit_type": "FIAT",
-            "invoice_cadence": "ARREAR",
-        },
-    )
+    feature = _sold(engine, plan["id"], "image_generated", "image_count", PRICE)
     if included is not None:
         define.create(
             "entitlement",
@@ -59,6 +32,52 @@ def funded(url: str, *customers: str, credit: str, included: int | None = None) 
     for customer in customers:
         _customer(engine, customer, plan["id"], credit)
     return engine
+
+
+def funded_by_token(url: str, customer: str, *, credit: str) -> Engine:
+    """Set up a plan of $0.001 a token of chats, and a wallet for a customer."""
+    engine = Engine(url)
+    plan = engine.definitions.create("plan", {"name": "Chat", "lookup_key": "chat"})
+    for metric in ("uncached_input_tokens", "output_tokens"):
+        _sold(engine, plan["id"], "text_generated", metric, TOKEN_PRICE)
+    _customer(engine, customer, plan["id"], credit)
+    return engine
+
+
+def _sold(engine: Engine, plan: str, event_name: str, metric: str, price: Decimal) -> Any:
+    """Sell a metric at a price; returns the feature."""
+    name = NAMES.get(metric, metric)
+    feature = engine.definitions.create(
+        "feature",
+        {
+            "name": name,
+            "lookup_key": metric,
+            "type": "metered",
+            "meter": {
+                "name": metric,
+                "event_name": event_name,
+                "aggregation": {"type": "SUM", "field": metric},
+                "reset_usage": "BILLING_PERIOD",
+            },
+        },
+    )
+    engine.definitions.create(
+        "price",
+        {
+            "entity_type": "PLAN",
+            "entity_id": plan,
+            "type": "USAGE",
+            "meter_id": feature["meter_id"],
+            "currency": "usd",
+            "amount": str(price),
+            "billing_model": "FLAT_FEE",
+            "billing_period": "MONTHLY",
+            "billing_period_count": 1,
+            "price_unit_type": "FIAT",
+            "invoice_cadence": "ARREAR",
+        },
+    )
+    return feature
 
 
 def _customer(engine: Engine, customer: str, plan: str, credit: str) -> None:

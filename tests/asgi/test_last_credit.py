@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,12 +11,12 @@ from pathlib import Path
 import httpx2
 
 from tests.asgi.funded import IMAGE_PATH, PRICE, funded
+from tests.asgi.workers import workers
 from tokenmeter.engine.local import Engine
 
 CLIENTS = 64
 CALLS = 40  # that the credit covers
 WORKERS = 4
-START_S = 30
 
 WORKER = """
 import json, sys
@@ -42,32 +37,11 @@ uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="error", lif
 """
 
 
-def free_ports(count: int) -> list[int]:
-    held = [socket.socket() for _ in range(count)]
-    for each in held:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
-    return ports
-
-
 def test_exactly_as_many_calls_succeed_as_the_wallet_pays_for(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'usage.db'}"
     funded(url, "acme", credit=str(PRICE * CALLS)).close()
-    environment = {**os.environ, "TOKENMETER_HOME": str(tmp_path / "home")}
-    ports = free_ports(WORKERS)
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, url, str(port)],
-            env=environment,
-            cwd=Path(__file__).parents[2],
-        )
-        for port in ports
-    ]
-    try:
-        for port in ports:
-            _await(port)
+    with workers(WORKER, WORKERS, tmp_path / "home", url) as started:
+        ports = [port for port, _ in started]
         statuses: Counter[int] = Counter()
         lock = threading.Lock()
 
@@ -83,11 +57,6 @@ def test_exactly_as_many_calls_succeed_as_the_wallet_pays_for(tmp_path: Path) ->
         with ThreadPoolExecutor(CLIENTS) as pool:
             list(pool.map(client, range(CLIENTS)))
         assert statuses == {200: CALLS, 402: 2 * CLIENTS - CALLS}
-    finally:
-        for worker in workers:
-            worker.terminate()
-        for worker in workers:
-            worker.wait(30)
     with Engine(url) as engine:
         _arrived(engine)
         assert engine.wallets.available("acme") == 0
@@ -98,13 +67,3 @@ def _arrived(engine: Engine) -> None:
     events = engine.events(limit=1000).events
     assert len(events) == CALLS
     assert len({event.event_id for event in events}) == CALLS
-
-
-def _await(port: int) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise TimeoutError(f"nobody listens on {port}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tokenmeter.asgi.asked import Asked
@@ -9,7 +10,7 @@ from tokenmeter.attribution import Attribution
 from tokenmeter.capture.refusal import Refusal
 from tokenmeter.capture.threads import in_thread
 from tokenmeter.enforcement.gate import FREE, Ask, Gate, Refused, Ticket
-from tokenmeter.errors import TokenmeterError
+from tokenmeter.enforcement.taps import estimated
 from tokenmeter.previews import HttpRequest
 from tokenmeter.quoting import previews_of
 
@@ -22,41 +23,34 @@ TOO_LARGE = Refusal(413, "The body is larger than this gateway takes; send less.
 UNREADABLE = Refusal(400, "The body cannot be read; send JSON, and compress it with gzip at most.")
 
 
-async def admitted(
-    gate: Gate, meter: TokenMeter, asked: Asked, identity: Identity, reference: str
-) -> Ticket:
-    """Ask a gate about a request, off the event loop; raises Refused."""
-    return await in_thread(
-        lambda: _admitted(gate, meter, asked, identity, reference),
-        undo=lambda ticket: ticket.settle(()),  # nobody waits for the answer any more
-    )
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What decides about requests; `answer_tokens_max` as in Enforcement."""
 
+    gate: Gate
+    answer_tokens_max: int
 
-def _admitted(
-    gate: Gate, meter: TokenMeter, asked: Asked, identity: Identity, reference: str
-) -> Ticket:
-    if not asked.is_readable:
-        raise Refused(UNREADABLE)
-    call = asked.call()
-    if call is None or call.repeated or not call.billable:
-        return FREE  # a poll, a list: nobody bills it
-    try:
-        quote = _quote(meter, asked, identity)
-    except TokenmeterError:
-        quote = None
-    except Exception as error:  # noqa: BLE001 - a border: without an estimate the gate decides
-        meter.fault(error)
-        quote = None
-    return gate.admit(
-        Ask(
-            identity.customer,
-            identity.feature,
-            identity.plan,
-            call.request_model,
-            quote,
-            reference,
+    async def admitted(
+        self, meter: TokenMeter, asked: Asked, identity: Identity, reference: str
+    ) -> Ticket:
+        """Ask the gate about a request, off the event loop; raises Refused."""
+        return await in_thread(
+            lambda: self._admitted(meter, asked, identity, reference),
+            undo=lambda ticket: ticket.settle(()),  # nobody waits for the answer any more
         )
-    )
+
+    def _admitted(
+        self, meter: TokenMeter, asked: Asked, identity: Identity, reference: str
+    ) -> Ticket:
+        if not asked.is_readable:
+            raise Refused(UNREADABLE)
+        call = asked.call()
+        if call is None or call.repeated or not call.billable:
+            return FREE  # a poll, a list: nobody bills it
+        whose = Attribution(identity.customer, identity.feature)
+        quote = estimated(meter, call, asked.fields(), whose, self.answer_tokens_max)
+        who = (identity.customer, identity.feature, identity.plan)
+        return self.gate.admit(Ask(*who, call.request_model, quote, reference))
 
 
 async def quoted(meter: TokenMeter, asked: Asked, identity: Identity) -> Quote | None:

@@ -35,9 +35,7 @@ class Asked:
 
     def fields(self) -> Json:
         """The parameters that the body holds."""
-        if not self._plain:
-            return {}
-        return parse_body(self._plain, self.headers.get("content-type", ""))
+        return self._fields
 
     @property
     def full_url(self) -> str:
@@ -56,6 +54,12 @@ class Asked:
     def is_readable(self) -> bool:
         """Whether the body, if there is one, says what is asked for."""
         return self._content == b"" or bool(self.fields())
+
+    @cached_property
+    def _fields(self) -> Json:
+        if not self._plain:
+            return {}
+        return parse_body(self._plain, self.headers.get("content-type", ""))
 
     @cached_property
     def _plain(self) -> bytes | None:

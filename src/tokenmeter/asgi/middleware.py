@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tokenmeter.asgi.admission import TOO_LARGE, admitted
+from tokenmeter.asgi.admission import TOO_LARGE, Door
 from tokenmeter.asgi.answer import refuse
 from tokenmeter.asgi.asked import Asked
 from tokenmeter.asgi.body import Body
@@ -75,9 +75,11 @@ class TokenMeterMiddleware:
         self._charged: tuple[TokenMeter, Charges] | None = None
         self._replays = Replays()
         self._anonymous = anonymous
-        self._gate = None
+        self._door: Door | None = None
         if enforce is not None or limits:
-            self._gate = gate_of(meter or default_meter(), enforce, limits, enforcement)
+            terms = enforcement or Enforcement()
+            gate = gate_of(meter or default_meter(), enforce, limits, terms)
+            self._door = None if gate is None else Door(gate, terms.answer_tokens_max)
         if body_bytes_max < 1:
             raise ConfigurationError("body_bytes_max must be at least 1; leave it out for 32 MiB")
         self._body_bytes_max = body_bytes_max
@@ -117,18 +119,19 @@ class TokenMeterMiddleware:
 
         The taps ask about the calls of a route of the user's own.
         """
-        gate, route, meter = self._gate, asking.route, asking.meter
-        if gate is None:
+        door, route, meter = self._door, asking.route, asking.meter
+        if door is None:
             return FREE
         if route.host is None:
-            asking.scope.gate = TapGate(gate, meter, identity.plan)
+            most = door.answer_tokens_max
+            asking.scope.gate = TapGate(door.gate, meter, identity.plan, most)
             return FREE
         if not await asking.body.ahead():
             raise Refused(TOO_LARGE)
         if asking.body.left:
             return None
         asked = Asked(asking.request, route, asking.body.known)
-        return await admitted(gate, meter, asked, identity, asking.run.run_id)
+        return await door.admitted(meter, asked, identity, asking.run.run_id)
 
     async def _preview(self, price: Price, send: Send) -> None:
         """Answer with what the request would cost; nothing is sent upstream."""

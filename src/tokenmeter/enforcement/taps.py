@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tokenmeter.attribution import Scope
+from tokenmeter.attribution import Attribution, Scope
 from tokenmeter.enforcement import Enforce, gate_of
 from tokenmeter.enforcement.gate import FREE, Ask, Gate, Ticket
 from tokenmeter.enforcement.settling import SETTLER
+from tokenmeter.enforcement.terms import ANSWER_TOKENS_MAX
 from tokenmeter.errors import ConfigurationError, TokenmeterError
 from tokenmeter.event import Event
 from tokenmeter.providers.base import Call, Json
@@ -26,28 +27,43 @@ GATES_MAX = 100  # rules of one meter that are remembered
 class TapGate:
     """Asks a gate about a call that a tap has described; see capture.gating."""
 
-    def __init__(self, gate: Gate, meter: TokenMeter, plan: str | None = None) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        meter: TokenMeter,
+        plan: str | None = None,
+        answer_tokens_max: int = ANSWER_TOKENS_MAX,
+    ) -> None:
         self._gate = gate
         self._meter = meter
         self._plan = plan
+        self._answer_tokens_max = answer_tokens_max
 
     def admit(self, call: Call, body: Json, scope: Scope) -> Ticket:
         """Reserve what the call may take; raises Refused."""
         if call.repeated or not call.billable:
             return FREE
         whose = scope.attribution
-        quote: Quote | None = None
-        try:
-            quote = previews_of(self._meter).of_call(call, body, whose)
-        except TokenmeterError:
-            pass
-        except Exception as error:  # noqa: BLE001 - a border: without an estimate the gate decides
-            self._meter.fault(error)
+        quote = estimated(self._meter, call, body, whose, self._answer_tokens_max)
         run = scope.run
         reference = "" if run is None else run.run_id
         asked = (whose.customer, whose.feature, self._plan, call.request_model, quote, reference)
         ticket = self._gate.admit(Ask(*asked))
         return FREE if ticket is FREE else _Later(ticket)
+
+
+def estimated(
+    meter: TokenMeter, call: Call, body: Json, whose: Attribution, answer_tokens_max: int
+) -> Quote | None:
+    """Quote a call, its high end no less than can be; None if no estimate can be made."""
+    try:
+        quotes = previews_of(meter)
+        return quotes.of_call(call, body, whose, answer_tokens_max=answer_tokens_max)
+    except TokenmeterError:
+        return None
+    except Exception as error:  # noqa: BLE001 - a border: without an estimate the gate decides
+        meter.fault(error)
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Literal
 from tokenmeter.errors import ConfigurationError
 
 HOLD_S = 900.0  # longer than any call; a crashed worker's holds come back after it
+ANSWER_TOKENS_MAX = 4_096  # few answers without a limit are longer
 HOLD_S_MAX = 24 * 3600.0
 
 
@@ -19,11 +20,13 @@ class Enforcement:
     reached: ``"closed"`` refuses it with 503, ``"open"`` lets it pass unheld.
     `floor_price`: what is held for a call without a price, in the wallet's currency; without
     one such a call is a case for `on_unavailable`. `hold_s`: how long a hold lasts at most.
+    `answer_tokens_max`: what is held for the output of a call that states no limit of its own.
     """
 
     on_unavailable: Literal["open", "closed"] = "closed"
     floor_price: Decimal | None = None
     hold_s: float = HOLD_S
+    answer_tokens_max: int = ANSWER_TOKENS_MAX
 
     def __post_init__(self) -> None:
         if self.on_unavailable not in {"open", "closed"}:
@@ -34,3 +37,5 @@ class Enforcement:
             raise ConfigurationError("floor_price must be above 0; leave it out for none")
         if not 0 < self.hold_s <= HOLD_S_MAX:
             raise ConfigurationError(f"hold_s must be above 0 and at most {HOLD_S_MAX:.0f}")
+        if not self.answer_tokens_max > 0:
+            raise ConfigurationError("answer_tokens_max must be above 0; leave it out for 4,096")

@@ -171,6 +171,9 @@ def _output(draft: _Draft, asked: Asked, history: History) -> None:
     else:
         spread, basis = ANSWER_TOKENS, f"output: assumed, up to {ANSWER_TOKENS.high} tokens"
         draft.notes.append("neither max_tokens nor a history says how long the answer may be")
+    if history.answer_tokens_max is not None:
+        most = max(spread.high, history.answer_tokens_max) if limit is None else limit
+        spread = spread._replace(high=most)
     draft.add("output_tokens", spread.times(asked.outputs), basis)
 
 

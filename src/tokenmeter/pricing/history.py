@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from statistics import median, quantiles
 from typing import NamedTuple
@@ -36,12 +36,21 @@ class History:
     Median and outer tenths of what past calls used.
 
     `input_ratio` is what was billed for each token that had been counted before the call.
+    `answer_tokens_max` is for those who must not expect too little: the most that an answer may
+    be where nothing limits it; the request's own limit counts, whatever calls used before.
     """
 
     events: int = 0
     input_tokens: Spread | None = None
     output_tokens: Spread | None = None
     input_ratio: Decimal | None = None
+    answer_tokens_max: int | None = None
+
+    def cautious(self, answer_tokens_max: int) -> History:
+        """Return what is safe to expect: at the high end no less than could be."""
+        ratio = self.input_ratio
+        ratio = None if ratio is None else max(ratio, Decimal(1))
+        return replace(self, input_ratio=ratio, answer_tokens_max=answer_tokens_max)
 
 
 NO_HISTORY = History()

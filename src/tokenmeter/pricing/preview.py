@@ -8,6 +8,7 @@ the high end of what is open. What is sure is priced once.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -214,8 +215,34 @@ def _middle(bound: _Bounds) -> Decimal:
 def _charge(asked: Asked, planned: Forecast, terms: Terms, charger: Charger) -> Range | None:
     """Ask the catalog what the call would add to what its customer owes, at each end."""
     ends = (LOW, EXPECTED, HIGH) if planned.open else (EXPECTED,)
-    charges = [charger(_event(asked, planned, terms, end)) for end in ends]
+    events = [_billed(_event(asked, planned, terms, end)) for end in ends]
+    charges = [charger(event) for event in events]
     known = [charge for charge in charges if charge is not None]
     if len(known) != len(ends):
         return None
-    return Range(known[0], known[len(known) // 2], known[-1])
+    high = known[-1]
+    if terms.history.answer_tokens_max is not None:
+        high = max(high, charger(_written(events[-1])) or high, key=_amount)
+    return Range(known[0], known[len(known) // 2], high)
+
+
+def _amount(money: Money) -> Decimal:
+    return money.amount
+
+
+def _written(event: Event) -> Event:
+    """Return an event whose whole prompt goes to a cache: that may be dearer than reading it."""
+    facts = event.properties
+    given = facts.get("uncached_input_tokens", 0)
+    written = {"uncached_input_tokens": 0, "cache_write_tokens": given}
+    return replace(event, properties={**facts, **written})
+
+
+def _billed(event: Event) -> Event:
+    """Return an event with the parts that a price may be for: nothing is known to be cached."""
+    facts = event.properties
+    given, answered = facts.get("input_tokens"), facts.get("output_tokens", 0)
+    if not isinstance(given, int) or not isinstance(answered, int):
+        return event
+    parts = {"uncached_input_tokens": given, "total_tokens": given + answered}
+    return replace(event, properties={**parts, **facts})

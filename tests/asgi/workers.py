@@ -1,0 +1,62 @@
+"""Worker processes of a gateway, as a server starts them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+START_S = 30
+
+
+def free_ports(count: int) -> list[int]:
+    held = [socket.socket() for _ in range(count)]
+    for each in held:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in held]
+    for each in held:
+        each.close()
+    return ports
+
+
+@contextlib.contextmanager
+def workers(
+    script: str, count: int, home: Path, *arguments: str
+) -> Generator[Sequence[tuple[int, subprocess.Popen[bytes]]]]:
+    """Run a script as processes that listen: its arguments are ours, then its port."""
+    environment = {**os.environ, "TOKENMETER_HOME": str(home)}
+    started = [
+        (
+            port,
+            subprocess.Popen(
+                [sys.executable, "-c", script, *arguments, str(port)], env=environment, cwd=ROOT
+            ),
+        )
+        for port in free_ports(count)
+    ]
+    try:
+        for port, _ in started:
+            listens(port)
+        yield started
+    finally:
+        for _, worker in started:
+            worker.terminate()
+        for _, worker in started:
+            worker.wait(30)
+
+
+def listens(port: int) -> None:
+    """Wait until somebody listens on a port."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"nobody listens on {port}")

@@ -75,11 +75,10 @@ class TokenMeterMiddleware:
         self._charged: tuple[TokenMeter, Charges] | None = None
         self._replays = Replays()
         self._anonymous = anonymous
-        self._door: Door | None = None
-        if enforce is not None or limits:
-            terms = enforcement or Enforcement()
-            gate = gate_of(meter or default_meter(), enforce, limits, terms)
-            self._door = None if gate is None else Door(gate, terms.answer_tokens_max)
+        terms = enforcement or Enforcement()
+        self._door = (
+            _door(meter, enforce, limits, terms) if enforce is not None or limits else None
+        )
         if body_bytes_max < 1:
             raise ConfigurationError("body_bytes_max must be at least 1; leave it out for 32 MiB")
         self._body_bytes_max = body_bytes_max
@@ -161,3 +160,10 @@ class TokenMeterMiddleware:
             charges = Charges(getattr(meter.backend, "engine", None))
             known = self._charged = (meter, charges)
         return known[1]
+
+
+def _door(
+    meter: TokenMeter | None, enforce: Enforce | None, limits: Sequence[Limit], terms: Enforcement
+) -> Door | None:
+    gate = gate_of(meter or default_meter(), enforce, limits, terms)
+    return None if gate is None else Door(gate, terms.answer_tokens_max)

@@ -8,6 +8,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import openai
 
@@ -20,6 +21,7 @@ from tokenmeter.asgi import TokenMeterMiddleware
 from tokenmeter.enforcement import Enforcement
 from tokenmeter.enforcement.settling import SETTLER
 from tokenmeter.engine.local import Engine
+from tokenmeter.event import Property
 
 CREDIT = Decimal(20)  # 20,000 tokens
 CLIENTS = 24
@@ -123,7 +125,7 @@ async def _call(client: openai.AsyncOpenAI, limit: int, *, streamed: bool) -> No
 
 def _short_answers(count: int) -> list[Event]:
     """What calls used before: answers of one token."""
-    facts = {
+    facts: dict[str, Property] = {
         "provider": "openai",
         "model": "gpt-4o-mini",
         "request_model": "gpt-4o-mini",
@@ -160,7 +162,10 @@ async def test_what_is_held_is_what_an_answer_may_be_at_most(tmp_path: Path) -> 
     )
     left = int(meter.engine.wallets.available("acme") / TOKEN_PRICE) - PROMPT_TOKENS
     for limit, status in ((left + 1, 402), (left, 200), (None, 200)):
-        asked = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
+        asked: dict[str, Any] = {
+            "model": "gpt-4o-mini",
+            "messages": [{"role": "user", "content": "Hi"}],
+        }
         asked |= {} if limit is None else {"max_tokens": limit}
         answered = await ask(
             gateway, scope_of("POST", "/v1/chat/completions"), json.dumps(asked).encode()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import multiprocessing
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -25,18 +27,28 @@ from tokenmeter.delivery.backends import open_backend
 from tokenmeter.delivery.protocol import Receipt
 from tokenmeter.engine.local import Engine
 from tokenmeter.engine.metering import MeterQuery, measure
+from tokenmeter.engine.rollups import definition_of
 from tokenmeter.engine.store.ledger_schema import wallet_balances
 from tokenmeter.engine.store.opening import open_store
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.store.rollup_schema import metadata
 from tokenmeter.engine.store.schema import HEAD, VERSION_TABLE, names
 from tokenmeter.errors import StoreError
+from tokenmeter.event import Event
 from tokenmeter.rating.meter import Aggregation, AggregationType, Meter
 
 WAIT_S = 120
 WAIT_LONGEST_S = 20.0  # on a machine that does many other things, too
 COUNT = Aggregation(AggregationType.COUNT)
 KINDS = ("sqlite", "postgresql")
+# What the states of cells were like before 0007, by meter.
+COUNTED_BEFORE = {
+    (AggregationType.SUM, "units"): [1, 2, 7],
+    (AggregationType.COUNT, ""): [0, 2],
+    (AggregationType.MAX, "units"): [2, 2, 5],
+    (AggregationType.SUM, "seconds"): [1, 2, "1.5"],
+    (AggregationType.SUM, "huge"): [1, 2, 2**70],
+}
 
 
 @pytest.fixture(params=KINDS)
@@ -52,6 +64,14 @@ def store(database: str) -> Iterator[Store]:
     opened = open_store(database)
     yield opened
     opened.close()
+
+
+def upgraded(connection: Connection, revision: str) -> None:
+    """Bring a database to the tables of an older version."""
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", "tokenmeter.engine.store:migrations")
+    config.set_main_option("path_separator", "os")
+    command.upgrade(config, revision)
 
 
 def raw(database: str) -> Generator[Connection, None, None]:
@@ -178,10 +198,7 @@ def test_eight_processes_store_and_count_every_event_once(database: str) -> None
 def test_events_of_the_first_layout_are_moved_to_the_present_one(database: str) -> None:
     events = numbered(2_500)
     for connection in raw(database):
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", "tokenmeter.engine.store:migrations")
-        config.set_main_option("path_separator", "os")
-        command.upgrade(config, "0001")
+        upgraded(connection, "0001")
         rows = [
             {
                 "id": at,
@@ -203,3 +220,64 @@ def test_events_of_the_first_layout_are_moved_to_the_present_one(database: str) 
         assert engine.usage()[0].events == 2_500
         engine.ingest(events)
         assert engine.usage()[0].events == 2_500
+
+
+def test_what_was_counted_before_cells_had_columns_is_still_counted(database: str) -> None:
+    at = START.replace(minute=0)
+    meters = [Meter("m", "image_generated", Aggregation(*told)) for told in COUNTED_BEFORE]
+    _count_as_before(database, meters, int(at.timestamp()) // 3600)
+    with Engine(database) as engine:
+        for meter in meters:
+            define(engine, "", meter)
+        assert _measured(engine, meters) == [7, 2, 5, Decimal("1.5"), 2**70]
+        properties = {"units": 6, "seconds": 2, "huge": 2**62}
+        engine.ingest([Event("image_generated", "evt_1", "cust_1", at, properties)])
+        assert all(counts_apart(engine, "", meter) for meter in meters)
+        expected = [13, 3, 6, Decimal("3.5"), 2**70 + 2**62]
+        assert _measured(engine, meters) == expected
+
+
+def _count_as_before(database: str, meters: Sequence[Meter], hour: int) -> None:
+    """Make a database of the version before, with a cell; its last meter was retired."""
+    states = {str(10 + at): state for at, state in enumerate(COUNTED_BEFORE.values())}
+    told = json.dumps({**states, "15": [1, 9, 9]})
+    definitions = [definition_of(m) for m in (*meters, replace(meters[0], include_unbilled=True))]
+    slots = ", ".join(f"({10 + n}, 7, :d{n}, 0, 0, :r{n})" for n in range(6))
+    retired = {f"r{n}": n == 5 for n in range(6)}
+    for connection in raw(database):
+        upgraded(connection, "0006")
+        for statement in (
+            "names (id, name) VALUES (7, ''), (8, 'cust_1')",
+            (
+                "rollup_families (id, environment, event_name, keys) "
+                "VALUES (7, '', 'image_generated', '[]')"
+            ),
+            "rollup_combinations (id, digest, labels) VALUES (7, :digest, '{}')",
+            (
+                "rollup_meters (id, family_id, definition, live_after, done_until, retired) "
+                f"VALUES {slots}"
+            ),
+            (
+                "rollup_hours (family_id, customer_id, at, combination_id, states) "
+                "VALUES (7, 8, :hour, 7, :told)"
+            ),
+            (
+                "rollup_days (family_id, customer_id, at, combination_id, states) "
+                "VALUES (7, 8, :hour / 24, 7, :told)"
+            ),
+        ):
+            values = {"digest": b"0" * 16, "hour": hour, "told": told, **retired}
+            values |= {f"d{n}": definition for n, definition in enumerate(definitions)}
+            named = {n: v for n, v in values.items() if f":{n}" in statement}
+            connection.execute(text(f"INSERT INTO {statement}"), named)
+
+
+def _measured(engine: Engine, meters: Sequence[Meter]) -> list[Decimal]:
+    found: list[Decimal] = []
+    for meter in meters:
+        for length in (timedelta(hours=1), timedelta(days=2)):
+            start = START.replace(hour=0, minute=0) if length.days else START.replace(minute=0)
+            query = MeterQuery(meter, ("cust_1",), start, start + length)
+            found.append(measure(engine.store, query)[0].quantity)
+    assert found[::2] == found[1::2]
+    return found[::2]

@@ -6,15 +6,17 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from tokenmeter.engine.rollups import names_of, slot_for
 from tokenmeter.engine.spans import DAY_US, HOUR_US, Spans, spans_of
+from tokenmeter.engine.store.cells import Cell, Wanted, read_cells
 from tokenmeter.engine.store.interning import numbers_of
 from tokenmeter.engine.store.raw import Range, Stretch, scan
-from tokenmeter.engine.store.rollups import Counted, Wanted, read_cells
+from tokenmeter.engine.store.rollups import Counted
 from tokenmeter.engine.store.rows import microseconds, moment
-from tokenmeter.engine.tallies import State, form_of, merge, read, state_of
+from tokenmeter.engine.tallies import State, form_of, merge, read, state_of, state_of_columns
 from tokenmeter.errors import QueryError
 from tokenmeter.rating.aggregation import Grid
 from tokenmeter.rating.filters import Filter, matches, text
@@ -111,8 +113,8 @@ def parts(connection: Connection, asked: Asked) -> Iterator[Part]:
         for grain, unit in (("days", DAY_US), ("hours", HOUR_US)):
             ranges = [(a // unit, b // unit) for a, b in getattr(spans, grain)]
             if ranges:
-                cells = _cells(connection, grain, Wanted(slot, ids, ranges), query)
-                yield from cells if _has_seams(asked) else _together(cells)
+                wanted = Wanted(slot, ids, ranges, together=not _has_seams(asked))
+                yield from _cells(connection, grain, wanted, query)
     yield from _raw(connection, asked, spans)
 
 
@@ -125,19 +127,6 @@ def _has_seams(asked: Asked) -> bool:
     return any(start < cut < end for cut in asked.cuts)
 
 
-def _together(cells: Iterator[Part]) -> Iterator[Part]:
-    """Add up the cells of a customer and of the same labels: a month has many."""
-    held: dict[tuple[str, int], Part] = {}
-    for part in cells:
-        key = (part.customer, id(part.labels))  # parsed once, and alive as long as its part
-        known = held.get(key)
-        if known is None:
-            held[key] = part._replace(state=list(part.state))
-        else:
-            merge(known.state, part.state)
-    yield from held.values()
-
-
 def _slot(connection: Connection, asked: Asked) -> Counted | None:
     names = {*asked.names, *names_of(f.key for f in asked.query.filters)}
     return slot_for(connection, asked.environment, asked.query.meter, sorted(names))
@@ -147,17 +136,30 @@ def _cells(
     connection: Connection, grain: str, wanted: Wanted, query: MeterQuery
 ) -> Iterator[Part]:
     unit = DAY_US if grain == "days" else HOUR_US
-    parsed: dict[int, dict[str, object]] = {}
-    group_by = query.meter.aggregation.group_by
-    for customer, at, combination, told, state in read_cells(connection, grain, wanted):
-        if combination not in parsed:
-            if len(parsed) >= LABELS_KEPT_MAX:
-                parsed.clear()
-            parsed[combination] = json.loads(told)
-        labels = parsed[combination]
+    how = query.meter.aggregation
+    form = form_of(how.kind)
+    for cell in read_cells(connection, grain, wanted):
+        labels = _parsed(cell.labels)
         if not query.filters or matches(query.filters, labels):
-            group = text(labels.get(group_by, "")) if group_by else ""
-            yield Part(customer, moment(at * unit), labels, read(state), group)
+            group = text(labels.get(how.group_by, "")) if how.group_by else ""
+            state = _state(form, cell)
+            yield Part(cell.customer, moment(cell.at * unit), labels, state, group)
+
+
+def _state(form: int, cell: Cell) -> State:
+    told = [read(state) for state in cell.states]
+    if cell.counted:  # only what fits columns has one
+        told.append(state_of_columns(form, cell.counted, cell.total))
+    first, *others = told
+    for state in others:
+        merge(first, state)
+    return first
+
+
+@lru_cache(maxsize=LABELS_KEPT_MAX)
+def _parsed(labels: str) -> Mapping[str, object]:
+    parsed: dict[str, object] = json.loads(labels)
+    return parsed
 
 
 def _raw(connection: Connection, asked: Asked, spans: Spans) -> Iterator[Part]:

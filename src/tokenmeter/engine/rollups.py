@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tokenmeter.engine.store import rollups as stored
+from tokenmeter.engine.store.cells import columns_of
 from tokenmeter.engine.store.events import last_id
 from tokenmeter.engine.store.protocol import Store
-from tokenmeter.engine.store.rollups import Counted
+from tokenmeter.engine.store.rollups import Beginning, Counted
+from tokenmeter.engine.tallies import IN_COLUMNS, form_of
 from tokenmeter.rating.define import define_filters, define_meter
 from tokenmeter.rating.errors import RatingError
 from tokenmeter.rating.filters import ALIASES
@@ -46,6 +48,7 @@ class Family:
     id: int
     keys: tuple[str, ...]
     slots: tuple[Slot, ...]
+    columns: tuple[str, ...]  # that the slots have in a cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,9 @@ def _follow(connection: Connection, wishes: dict[tuple[str, str], _Wish]) -> Non
     if gone:
         stored.retire(connection, gone)
     for family, told in sorted(wanted - running.keys()):
-        stored.start(connection, family, told, last_id(connection))
+        form = form_of(families[family].meters[told].aggregation.kind)
+        fits = form in IN_COLUMNS
+        stored.start(connection, Beginning(family, told, last_id(connection), fits))
 
 
 def _plan(connection: Connection, version: int, wishes: dict[tuple[str, str], _Wish]) -> Plan:
@@ -151,12 +156,26 @@ def _plan(connection: Connection, version: int, wishes: dict[tuple[str, str], _W
         place = (counted.environment, counted.event_name)
         meter = wishes[place].meters[counted.definition]
         slots.setdefault(place, []).append(Slot(counted, meter))
-    families = {
-        place: Family(held[0].counted.family_id, held[0].counted.keys, tuple(held))
-        for place, held in slots.items()
-    }
+    families = {place: _family(held) for place, held in slots.items()}
     pending = any(not slot.counted.is_complete for held in slots.values() for slot in held)
     return Plan(version, families, pending)
+
+
+def _family(slots: Sequence[Slot]) -> Family:
+    first = slots[0].counted
+    places = sorted(s.counted.place for s in slots if s.counted.place is not None)
+    columns = tuple(name for place in places for name in columns_of(place))
+    return Family(first.family_id, first.keys, tuple(slots), columns)
+
+
+def only(plan: Plan, chosen: Container[int]) -> Plan:
+    """Return a plan that counts some slots alone."""
+    families = {
+        place: slots
+        for place, family in plan.families.items()
+        if (slots := [slot for slot in family.slots if slot.counted.id in chosen])
+    }
+    return Plan(plan.version, {k: _family(slots) for k, slots in families.items()}, plan.pending)
 
 
 def slot_for(

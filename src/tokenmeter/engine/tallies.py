@@ -30,6 +30,10 @@ LATEST = 3  # count, microseconds, event id, quantity
 WEIGHTED = 4  # count, total, sum of quantity x microseconds
 UNIQUE = 5  # count, set of hashes; never kept: it grows with what is counted
 
+# A cell has columns for these, see `store.rollup_schema`: what is not a small whole number goes
+# to a state beside them, whose count is 0 where the columns hold it.
+IN_COLUMNS = frozenset({COUNTED, ADDED})
+
 _ONE_NUMBER = 3  # the length of a state that holds one
 
 _FORMS = {
@@ -44,6 +48,11 @@ _FORMS = {
 def form_of(kind: AggregationType) -> int:
     """Return which kind of state an aggregation needs."""
     return _FORMS.get(kind, ADDED)
+
+
+def state_of_columns(form: int, count: int, total: int) -> State:
+    """Return the state that columns hold."""
+    return [form, count] if form == COUNTED else [form, count, total]
 
 
 def add(left: Exact, right: Exact) -> Exact:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, literal
 
+from tokenmeter.engine.store.hours import within_hours
 from tokenmeter.engine.store.rows import LABELS
 from tokenmeter.engine.store.schema import events, label_sets, names
 from tokenmeter.engine.store.sql import PropertyText
@@ -70,6 +71,8 @@ def where(conditions: Conditions) -> list[ColumnElement[bool]]:
         found.append(events.c.timestamp_us < conditions.end_us)
     if conditions.environment is not None:
         found.append(label_sets.c.environment == conditions.environment)
+    customers = conditions.filters.get("customer", ())
+    found += within_hours([(conditions.start_us, conditions.end_us)], len(customers))
     for name, values in conditions.filters.items():
         # No event holds a NUL, and PostgreSQL takes none.
         found.append(dimension(name).in_([value for value in values if "\x00" not in value]))

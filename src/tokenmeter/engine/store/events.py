@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from tokenmeter.engine.store.conditions import Conditions, customers, where, whole_events
 from tokenmeter.engine.store.packed import pack
 from tokenmeter.engine.store.rows import Row, to_event, to_row
-from tokenmeter.engine.store.schema import event_conflicts, events, label_sets, names
+from tokenmeter.engine.store.schema import HOUR_US, event_conflicts, events, label_sets, names
 
 IDS_PER_QUERY = 500
 
@@ -143,6 +143,7 @@ _COLUMNS = (
     "run_id",
     "call_id",
     "rest",
+    "hour",
 )
 
 
@@ -159,6 +160,7 @@ def _insert_events(connection: Connection, rows: Sequence[Numbered]) -> int:
             None if row.run_id is None else pack(row.run_id),
             None if row.call_id is None else pack(row.call_id),
             row.rest,
+            row.timestamp_us // HOUR_US,
         )
         for row, environment_id, labels_id, customer_id in rows
     ]

@@ -17,8 +17,10 @@ def states_text(states: Mapping[int, State]) -> str:
     return "{" + ",".join([f'"{name}":{_text(state)}' for name, state in states.items()]) + "}"
 
 
-def merged_states(stored: str, added: str) -> str:
+def merged_states(stored: str | None, added: str) -> str:
     """Merge two cells; a meter may be in either."""
+    if stored is None:
+        return added
     held: dict[str, State] = json.loads(stored)
     for name, state in json.loads(added).items():
         kept = held.get(name)

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, or_, select
 
 from tokenmeter.engine.store.conditions import customers, whole_events
+from tokenmeter.engine.store.hours import within_hours
 from tokenmeter.engine.store.interning import numbers_of
 from tokenmeter.engine.store.rows import moment
 from tokenmeter.engine.store.schema import events, label_sets
@@ -62,7 +63,9 @@ def scan(connection: Connection, stretch: Stretch) -> Iterator[StoredEvent]:
         base = base.where(events.c.customer_id.in_(ids))
     for first in range(0, len(stretch.ranges), RANGES_PER_QUERY):
         some = stretch.ranges[first : first + RANGES_PER_QUERY]
-        yield from rows(connection, base.where(or_(*(_within(part) for part in some))))
+        told = [(part.start_us, part.end_us) for part in some]
+        hours = within_hours(told, len(ids or ()))
+        yield from rows(connection, base.where(or_(*(_within(part) for part in some)), *hours))
 
 
 def rows(connection: Connection, query: Any) -> Iterator[StoredEvent]:

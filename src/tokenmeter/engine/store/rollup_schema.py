@@ -41,6 +41,7 @@ rollup_meters = Table(
     Column("live_after", BigInteger, nullable=False),  # id of an event
     Column("done_until", BigInteger, nullable=False),  # id of an event
     Column("retired", Boolean, nullable=False),
+    Column("place", Integer),  # of its columns in a cell; NULL: it is counted in `states`
     Index("ix_rollup_meters_family", "family_id"),
 )
 
@@ -63,15 +64,28 @@ rollup_version = Table(
 )
 
 
+# The first meters of a family that count or add up have columns of their own, which SQL adds up:
+# how many, and their sum as far as it is of whole numbers up to WHOLE_MAX. The database holds
+# fewer than 2**31 events, so a sum stays below 2**63.
+PLACES = 8
+WHOLE_MAX = 2**32
+
+
 def _cells(name: str) -> Table:
+    """In the order of time, so that new cells are neighbours: a batch touches few pages."""
     return Table(
         name,
         metadata,
         Column("family_id", Integer, primary_key=True, autoincrement=False),
-        Column("customer_id", Integer, primary_key=True, autoincrement=False),
         Column("at", Integer, primary_key=True, autoincrement=False),
+        Column("customer_id", Integer, primary_key=True, autoincrement=False),
         Column("combination_id", Integer, primary_key=True, autoincrement=False),
-        Column("states", Text, nullable=False),  # JSON: by meter, see `tallies`
+        Column("states", Text),  # JSON: what the columns do not hold, by meter, see `tallies`
+        *(
+            Column(f"{kind}_{place}", BigInteger, nullable=False, server_default="0")
+            for place in range(PLACES)
+            for kind in ("count", "total")
+        ),
         sqlite_with_rowid=False,
     )
 

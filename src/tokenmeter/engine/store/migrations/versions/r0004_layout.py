@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from tokenmeter.engine.store.events import Numbered, insert_new
 from tokenmeter.engine.store.interning import interned_labels, interned_names
+from tokenmeter.engine.store.packed import pack
 from tokenmeter.engine.store.rows import moment, to_row
 from tokenmeter.errors import StoreError
 from tokenmeter.event import Event
@@ -35,8 +35,7 @@ def upgrade() -> None:
         op.execute(f"ALTER INDEX events_pkey RENAME TO {_OLD}_pkey")
         op.execute(f"ALTER SEQUENCE events_id_seq RENAME TO {_OLD}_id_seq")
     _names()
-    _events()
-    _copy(op.get_bind())
+    _copy(op.get_bind(), _events())
     op.drop_table(_OLD)
 
 
@@ -67,8 +66,8 @@ def _names() -> None:
     op.create_index("ix_label_sets_event_name", "label_sets", ["environment", "event_name"])
 
 
-def _events() -> None:
-    op.create_table(
+def _events() -> sa.Table:
+    table = op.create_table(
         "events",
         sa.Column("id", _row_id, primary_key=True),
         sa.Column("environment_id", sa.Integer, nullable=False),
@@ -83,9 +82,10 @@ def _events() -> None:
     )
     op.create_index("ix_events_timestamp", "events", ["timestamp_us"])
     op.create_index("ix_events_customer_timestamp", "events", ["customer_id", "timestamp_us"])
+    return table
 
 
-def _copy(connection: sa.Connection) -> None:
+def _copy(connection: sa.Connection, events: sa.Table) -> None:
     names, labels = interned_names(), interned_labels()
     for old in _batches(connection):
         rows = [to_row(_event(row)) for row in old]
@@ -94,11 +94,20 @@ def _copy(connection: sa.Connection) -> None:
         labelled = labels.numbers(connection, {row.labels for row in rows})
         names.keep(named)
         labels.keep(labelled)
-        insert_new(
-            connection,
+        connection.execute(
+            sa.insert(events),
             [
-                Numbered(r, named[r.environment], labelled[r.labels], named[r.customer])
-                for r in rows
+                {
+                    "environment_id": named[row.environment],
+                    "labels_id": labelled[row.labels],
+                    "customer_id": named[row.customer],
+                    "timestamp_us": row.timestamp_us,
+                    "event_id": pack(row.event_id),
+                    "run_id": None if row.run_id is None else pack(row.run_id),
+                    "call_id": None if row.call_id is None else pack(row.call_id),
+                    "rest": row.rest,
+                }
+                for row in rows
             ],
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -115,4 +116,4 @@ def _event(choices: list[Any], usage: Any, filling: int) -> tuple[bytes, bytes]:
 
 
 def _head(kind: str) -> dict[str, Any]:
-    return {"id": f"c-{_NAME}", "object": kind, "created": 1795255200, "model": MODEL}
+    return {"id": f"c-{_NAME}", "object": kind, "created": int(time.time()), "model": MODEL}

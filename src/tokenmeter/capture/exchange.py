@@ -32,7 +32,6 @@ from tokenmeter.event import Event, attempt_id
 from tokenmeter.providers.base import NO_READING, Call, Plain, Reading
 
 SUCCESS = 200  # the status of an answer that may be plain
-EVENT_STREAM = "event-stream"
 NO_HEADERS: Mapping[str, str] = {}
 
 
@@ -99,9 +98,7 @@ class Exchange:
 
         False if it is not: then it is given by `response` and `whole`, or `chunk` and `end`.
         """
-        if status != SUCCESS or EVENT_STREAM in headers.get("content-type", ""):
-            return False
-        return self._plain(body, headers)
+        return status == SUCCESS and self._plain(body, headers)
 
     def quiet(self) -> Callable[[bytes], bool]:
         """Return a test for the next bytes, once: True if they need not go through `chunk`."""
@@ -269,9 +266,8 @@ class Exchange:
             return False
         if self._taken():
             try:
-                date = self.date or headers.get("date")
                 event_id, reused = self._identified(answer)
-                event = plain_event(self, answer, event_id, date, reused=reused)
+                event = plain_event(self, answer, event_id, headers, reused=reused)
                 sink.keep(event, scope)
                 if self._ticket is not None:
                     settle(self._ticket, [event], SUCCESS)

@@ -9,6 +9,7 @@ rule; tests compare the two over all recordings.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -26,12 +27,18 @@ SKEW_MAX_S = CLOCK_SKEW_MAX.total_seconds()
 
 
 def plain_event(
-    exchange: Exchange, answer: Plain, event_id: str, date: str | None, *, reused: bool
+    exchange: Exchange,
+    answer: Plain,
+    event_id: str,
+    headers: Mapping[str, str],
+    *,
+    reused: bool,
 ) -> Event:
     """
     Write the event of one attempt.
 
-    `reused`: the provider's id belongs to an event already. `date`: the answer's Date header.
+    `reused`: the provider's id belongs to an event already. `headers`: the answer's, if the
+    exchange has not seen them yet.
     """
     call, attempt, scope = exchange.call, exchange.attempt, exchange.scope
     attribution = attempt.attribution
@@ -57,7 +64,7 @@ def plain_event(
         named or exchange.sink.shape.names.get(name, name),
         event_id,
         attribution.customer or UNATTRIBUTED,
-        _moment(answer.created, date, time.time()),
+        _moment(answer.created, exchange, headers),
         properties,
     )
 
@@ -78,10 +85,12 @@ def _head(
     return found
 
 
-def _moment(created: int, date: str | None, now_s: float) -> datetime:
+def _moment(created: int, exchange: Exchange, headers: Mapping[str, str]) -> datetime:
     """Return the provider's time, else the Date header, else now; in whole milliseconds."""
+    now_s = time.time()
     if abs(created - now_s) <= SKEW_MAX_S:
         return _second(created)
+    date = exchange.date or headers.get("date")
     return whole_ms(date_or(date, datetime.fromtimestamp(now_s, UTC)))
 
 

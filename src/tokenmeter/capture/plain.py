@@ -40,7 +40,7 @@ def plain_event(
     `reused`: the provider's id belongs to an event already. `headers`: the answer's, if the
     exchange has not seen them yet.
     """
-    call, attempt, scope = exchange.call, exchange.attempt, exchange.scope
+    call, attempt = exchange.call, exchange.attempt
     attribution = attempt.attribution
     properties: dict[str, Property] = {
         **_head(call.provider, answer.model, call.request_model, call.api.operation),
@@ -58,10 +58,8 @@ def plain_event(
     }
     if reused:
         properties["id_reused"] = "true"
-    name = call.api.event_name
-    named = None if scope is None else scope.event_name
     return Event(
-        named or exchange.sink.shape.names.get(name, name),
+        _name(exchange),
         event_id,
         attribution.customer or UNATTRIBUTED,
         _moment(answer.created, exchange, headers),
@@ -83,6 +81,13 @@ def _head(
         found["request_model"] = request_model
     found["operation"] = operation
     return found
+
+
+def _name(exchange: Exchange) -> str:
+    """Return the name that the user gave this call's event, or all of its kind, or ours."""
+    name = exchange.call.api.event_name
+    named = None if exchange.scope is None else exchange.scope.event_name
+    return named or exchange.sink.shape.names.get(name, name)
 
 
 def _moment(created: int, exchange: Exchange, headers: Mapping[str, str]) -> datetime:

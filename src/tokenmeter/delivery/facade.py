@@ -96,9 +96,7 @@ class Delivery:
         line = to_line(record)
         if event is not None:
             self._fresh.put(line, event)
-        if not self._running:
-            self.start()
-        self._journal.append(line)
+        self.append_line(line)
 
     def append_line(self, line: bytes) -> None:
         """Keep one record that `lines.to_line` has written. Not from finalizers: `defer` it."""

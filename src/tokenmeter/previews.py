@@ -17,24 +17,25 @@ from tokenmeter.capture.requests import parse_body
 from tokenmeter.capture.stopping import CallStopped
 from tokenmeter.event import Event
 from tokenmeter.money import Money
-from tokenmeter.pricing.forecast import Asked
+from tokenmeter.pricing.forecast import TEXT, Asked
 from tokenmeter.pricing.history import NO_HISTORY, History, learned
 from tokenmeter.pricing.keywords import asked_by_keywords
 from tokenmeter.pricing.preview import Terms, quote
 from tokenmeter.pricing.pricebook import PriceBook
 from tokenmeter.pricing.quote import Charger, Quote
 from tokenmeter.providers import find
-from tokenmeter.providers.base import Call, Json, Request
+from tokenmeter.providers.base import Adapter, Call, Json, Request
 from tokenmeter.providers.hosts import known_host
 
 HISTORY_EVENTS = 200  # the newest calls of a model and feature that are looked at
 HISTORY_DAYS = 30
 HISTORY_S = 60.0  # what was learned is used for so long before it is looked at again
 ASKED_MAX = 1_024  # combinations of keywords that are kept read
-# Keywords that hold a prompt, which is not to be kept.
-_PROMPTS = frozenset(
-    {"messages", "prompt", "input", "contents", "system", "instructions", "tools"}
-)
+PLACES_MAX = 256  # addresses whose adapter is remembered
+# Keywords that hold a prompt, which is not to be kept. What the first ones say changes nothing
+# of a call for text but the count of its input.
+_TEXTS = frozenset({"messages", "contents", "system", "instructions"})
+_PROMPTS = frozenset({"prompt", "input", "tools"})
 _SAID = ("feature", "environment")
 HISTORIES_MAX = 1_000  # models and features that are remembered
 
@@ -64,6 +65,7 @@ class Previews:
         self._engine = engine
         self._hosts = hosts
         self._charger: Charger | None = None if engine is None else self._charge
+        self._place = lru_cache(maxsize=PLACES_MAX)(self._placed)
         self._asked = lru_cache(maxsize=ASKED_MAX, typed=True)(self._read)
         self._histories: dict[tuple[str, str, str | None], tuple[float, History]] = {}
 
@@ -71,14 +73,22 @@ class Previews:
         self, provider: str, model: str, said: Mapping[str, object], whose: Attribution
     ) -> Quote:
         """Quote what was asked by keyword; raises PreviewError for what makes no sense."""
-        if _PROMPTS.isdisjoint(said):
-            try:
-                asked = self._asked(provider, model, tuple(said), *said.values())
-            except TypeError:  # a value that cannot be a key
-                asked = asked_by_keywords(provider, model, said, self._book.media)
-        else:
+        asked = None if _PROMPTS & said.keys() else self._known(provider, model, said)
+        if asked is None:
             asked = asked_by_keywords(provider, model, said, self._book.media)
         return self._quote(asked, whose)
+
+    def _known(self, provider: str, model: str, said: Mapping[str, object]) -> Asked | None:
+        """Return what the same keywords asked before, with the texts of now; None if unlike."""
+        texts = {name: said[name] for name in said if name in _TEXTS and said[name] is not None}
+        rest = {**said, **dict.fromkeys(texts, ())} if texts else said
+        try:
+            asked = self._asked(provider, model, tuple(rest), *rest.values())
+        except TypeError:  # a value that cannot be a key
+            return None
+        if not texts:
+            return asked
+        return asked.saying(texts) if asked.event_name == TEXT else None
 
     def _read(self, provider: str, model: str, names: tuple[str, ...], *values: object) -> Asked:
         said = dict(zip(names, values, strict=True))
@@ -99,19 +109,20 @@ class Previews:
 
     def of_request(self, request: HttpRequest, whose: Attribution) -> Quote | None:
         """Quote a request before it is sent; None if no adapter meters it."""
-        parts = urlsplit(request.url)
-        host = known_host(parts.netloc.rpartition("@")[2].lower(), self._hosts)
-        adapter = find(host, parts.path)
+        host, path, query, adapter = self._place(request.url)
         if adapter is None:
             return None
         headers, body = request.headers, request.body
         if isinstance(body, bytes):
             is_json = body[:1] == b"{"
             body = parse_body(body, "" if is_json else headers.get("content-type", ""))
-        call = adapter.describe(
-            Request(request.method, host, parts.path, parts.query, headers, body)
-        )
+        call = adapter.describe(Request(request.method, host, path, query, headers, body))
         return None if call is None else self.of_call(call, body, whose)
+
+    def _placed(self, url: str) -> tuple[str, str, str, Adapter | None]:
+        parts = urlsplit(url)
+        host = known_host(parts.netloc.rpartition("@")[2].lower(), self._hosts)
+        return host, parts.path, parts.query, find(host, parts.path)
 
     def _quote(
         self, asked: Asked, whose: Attribution, answer_tokens_max: int | None = None

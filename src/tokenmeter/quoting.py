@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, overload
 
-from tokenmeter.attribution import Attribution, current_scope
+from tokenmeter.attribution import NO_ATTRIBUTION, Attribution, current_scope
 
 if TYPE_CHECKING:
     from tokenmeter.meter import TokenMeter
@@ -86,5 +86,6 @@ _MADE = "_previews"
 
 def _whose(customer: str | None, feature: str | None) -> Attribution:
     """Return whose call it is: as named, else as the scope around says."""
-    scope, named = current_scope(), Attribution(customer, feature)
+    scope = current_scope()
+    named = NO_ATTRIBUTION if customer is feature is None else Attribution(customer, feature)
     return named if scope is None else scope.attribution.under(named)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.pricing.events import NOON, event, priced
-from tokenmeter.pricing.names import PROVIDERS
+from tokenmeter.pricing.names import MORE_RATES, PROVIDERS
 from tokenmeter.usage import Number
 
 OUR_NAMES = {theirs: ours for ours, theirs in PROVIDERS.items() if theirs != "google"}
@@ -23,6 +23,7 @@ MODELS = [
     (OUR_NAMES.get(provider.id, provider.id), provider.id, model)
     for provider in providers
     for model in provider.models
+    if model.id not in MORE_RATES
 ]
 # Our service tier and speed, and what genai-prices takes for them.
 TERMS: dict[tuple[str, str], dict[str, str]] = {
@@ -183,6 +184,14 @@ FULL = Split(
     seconds=61,
     searches=3,
 )
+
+
+def test_rates_are_added_only_where_genai_prices_has_none() -> None:
+    added = [model for each in providers for model in each.models if model.id in MORE_RATES]
+    assert added
+    for model in added:
+        known = model.get_prices(NOON).__dict__
+        assert all(known.get(key) is None for key in MORE_RATES[model.id])
 
 
 def test_every_model_costs_what_genai_prices_calculates_on_every_tier() -> None:

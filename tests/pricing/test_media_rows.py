@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.pricing.events import BOOK, event
+from tests.pricing.events import BOOK, NOON, event
 from tests.pricing.price_rows import Row, cost, made, params, price_rows, usage
 from tokenmeter.pricing.media_quote import quote_rows
 from tokenmeter.pricing.pricebook import PriceBook
@@ -17,8 +20,6 @@ CONTRADICTED = {
     3: "seed: one rate for all input; the list splits text and image",
     7: "seed: 0.05 is Kling's 0.35 units (0.049), rounded",
     8: "seed: 0.12; Kling's list says 0.8 units (0.112), and pro is never 720p",
-    17: "an obsolete list: veo-3.1-fast is 0.10",
-    18: "an obsolete list: veo-3.1-fast in 4k is 0.30",
     19: "a sell price: Kling's own list is in units",
     20: "a sell price: Kling's own list is in units",
     24: "credits at 1,000 for a dollar; World Labs sells 1,250",
@@ -27,19 +28,35 @@ CONTRADICTED = {
     27: "credits at 1,000 for a dollar; World Labs sells 1,250",
     28: "a placeholder in somebody's code",
     29: "a placeholder in somebody's code: zero",
-    190: "genai-prices has one rate for text and audio of this model",
-    191: "genai-prices has no cache rate of this model",
 }
+# Rows of a list that has been replaced: right for events of before.
+REPLACED = {
+    17: datetime(2026, 4, 7, tzinfo=UTC),
+    18: datetime(2026, 4, 7, tzinfo=UTC),
+}
+NUMBERED = re.compile(r"^\| (\d+(?:, \d+)*) \|", re.MULTILINE)
+PAGE = Path(__file__).parents[2] / "docs" / "prices.md"
 
 
 @pytest.mark.skipif(not price_rows(), reason="no price research")
 @pytest.mark.parametrize("row", params())
 def test_an_event_of_a_row_costs_that_row(row: Row) -> None:
-    priced = BOOK.price(made(row))
+    until = REPLACED.get(row["number"])
+    moment = NOON if until is None else until - timedelta(seconds=1)
+    priced = BOOK.price(replace(made(row), timestamp=moment))
     if row["number"] in CONTRADICTED:
         assert priced.computed != cost(row)
     else:
         assert priced.computed == cost(row)
+    if until is not None:
+        now = BOOK.price(replace(made(row), timestamp=until)).computed
+        assert now is not None
+        assert now < cost(row)
+
+
+def test_the_docs_name_each_row_that_contradicts_its_list_and_no_other() -> None:
+    stated = NUMBERED.findall(PAGE.read_text(encoding="utf-8"))
+    assert [int(number) for numbers in stated for number in numbers.split(", ")] == [*CONTRADICTED]
 
 
 @pytest.mark.skipif(not price_rows(), reason="no price research")

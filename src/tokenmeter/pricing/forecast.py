@@ -13,6 +13,7 @@ from tokenmeter.pricing.image_tokens import PARTIAL_TOKENS, drawn_tokens
 from tokenmeter.pricing.seedance import clip_tokens
 from tokenmeter.providers.base import Call, Json, mapping
 from tokenmeter.providers.media import IMAGE, VIDEO, WORLD, asked_of, seconds, whole
+from tokenmeter.providers.models import model_type
 from tokenmeter.usage import Number, Usage
 
 OUTPUTS_MAX = 1_000  # more of one call is a mistake of the wire
@@ -22,7 +23,7 @@ SORA_SECONDS = 4  # of a video whose request says no length (openai 3.57.0, Vide
 TEXT, EMBEDDING = "text_generated", "embedding_created"
 
 _LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens", "max_tokens_to_sample")
-_CONFIGS = ("generationConfig", "generation_config", "inferenceConfig", "parameters")
+_CONFIGS = frozenset({"generationConfig", "generation_config", "inferenceConfig", "parameters"})
 _CONFIG_LIMITS = ("maxOutputTokens", "max_output_tokens", "maxTokens")
 _OUTPUTS = ("n", "num_images", "sampleCount", "candidateCount", "numberOfVideos", "num_outputs")
 
@@ -41,6 +42,7 @@ class Asked:
     outputs: int = 1
     stated: bool = False  # quantities were given: nothing is assumed beside them
     planned: Forecast | None = None  # what follows from it alone, once that is worked out
+    _facts: Mapping[str, Property] | None = None
 
     @classmethod
     def of_call(cls, call: Call, body: Json, outputs: int | None = None) -> Asked:
@@ -60,6 +62,33 @@ class Asked:
             outputs,
         )
 
+    def saying(self, texts: Mapping[str, object]) -> Asked:
+        """Return the same call with other texts in its body."""
+        return Asked(
+            self.provider,
+            self.model,
+            self.event_name,
+            self.operation,
+            self.dimensions,
+            self.usage,
+            {**self.body, **texts},
+            self.outputs,
+            self.stated,
+            _facts=self.facts(),
+        )
+
+    def facts(self) -> Mapping[str, Property]:
+        """Return what the event of this call says beside its quantities."""
+        if self._facts is None:
+            found: dict[str, Property] = {"provider": self.provider, "request_count": 1}
+            if self.model:
+                found["model"] = found["request_model"] = self.model
+                found["model_type"] = model_type(self.model)
+            if self.operation:
+                found["operation"] = self.operation
+            self._facts = {**found, **self.dimensions}
+        return self._facts
+
 
 class Forecast(NamedTuple):
     """The quantities of a call: those that are sure, and those within a spread."""
@@ -75,7 +104,9 @@ class Forecast(NamedTuple):
     def usage(self) -> Usage:
         """What is expected."""
         numbers = {k: v for k, v in self.sure.items() if not isinstance(v, str)}
-        return Usage({**numbers, **{name: spread.expected for name, spread in self.open.items()}})
+        for name, spread in self.open.items():
+            numbers[name] = spread.expected
+        return Usage(numbers)
 
 
 class _Draft:
@@ -212,8 +243,7 @@ def _sora(usage: Mapping[str, Number], body: Json) -> Mapping[str, Number]:
 
 def _outputs(body: Json, dimensions: Mapping[str, str]) -> int:
     """Return how many images, videos or answers are asked for; 1 where nobody says."""
-    places = [body, *(mapping(body.get(name)) for name in _CONFIGS if name in body)]
-    found = [place[name] for place in places for name in _OUTPUTS if name in place]
+    found = [place[name] for place in _places(body) for name in _OUTPUTS if name in place]
     number = whole(found[0] if found else dimensions.get("n", dimensions.get("sample_count")))
     return number if number and number <= OUTPUTS_MAX else 1
 
@@ -224,9 +254,16 @@ def output_limit(body: Json) -> int | None:
         limit = whole(body.get(name)) if name in body else None
         if limit:
             return limit
-    for place in (mapping(body[name]) for name in _CONFIGS if name in body):
+    for place in _places(body)[1:]:
         for name in _CONFIG_LIMITS:
             limit = whole(place.get(name)) if name in place else None
             if limit:
                 return limit
     return None
+
+
+def _places(body: Json) -> list[Json]:
+    """Return the body, and the objects in it that hold parameters."""
+    if _CONFIGS.isdisjoint(body):
+        return [body]
+    return [body, *(mapping(body[name]) for name in body if name in _CONFIGS)]

@@ -91,6 +91,15 @@ SECONDS_MIN: Mapping[tuple[str, str], int] = {
     ("groq", "whisper-large-v3-turbo"): 10,
 }
 
+# Rates that genai-prices does not have, by its own id of the model and names of the units.
+# litellm 1.109.1, whose row cites https://ai.google.dev/gemini-api/docs/pricing (2026-11-21)
+MORE_RATES: Mapping[str, Mapping[str, Decimal]] = {
+    "gemini-2.5-flash-image": {
+        "input_audio_mtok": Decimal(1),
+        "cache_read_mtok": Decimal("0.03"),
+    },
+}
+
 # Models whose output is images alone, even where the provider reports no split.
 DRAWS_ONLY = ("gpt-image", "chatgpt-image")
 

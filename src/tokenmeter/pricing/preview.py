@@ -25,7 +25,6 @@ from tokenmeter.pricing.pricebook import PriceBook
 from tokenmeter.pricing.priced import Part
 from tokenmeter.pricing.quote import Charger, Quote, Range
 from tokenmeter.providers.media import VIDEO
-from tokenmeter.providers.models import model_type
 from tokenmeter.usage import METRICS, NOTHING
 
 NOTHING_SAID = (
@@ -112,7 +111,7 @@ def _billed_by(asked: Asked, book: PriceBook) -> tuple[str, ...]:
 
 def _event(asked: Asked, planned: Forecast, terms: Terms, end: int) -> Event:
     """Return the event that the call would become, at one end of what is open."""
-    facts = {**_facts(asked), **terms.said, **planned.sure}
+    facts = {**asked.facts(), **terms.said, **planned.sure}
     for metric, spread in planned.open.items():
         facts[metric] = spread[end]
     return Event(asked.event_name, "", terms.customer or "", terms.at, facts)
@@ -122,19 +121,10 @@ def _others(planned: Forecast) -> tuple[int, ...]:
     """Return the ends that differ from the expected; that may be the most."""
     if not planned.open:
         return ()
-    most = all(spread.expected == spread.high for spread in planned.open.values())
-    return (LOW,) if most else (LOW, HIGH)
-
-
-def _facts(asked: Asked) -> dict[str, Property]:
-    facts: dict[str, Property] = {"provider": asked.provider, "request_count": 1}
-    if asked.model:
-        facts["model"] = facts["request_model"] = asked.model
-        facts["model_type"] = model_type(asked.model)
-    if asked.operation:
-        facts["operation"] = asked.operation
-    facts.update(asked.dimensions)
-    return facts
+    for _, expected, high in planned.open.values():
+        if expected != high:
+            return LOW, HIGH
+    return (LOW,)
 
 
 def _bounds(event: Event, book: PriceBook) -> _Bounds:
@@ -195,15 +185,17 @@ def _at_end(expected: _Bounds, planned: Forecast, end: int) -> Decimal | None:
 
 
 def _cost(expected: _Bounds, others: list[_Bounds]) -> Range | None:
-    bounds = (expected, *others)
-    lows = [bound.low for bound in bounds if bound.low is not None]
-    highs = [bound.high for bound in bounds if bound.high is not None]
-    if len(lows) != len(bounds):
+    low, high = expected.low, expected.high
+    if low is None or high is None:
         return None
     likely = Money(_middle(expected))
-    if lows[0] == highs[0] and not others:
+    if low == high and not others:
         return Range(likely, likely, likely)
-    return Range(Money(min(lows)), likely, Money(max(highs)))
+    for bound in others:
+        if bound.low is None or bound.high is None:
+            return None
+        low, high = min(low, bound.low), max(high, bound.high)
+    return Range(Money(low), likely, Money(high))
 
 
 def _middle(bound: _Bounds) -> Decimal:

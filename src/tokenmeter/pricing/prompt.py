@@ -13,11 +13,13 @@ DEPTH_MAX = 32  # of nesting that is looked at
 ATTACHMENT_CHARS = 4_096  # a longer text without a space is a file, not a prompt
 
 # Where the formats keep what the model reads.
-_FIELDS = (
-    *("messages", "input", "prompt", "instructions", "system", "contents", "texts", "content"),
-    *("systemInstruction", "system_instruction", "instances", "inputs", "requests"),
+_FIELDS = frozenset(
+    {
+        *("messages", "input", "prompt", "instructions", "system", "contents", "texts"),
+        *("systemInstruction", "system_instruction", "instances", "inputs", "requests", "content"),
+    }
 )
-_SYSTEMS = ("instructions", "system", "systemInstruction", "system_instruction")
+_SYSTEMS = frozenset({"instructions", "system", "systemInstruction", "system_instruction"})
 _MESSAGES = frozenset({"messages", "contents", "input"})
 # Keys of an object that the model does not read as text.
 _SILENT = frozenset(
@@ -65,13 +67,13 @@ class Prompt:
 
 def read_prompt(body: Json) -> Prompt | None:
     """Read a request's body; None if it holds no prompt that we know."""
-    found = [name for name in _FIELDS if body.get(name)]
+    found = [name for name in body if name in _FIELDS and body[name]]
     if not found:
         return None
     prompt = Prompt()
     for name in found:
         _read(body[name], prompt, 0, messages=name in _MESSAGES)
-    if any(body.get(name) for name in _SYSTEMS):
+    if not _SYSTEMS.isdisjoint(found):
         prompt.roles.append("system")
     if body.get("tools") or body.get("functions"):
         _read_tools(body, prompt)
@@ -90,12 +92,13 @@ def _read(value: Any, prompt: Prompt, depth: int, *, messages: bool = False) -> 
         if isinstance(value, list):
             for item in value:
                 _read(item, prompt, depth + 1, messages=messages and depth == 0)
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and not (messages and _read_plain(value, prompt)):
             _read_object(value, prompt, depth, messages=messages)
 
 
 def _read_object(item: Json, prompt: Prompt, depth: int, *, messages: bool) -> None:
-    kind = item.get("type")
+    named = item.get("type")
+    kind = named if isinstance(named, str) else None
     if messages:
         _read_head(item, prompt)
     if not _THOUGHTS.isdisjoint(item) or kind == "redacted_thinking":
@@ -110,6 +113,16 @@ def _read_object(item: Json, prompt: Prompt, depth: int, *, messages: bool) -> N
         for name, inner in item.items():
             if name not in _SILENT:
                 _read(inner, prompt, depth + 1)
+
+
+def _read_plain(item: Json, prompt: Prompt) -> bool:
+    """Read a message that is a role and a text, as most are; say whether it is one."""
+    role, content = item.get("role"), item.get("content")
+    if len(item) != 2 or not isinstance(role, str) or not isinstance(content, str):
+        return False
+    prompt.roles.append(role)
+    _add_text(content, prompt)
+    return True
 
 
 def _read_head(item: Json, prompt: Prompt) -> None:

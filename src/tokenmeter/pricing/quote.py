@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from tokenmeter.event import Event
+from tokenmeter.frozen import value
 from tokenmeter.money import Money
 from tokenmeter.pricing.priced import Line, Part
 from tokenmeter.usage import NOTHING, Usage
@@ -15,7 +15,7 @@ from tokenmeter.usage import NOTHING, Usage
 Charger = Callable[[Event], Money | None]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Range:
     """From the least to the most that is to be expected; all three are equal where it is sure."""
 
@@ -24,7 +24,7 @@ class Range:
     high: Money
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Quote:
     """
     What a call will come to.

@@ -16,12 +16,19 @@ if TYPE_CHECKING:
     Rated = tuple[UnitDef, Decimal | TieredPrices]
 
 
-def rated(prices: ModelPrice, known: Mapping[str, UnitDef]) -> list[Rated]:
-    """Return what a model charges for and our events can report, the innermost units first."""
+def rated(
+    prices: ModelPrice, known: Mapping[str, UnitDef], more: Mapping[str, Decimal]
+) -> list[Rated]:
+    """
+    Return what a model charges for and our events can report, the innermost units first.
+
+    `more` are rates for what these prices say nothing of.
+    """
+    said = {key: price for key, price in prices.__dict__.items() if price is not None}
     rated: list[Rated] = [
         (known[key], price)
-        for key, price in prices.__dict__.items()
-        if price is not None and key in known and known[key].usage_key in names.METRICS
+        for key, price in {**more, **said}.items()
+        if key in known and known[key].usage_key in names.METRICS
     ]
     return sorted(rated, key=_depth)
 

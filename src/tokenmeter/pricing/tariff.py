@@ -62,7 +62,8 @@ class Tariff:
         terms = self._terms
         context = terms.context if terms.variants else {}
         prices = self._model.get_prices(moment, context or None)
-        rated = rates.rated(prices, self._units)
+        more = names.MORE_RATES.get(self._model.id, {})
+        rated = rates.rated(prices, self._units, more)
         *bands, short = rates.bands(rated, terms.factor or _ONE)
         priced = frozenset(unit.metric for unit in short.units)
         return Card(

@@ -1,0 +1,75 @@
+"""Previews asked again with other texts: what was read before is used, what was said is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.pricing.events import NOON as AT
+from tokenmeter import TokenMeter
+from tokenmeter.pricing.forecast import Asked
+from tokenmeter.pricing.keywords import asked_by_keywords
+from tokenmeter.pricing.preview import Terms, quote
+from tokenmeter.quoting import previews_of
+
+TEXTS: tuple[dict[str, Any], ...] = (
+    {"messages": [{"role": "user", "content": "Hello"}]},
+    {"messages": [{"role": "user", "content": "Hello, hello, hello. " * 40}]},
+    {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]},
+    {"messages": [{"role": "user", "content": [{"type": "text", "text": "In parts"}]}]},
+    {"messages": [{"role": "user", "content": "Hello"}], "system": "Be brief."},
+    {"messages": [{"role": "user", "content": "Hello"}], "system": None},
+    {"messages": []},
+    {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]},
+    {"contents": [{"role": "user", "parts": [{"text": "Hello " * 90}]}]},
+)
+MODELS = (
+    ("openai", "gpt-4o"),
+    ("anthropic", "claude-sonnet-4-5"),
+    ("google", "gemini-2.5-pro"),
+    ("google", "gemini-2.5-flash-image"),
+    ("kling", "kling-v3-omni"),
+    ("somebody", "some-model"),
+)
+
+
+@pytest.fixture
+def meter() -> Iterator[TokenMeter]:
+    made = TokenMeter("memory:")
+    yield made
+    made.shutdown()
+
+
+@pytest.mark.parametrize(("provider", "model"), MODELS)
+def test_a_text_is_counted_as_if_it_were_the_first_one_asked_for(
+    meter: TokenMeter, provider: str, model: str
+) -> None:
+    for said in (*TEXTS, *reversed(TEXTS)):
+        keywords: dict[str, Any] = {"max_tokens": 100, **said}
+        found = meter.preview(provider=provider, model=model, **keywords)
+        fresh: Asked = asked_by_keywords(provider, model, keywords, meter.prices.media)
+        wanted = quote(fresh, Terms(AT), meter.prices)
+        assert (found.cost, found.usage, found.basis, found.notes, found.counted) == (
+            wanted.cost,
+            wanted.usage,
+            wanted.basis,
+            wanted.notes,
+            wanted.counted,
+        )
+
+
+def test_what_is_remembered_holds_no_text(meter: TokenMeter) -> None:
+    for said in TEXTS:
+        meter.preview(provider="openai", model="gpt-4o", max_tokens=100, **said)
+    kept = previews_of(meter)._known("openai", "gpt-4o", {"max_tokens": 100, "messages": []})
+    assert kept is not None
+    assert "Hello" not in repr(kept)
+
+
+@pytest.mark.parametrize("kind", [["text"], {"a": 1}, 7, None])
+def test_a_part_of_an_odd_kind_is_quoted_by_what_it_holds(meter: TokenMeter, kind: object) -> None:
+    odd = {"role": "user", "type": kind, "content": "Hello"}
+    found = meter.preview(provider="openai", model="gpt-4o", max_tokens=9, messages=[odd])
+    assert found.usage.input_tokens == 8

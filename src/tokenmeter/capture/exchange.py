@@ -2,8 +2,8 @@
 One provider exchange, from request to the end of its answer.
 
 Taps translate their library's calls to `response`, `chunk`, `end`, `fail` and `close`; every
-decision is here. An exchange closes exactly once, and nothing here raises
-into the user's call: a fault of ours is reported to the sink and the bytes pass untouched.
+decision is here. An exchange closes exactly once. A fault of ours is reported to the sink, and
+never raises into the user's call: the bytes pass untouched.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from tokenmeter.capture.eventstream import NOT_FRAMES, Frames
 from tokenmeter.capture.gating import Ticket, settle
 from tokenmeter.capture.joining import joined_id
 from tokenmeter.capture.observation import FAILED_FROM, Outcome
+from tokenmeter.capture.passing import reader_after_fault
 from tokenmeter.capture.plain import plain_event
-from tokenmeter.capture.reader import Reader, SilentReader
+from tokenmeter.capture.reader import Reader
 from tokenmeter.capture.refusal import Refusal, Refused
 from tokenmeter.capture.requests import Sent
 from tokenmeter.capture.sink import Sink
@@ -29,7 +30,7 @@ from tokenmeter.capture.sources import each_job
 from tokenmeter.capture.sse import EventReader
 from tokenmeter.capture.underway import opened_line
 from tokenmeter.event import Event, attempt_id
-from tokenmeter.providers.base import NO_READING, Call, Plain, Reading
+from tokenmeter.providers.base import NO_READING, Call, Plain
 
 SUCCESS = 200  # the status of an answer that may be plain
 NO_HEADERS: Mapping[str, str] = {}
@@ -116,25 +117,30 @@ class Exchange:
             if self._decoder is None:
                 given = reader.feed(data)
             else:
-                given = self._decoded(reader, self._decoder, data)
+                given = self._decoded(self._decoder, data)
             said = reader.reading.state == "success" and isinstance(reader, EventReader)
             if said and not self.call.api.adds:  # where payloads add up, more may come
                 self.is_complete = True
                 self._close("success")
         except Exception as error:  # noqa: BLE001 - a fault of ours must not reach the user
-            self.broken(error)
-            return data
+            return self.broken(error).feed(data)
         return given
 
-    def _decoded(self, reader: Reader, decoder: Decoder, data: bytes) -> bytes:
-        passed = (reader.feed(plain) for plain in decoder.decode(data))
+    def _decoded(self, decoder: Decoder, data: bytes) -> bytes:
+        passed = (self._fed(plain) for plain in decoder.decode(data))
         parts = deque(passed, None if self._strip else 0)  # a gzip bomb stays small
         if isinstance(decoder, Frames):
-            if decoder.failed:
-                reader.reading = reader.reading | NOT_FRAMES
+            if decoder.failed and self.reader is not None:
+                self.reader.reading = self.reader.reading | NOT_FRAMES
             if decoder.over:
                 self.end()  # the user's library raises now, and may leave it open
         return b"".join(parts) if self._strip else data
+
+    def _fed(self, plain: bytes) -> bytes:
+        try:
+            return plain if self.reader is None else self.reader.feed(plain)
+        except Exception as error:  # noqa: BLE001 - as in chunk(); what is encoded goes on so
+            return self.broken(error, decoder=self._decoder).feed(plain)
 
     def end(self) -> bytes:
         """The answer is complete; return the bytes that were held back."""
@@ -146,7 +152,7 @@ class Exchange:
                     return b""
                 held = reader.end()
             except Exception as error:  # noqa: BLE001 - as in chunk()
-                self.broken(error)
+                held = self.broken(error).end()
         self.is_complete = True
         self._close("success")
         return held
@@ -188,15 +194,12 @@ class Exchange:
         """Nobody reads on; say so now. Not from finalizers."""
         self._close("cancelled")
 
-    def broken(self, error: BaseException) -> None:
-        """Stop reading this answer; its event says so."""
+    def broken(self, error: BaseException, *, decoder: Decoder | None = None) -> Reader:
+        """Stop reading this answer, whose event says so; return what hands it on."""
         self.sink.fault(error)
-        known = self.reader.reading if self.reader is not None else Reading()
-        reader = SilentReader("")
-        reader.reading = known | Reading(flags=frozenset({"meter_fault"}))
-        self.reader = reader
-        self._decoder = None
-        self._strip = False
+        self.reader = reader = reader_after_fault(self.reader, strips=self._strip)
+        self._decoder = decoder
+        return reader
 
     def announce(self) -> str:
         """

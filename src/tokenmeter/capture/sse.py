@@ -23,7 +23,7 @@ NAMELESS_BYTES_MAX = 256 * 1024  # so far they may lie from the beginning
 TAIL_BYTES = 3  # of a boundary may stand in the chunk before its last byte
 
 # More empty lines end nothing; a line may end in another way than the one before it.
-_BOUNDARY = re.compile(rb"\r\n\r\n[\r\n]*|\n\n\n*|\r\r\r*|\n\r\n[\r\n]*|\r\n\n[\r\n]*")
+BOUNDARY = re.compile(rb"\r\n\r\n[\r\n]*|\n\n\n*|\r\r\r*|\n\r\n[\r\n]*|\r\n\n[\r\n]*")
 _MARK = b"\xef\xbb\xbf"  # of the byte order, which may stand before the first event
 _ENDS = (b"\n\n", b"\r\n\r\n")
 _NULLS = (b":null", b": null")
@@ -102,20 +102,26 @@ class EventReader:
 
     def end(self) -> bytes:
         """Read the last event, which may lack its empty line; return what was held back."""
-        held, self._pending = self._pending, b""
+        held = self._pending
         if self._large is not None:
             self._read_large(self._large)
             keep = False  # it has passed
         else:
             keep = self._read(held) if held.strip() else True
+        self._pending = b""  # only now: after a fault of ours it is still to be had
         if self._api.done is not None and self.events_seen and self.reading.state is None:
             self.reading = self.reading | CUT_SHORT
         return held if self._strip and keep else b""
 
+    @property
+    def held(self) -> bytes | None:
+        """What an edited stream holds back; None once nothing is to be taken out any more."""
+        return self._pending if self._strip else None
+
     def text_bytes(self) -> int:
         """Estimate the bytes of text that passed, from the first events' share of text."""
         text = around = with_text = without = without_bytes = 0
-        for raw in _BOUNDARY.split(self._sample)[:-1]:
+        for raw in BOUNDARY.split(self._sample)[:-1]:
             found = self._text_of(raw)
             if found:
                 text, around, with_text = text + found, around + len(raw) - found, with_text + 1
@@ -171,7 +177,7 @@ class EventReader:
         given: list[bytes] = []
         rest = self._pending + data
         start = 0
-        for boundary in _BOUNDARY.finditer(rest):
+        for boundary in BOUNDARY.finditer(rest):
             raw = rest[start : boundary.end()]
             if self._read(raw) and self._strip:
                 given.append(raw)
@@ -195,7 +201,7 @@ class EventReader:
         if large is None:
             return data
         around = self._tail + data  # a boundary may begin in the chunk before
-        boundary = _BOUNDARY.search(around)
+        boundary = BOUNDARY.search(around)
         if boundary is None:
             large.feed(data)
             self._tail = around[-TAIL_BYTES:]
@@ -229,7 +235,7 @@ class EventReader:
     def _fold(self, payload: bytes) -> bool:
         """Parse one event; return False for the chunk to be taken out, which ends a stream."""
         parsed, doubts = parse(payload)
-        extra = self._strip and self.reading.state != "success" and _is_only_usage(parsed)
+        extra = self._strip and self.reading.state != "success" and is_only_usage(parsed)
         self.reading = self.reading | doubts
         if doubts is not NOT_JSON:
             self.reading = fold_parsed(self._api, self.reading, parsed)
@@ -244,7 +250,7 @@ class EventReader:
         return self._holds_needle(payload)
 
 
-def _is_only_usage(parsed: object) -> bool:
+def is_only_usage(parsed: object) -> bool:
     """Tell the extra chunk that `include_usage` adds: usage, and no choices."""
     return isinstance(parsed, dict) and parsed.get("choices") == [] and bool(parsed.get("usage"))
 

@@ -81,7 +81,7 @@ class TokenMeter:
         self.ids, self._faults, self._instrumented = EventIds(), Faults(), 0
         self.hosts: Mapping[str, str] = hosts_of(hosts)
         self.gateways = origins(gateways)
-        self.key, self.known = object(), KnownCalls()
+        self.key, self.known, self.is_shut = object(), KnownCalls(), False
         self.open_exchanges: set[Exchange] = set()
         spec = default_backend_url() if backend is None else backend
         home = Path(state_dir) if state_dir else None if spec == "memory:" else state_directory()
@@ -109,7 +109,7 @@ class TokenMeter:
         """Meter this client only; returns the same object. Raises UnknownClientError."""
         from tokenmeter.capture.clients import wrap_client  # here to keep our import light
 
-        wrap_client(client, lambda: self)
+        wrap_client(client, lambda: taps.active_sink() if self.is_shut else self)
         return client
 
     @overload
@@ -223,7 +223,8 @@ class TokenMeter:
         return self._delivery.flush(timeout_s)
 
     def shutdown(self, timeout_s: float = FLUSH_TIMEOUT_S) -> bool:
-        """Deliver what is left and let go of threads and files."""
+        """Deliver what is left, let go of threads and files, and of the clients it wrapped."""
+        self.is_shut = True
         while self._instrumented:
             self.uninstrument()
         self.close_exchanges()

@@ -22,6 +22,7 @@ class Sink(Protocol):
     policy: Policy
     shape: Shape  # how observations are written as events
     hosts: Mapping[str, str]  # what the user calls hosts that we do not know
+    is_shut: bool  # it takes no calls any more
     key: object  # stands for the meter where its attempts are compared
     ids: EventIds  # given out so far
     gateways: frozenset[str]  # origins of our own gateways, whose events are not ours to make

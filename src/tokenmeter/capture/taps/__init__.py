@@ -10,9 +10,9 @@ _instrumented: list[Sink] = []  # the last one gets what no scope claims
 
 
 def active_sink() -> Sink | None:
-    """Return the meter of the innermost scope, else of the last `instrument()`."""
+    """Return the meter of the innermost scope if it runs, else of the last `instrument()`."""
     scope = current_scope()
-    if scope is not None and scope.meter is not None:
+    if scope is not None and scope.meter is not None and not scope.meter.is_shut:
         sink: Sink = scope.meter
         return sink
     return _instrumented[-1] if _instrumented else None

@@ -13,6 +13,7 @@ from typing import Literal
 from tokenmeter.delivery.alarms import Alarms
 from tokenmeter.delivery.opencalls import NO_SLOT, OpenCalls
 from tokenmeter.delivery.recovery import report_open
+from tokenmeter.delivery.sweeping import sweep
 from tokenmeter.delivery.writer import Limits, Writer
 from tokenmeter.delivery.writerlog import Chunk, WriterLog
 from tokenmeter.errors import ConfigurationError
@@ -215,12 +216,15 @@ class Journal:
             own.unlock()
 
     def _unknown(self) -> list[str]:
-        """List the directories that are neither ours nor adopted, the oldest first."""
+        """List the directories that are neither ours nor adopted, the oldest first; sweep."""
         known = {log.directory.name for log in self._adopted}
         if self._writer.log is not None:
             known.add(self._writer.log.directory.name)
         with contextlib.suppress(FileNotFoundError):
             names = os.listdir(self._root)  # noqa: PTH208  twice as fast as iterdir()
+            for name in names:
+                if name.startswith("."):
+                    sweep(self._root / name)
             return sorted(n for n in names if n not in known and not n.startswith("."))
         return []
 
@@ -229,7 +233,9 @@ class Journal:
             log = WriterLog.adopt(directory)
             if log is None:
                 return
-            if log.cursors.keys().isdisjoint(self.names):
+            if not log.cursors and not log.segments():
+                log.finish(self.names)  # who did so before us was killed
+            elif log.cursors.keys().isdisjoint(self.names):
                 log.unlock()
                 self._leave(log)
             else:

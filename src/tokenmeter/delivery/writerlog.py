@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -58,19 +59,18 @@ class WriterLog:
         log = cls(unseen, -1, dict.fromkeys(names, 0))
         try:
             log.restore()
-            unseen.rename(root / name)
+            log._show(root / name)
         except OSError:
             log.unlock()
-            _remove(unseen)
+            remove(unseen)
             raise
-        log.directory = root / name
         return log
 
     @classmethod
     def adopt(cls, directory: Path) -> WriterLog | None:
         """Take over the directory of a process that has ended; None if it is alive."""
         try:
-            lock_fd = _locked(directory / LOCK, 0)
+            lock_fd = locked(directory / LOCK, 0)
         except FileNotFoundError:
             with contextlib.suppress(OSError):
                 directory.rmdir()  # an empty rest; one with records in it stays for a person
@@ -93,7 +93,7 @@ class WriterLog:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not (self.directory / LOCK).exists():
             self.unlock()
-            lock_fd = _locked(self.directory / LOCK, os.O_CREAT)
+            lock_fd = locked(self.directory / LOCK, os.O_CREAT)
             self._lock_fd = -1 if lock_fd is None else lock_fd
         for backend, offset in self.cursors.items():
             self._persist(backend, offset)
@@ -163,10 +163,11 @@ class WriterLog:
     def finish(self, names: Sequence[str]) -> None:
         """Strike out backends that have taken everything; remove the log if none is left."""
         try:
-            for backend in names:
-                (self.directory / (backend + _CURSOR)).unlink(missing_ok=True)
             if self.cursors.keys() <= set(names):
-                _remove(self.directory)
+                remove(self.directory)
+            else:
+                for backend in names:
+                    (self.directory / (backend + _CURSOR)).unlink(missing_ok=True)
         finally:
             self.unlock()
 
@@ -180,6 +181,12 @@ class WriterLog:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+    def _show(self, path: Path) -> None:
+        """Take the name under which others see us."""
+        if not self.held:  # by whom it would be taken for a dead process's
+            raise OSError(errno.EAGAIN, "a journal folder was swept while it was made")
+        self.directory = self.directory.rename(path)
 
     def _persist(self, backend: str, offset: int) -> None:
         path = self.directory / (backend + _CURSOR)
@@ -238,7 +245,7 @@ def _cursor(directory: Path, backend: str) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def _locked(path: Path, flags: int) -> int | None:
+def locked(path: Path, flags: int) -> int | None:
     """Open the file and lock it; None if somebody else holds it, or deleted it meanwhile."""
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
     try:
@@ -255,9 +262,15 @@ def _locked(path: Path, flags: int) -> int | None:
     return None
 
 
-def _remove(directory: Path) -> None:
-    """Delete the files, the lock last, then the directory."""
+def remove(directory: Path) -> None:
+    """Delete the files, then the directory; whoever is killed meanwhile leaves nothing owed."""
     with contextlib.suppress(FileNotFoundError):
-        for path in sorted(directory.iterdir(), key=lambda path: path.name == LOCK):
+        for path in sorted(directory.iterdir(), key=_goes_after):
             path.unlink(missing_ok=True)
         directory.rmdir()
+
+
+def _goes_after(path: Path) -> int:
+    """The calls under way go first, or they are reported again; the cursors after the records."""
+    ranks = {_SEGMENT: 1, _CURSOR: 2}
+    return 3 if path.name == LOCK else ranks.get(path.suffix, 0)

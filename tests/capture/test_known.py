@@ -210,11 +210,13 @@ ANSWERS = st.fixed_dictionaries(
 )
 
 
-def as_read(meter: TokenMeter, body: bytes, *, headers: dict[str, str]) -> dict[str, Any]:
+def as_read(
+    meter: TokenMeter, body: bytes, *, url: str = URL, asked: bytes = KNOWN[2]
+) -> dict[str, Any]:
     """Play one answer; return its event, without what differs from call to call."""
-    client = Player([Answer(200, headers, [body])]).client()
+    client = Player([Answer(200, wire.JSON, [body])]).client()
     with meter.attribute("acme", "chat", tags={"team": "a"}), meter.run("run-1"):
-        client.post(URL, content=KNOWN[2], headers={"content-type": "application/json"})
+        client.post(url, content=asked, headers={"content-type": "application/json"})
     event = events_of(meter)[-1]
     facts = dict(event.properties)
     facts.pop("call_id")
@@ -244,9 +246,9 @@ def test_what_is_read_at_once_is_what_the_long_way_reads(
     )
     body = json.dumps(payload).encode()
     long_way(True)
-    expected = as_read(meter, body, headers=wire.JSON)
+    expected = as_read(meter, body)
     long_way(False)
-    assert as_read(meter, body, headers=wire.JSON) == expected
+    assert as_read(meter, body) == expected
 
 
 def test_every_recorded_completion_is_read_as_the_long_way_reads_it(
@@ -258,9 +260,9 @@ def test_every_recorded_completion_is_read_as_the_long_way_reads_it(
             continue
         read += 1
         long_way(True)
-        expected = as_read(meter, exchange.body, headers=wire.JSON)
+        expected = as_read(meter, exchange.body)
         long_way(False)
-        assert as_read(meter, exchange.body, headers=wire.JSON) == expected, exchange.id
+        assert as_read(meter, exchange.body) == expected, exchange.id
     if CORPUS.is_dir():
         assert read
 

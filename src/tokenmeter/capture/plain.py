@@ -90,10 +90,10 @@ def _name(exchange: Exchange) -> str:
     return named or exchange.sink.shape.names.get(name, name)
 
 
-def _moment(created: int, exchange: Exchange, headers: Mapping[str, str]) -> datetime:
+def _moment(created: int | None, exchange: Exchange, headers: Mapping[str, str]) -> datetime:
     """Return the provider's time, else the Date header, else now; in whole milliseconds."""
     now_s = time.time()
-    if abs(created - now_s) <= SKEW_MAX_S:
+    if created is not None and abs(created - now_s) <= SKEW_MAX_S:
         return _second(created)
     date = exchange.date or headers.get("date")
     return whole_ms(date_or(date, datetime.fromtimestamp(now_s, UTC)))

@@ -15,6 +15,7 @@ from tokenmeter.providers.anthropic_messages import (
     read_error,
     settle,
 )
+from tokenmeter.providers.anthropic_plain import asked_message, plain_message
 from tokenmeter.providers.anthropic_usage import label, labels
 from tokenmeter.providers.base import (
     Adapter,
@@ -57,9 +58,19 @@ def _completion_text(event: Json) -> str:
     return text(event.get("completion")) or ""
 
 
-MESSAGES = Api("messages", "text_generated", read, settle, NEEDLES, delivered_text, owns_ids=True)
-# A gateway or a mock may use its ids again.
-GATEWAY_MESSAGES = replace(MESSAGES, owns_ids=False)
+MESSAGES = Api(
+    "messages",
+    "text_generated",
+    read,
+    settle,
+    NEEDLES,
+    delivered_text,
+    owns_ids=True,
+    asked=asked_message,
+    plain=plain_message,
+)
+# A gateway or a mock may use its ids again, and tells by its headers that it is one.
+GATEWAY_MESSAGES = replace(MESSAGES, owns_ids=False, asked=None)
 COMPLETE = Api(
     "complete",
     "text_generated",

@@ -111,13 +111,13 @@ class Plain:
     """
     A whole answer of the usual form, settled: success, and nothing to flag.
 
-    All that a `Reading` could say beyond these is not there. `created` is epoch seconds.
+    All that a `Reading` could say beyond these is not there. `created`: epoch seconds, if told.
     """
 
     numbers: Mapping[str, Number]
     model: str
     response_id: str
-    created: int
+    created: int | None = None
     dimensions: Mapping[str, str] = field(default_factory=dict[str, str])
 
 

@@ -13,14 +13,12 @@ from tokenmeter.engine.errors import ValidationError
 from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.store.documents import Document, Documents
 from tokenmeter.engine.store.rows import microseconds
+from tokenmeter.engine.subscription_terms import refuse_unsold
 from tokenmeter.rating.commitment import Commitment, CommitmentType, commitment_type_of
 from tokenmeter.rating.rounding import ONE, ZERO, plain
 
 LINE_ITEM = "line_item"
-_COMMITMENT = (
-    *("commitment_amount", "commitment_quantity", "commitment_overage_factor"),
-    *("commitment_type", "commitment_true_up_enabled"),
-)
+_AMOUNTS = ("commitment_amount", "commitment_quantity", "commitment_overage_factor")
 
 
 def line_item(
@@ -28,11 +26,11 @@ def line_item(
 ) -> Document:
     """Make the document of a line item; a fixed price has a quantity, usage is counted."""
     body = price.body
+    _check(subscription, price, fields)
     start = reading.moment(fields, "start_date") or reading.moment(subscription.body, "start_date")
     end = reading.moment(fields, "end_date")
     if start is not None and end is not None and end <= start:
         raise ValidationError("end_date: a line item cannot end before it starts.")
-    commitment_of(fields)
     made: dict[str, Any] = {
         "subscription_id": subscription.id,
         "price_id": price.id,
@@ -45,7 +43,7 @@ def line_item(
         "invoice_cadence": body["invoice_cadence"],
         "start_date": None if start is None else rfc3339(start),
         "end_date": None if end is None else rfc3339(end),
-        **reading.given(fields, _COMMITMENT),
+        **_promise(fields),
     }
     now_us = microseconds(registry.now)
     return Document(
@@ -56,6 +54,23 @@ def line_item(
         created_us=now_us,
         updated_us=now_us,
     )
+
+
+def _check(subscription: Document, price: Document, fields: Fields) -> None:
+    refuse_unsold(fields)
+    own, whole = price.body["currency"], subscription.body["currency"]
+    if own != whole:
+        raise ValidationError(
+            f"price_id: the price is in {own.upper()}, the subscription in {whole.upper()}."
+        )
+
+
+def _promise(fields: Fields) -> dict[str, Any]:
+    """Return the fields of a commitment as they are kept: decimals as text."""
+    commitment_of(fields)
+    amounts = {name: reading.amount(fields, name) for name in _AMOUNTS}
+    kept = {name: plain(value) for name, value in amounts.items() if value is not None}
+    return {**kept, **reading.given(fields, ("commitment_type", "commitment_true_up_enabled"))}
 
 
 def commitment_of(body: Fields) -> Commitment | None:

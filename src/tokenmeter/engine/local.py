@@ -106,10 +106,13 @@ class Engine:
         limit: int = EVENTS_LIMIT,
         cursor: str | None = None,
         environment: str | None = None,
+        oldest_first: bool = False,
     ) -> EventPage:
         """Return a page of events, newest first; pass its `cursor` to get the next one."""
         wanted = query.conditions(start=start, end=end, filters=filters, environment=environment)
-        return query.events(self._store, wanted, limit=limit, cursor=cursor)
+        return query.events(
+            self._store, wanted, limit=limit, cursor=cursor, oldest_first=oldest_first
+        )
 
     def aggregate(
         self,

@@ -9,6 +9,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from tokenmeter.engine.parts import (
+    SOURCE as SOURCE,
+)
+from tokenmeter.engine.parts import (
     Asked,
     Part,
     bucket_grid_of,

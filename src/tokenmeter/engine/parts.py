@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tokenmeter.engine.store.protocol import Connection
 
 LABELS_KEPT_MAX = 10_000  # parsed combinations
+SOURCE = "\x00source"  # an event's source as a name to group and filter by: no property's
 _SUB_HOUR = frozenset({Window.MINUTE, Window.QUARTER_HOUR, Window.HALF_HOUR})
 
 
@@ -35,9 +36,9 @@ class MeterQuery:
     """
     What to count: one meter in [start, end), by customer, property and window.
 
-    `group_by` names properties, or `customer`. Windows are those of the zone's clock; months
-    start on the anchor's day. A bucketed meter without an anchor has its months start as its
-    period does.
+    `group_by` names properties, or `customer`; SOURCE is the source, there and in filters.
+    Windows are those of the zone's clock; months start on the anchor's day. A bucketed meter
+    without an anchor has its months start as its period does.
     """
 
     meter: Meter
@@ -169,11 +170,13 @@ def _raw(connection: Connection, asked: Asked, spans: Spans) -> Iterator[Part]:
     ranges = [Range(*part) for part in spans.raw]
     stretch = Stretch(asked.environment, query.meter.event_name, ranges, query.customers)
     form = form_of(query.meter.aggregation.kind)
+    with_source = SOURCE in {*asked.names, *(f.key for f in query.filters)}
     for event in scan(connection, stretch):
         sample = query.meter.sample(event)
-        if sample is not None and matches(query.filters, event.properties):
+        labels = {**event.properties, SOURCE: event.source} if with_source else event.properties
+        if sample is not None and matches(query.filters, labels):
             state = state_of(form, sample)
-            yield Part(event.customer, event.timestamp, event.properties, state, sample.group)
+            yield Part(event.customer, event.timestamp, labels, state, sample.group)
 
 
 def _is_fine(query: MeterQuery) -> bool:

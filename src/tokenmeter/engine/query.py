@@ -79,7 +79,7 @@ class UsageRow:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """Events, newest first; `cursor` asks for the page after it, None says there is none."""
+    """Events in order; `cursor` asks for the page after it, None says there is none."""
 
     events: tuple[Event, ...]
     cursor: str | None
@@ -146,13 +146,22 @@ def usage(
     ]
 
 
-def events(store: Store, wanted: Conditions, *, limit: int, cursor: str | None) -> EventPage:
+def events(
+    store: Store,
+    wanted: Conditions,
+    *,
+    limit: int,
+    cursor: str | None,
+    oldest_first: bool = False,
+) -> EventPage:
     """Answer `Engine.events`."""
     if not 1 <= limit <= EVENTS_LIMIT_MAX:
         raise QueryError(f"a page holds 1 to {EVENTS_LIMIT_MAX} events; change the limit")
-    before = None if cursor is None else _place(cursor)
+    after = None if cursor is None else _place(cursor)
     with store.reading() as connection:
-        rows = stored_events.newest(connection, wanted, limit=limit + 1, before=before)
+        rows = stored_events.page(
+            connection, wanted, limit=limit + 1, after=after, oldest_first=oldest_first
+        )
     page = rows[:limit]
     more = f"{page[-1]['timestamp_us']}-{page[-1]['id']}" if len(rows) > limit else None
     return EventPage(tuple(to_event(row) for row in page), more)

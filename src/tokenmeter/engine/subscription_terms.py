@@ -23,6 +23,25 @@ OVERRIDDEN = (
     *("price_unit_amount", "price_unit_tiers"),
 )
 _AMOUNTS = ("commitment_amount", "overage_factor")
+# It would change what is owed, and is not there: refused, never ignored. See docs/server.md.
+NOT_SOLD = {
+    **dict.fromkeys(("addons",), "add-ons"),
+    **dict.fromkeys(("coupons", "line_item_coupons", "subscription_coupons"), "coupons"),
+    **dict.fromkeys(("tax_rate_overrides", "tax_overrides"), "taxes"),
+    **dict.fromkeys(("trial_period_days", "trial_start", "trial_end"), "trials"),
+    **dict.fromkeys(("commitment_windowed", "is_window_commitment"), "windowed commitments"),
+    "commitment_time_buckets": "windowed commitments",
+    "auto_invoice_threshold": "invoices at a threshold",
+    "checkout": "checkouts",
+    "fx_rates": "exchange rates",
+    "inheritance": "inherited subscriptions",
+    "override_entitlements": "entitlements of a subscription's own within its request",
+    "phases": "phases",
+}
+_PROMISES = {  # of a price within a subscription's request: as a line item names it
+    "enable_true_up": "commitment_true_up_enabled",
+    "overage_factor": "commitment_overage_factor",
+}
 
 
 def rhythm_in(registry: Registry, customer: Document, fields: Fields) -> dict[str, Any]:
@@ -99,3 +118,25 @@ def after(end: datetime, start: datetime) -> datetime:
     if end <= start:
         raise ValidationError("end_date: a subscription cannot end before it starts.")
     return end
+
+
+def refuse_unsold(fields: Fields) -> None:
+    """Refuse a request for what is not there; empty and 0 ask for nothing."""
+    for name, sold in NOT_SOLD.items():
+        if fields.get(name) not in (None, False, 0, "", "0", [], {}):
+            raise ValidationError(f"{name}: there are no {sold} here; leave it out.")
+
+
+def own_terms(fields: Fields) -> dict[str, dict[str, Any]]:
+    """Read what a subscription says of some prices of its plan, by what it names them."""
+    found = {
+        reading.needed(own, "price_id"): dict(own)
+        for own in reading.objects(fields, "override_line_items")
+    }
+    promises = reading.mapping(fields, "line_item_commitments")
+    for price in promises:
+        own = reading.mapping(promises, price)
+        refuse_unsold(own)
+        renamed = {_PROMISES.get(name, name): value for name, value in own.items()}
+        found[price] = {"price_id": price, **found.get(price, {}), **renamed}
+    return found

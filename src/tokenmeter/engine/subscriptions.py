@@ -27,6 +27,8 @@ from tokenmeter.engine.subscription_terms import (
     fits,
     is_on,
     overriding,
+    own_terms,
+    refuse_unsold,
     rhythm_in,
 )
 from tokenmeter.rating.periods import billing_period_of
@@ -57,14 +59,16 @@ class Subscriptions:
             made = self._new(registry, fields)
             plan_prices = self._prices(registry, made)
             overrides = {
-                registry.referred("price", reading.needed(o, "price_id"), "price_id").id: o
-                for o in reading.objects(fields, "override_line_items")
+                registry.referred("price", price, "price_id").id: own
+                for price, own in own_terms(fields).items()
             }
             unknown = set(overrides) - {p.id for p in plan_prices}
             if unknown:
                 raise ValidationError(f"price_id: {min(unknown)!r} is no price of this plan.")
             for price in plan_prices:
                 self._add(registry, made, price, overrides.get(price.id))
+            for item in reading.objects(fields, "line_items"):
+                self._bill(registry, made, item)
             for grant in reading.objects(fields, "credit_grants"):
                 own = {"scope": "SUBSCRIPTION", "subscription_id": made.id}
                 registry.create(CREDIT_GRANT, {**grant, **own})
@@ -123,10 +127,7 @@ class Subscriptions:
     def add_line_item(self, subscription_id: str, fields: Fields) -> dict[str, Any]:
         """Bill another price, from `start_date` on."""
         with self._writing() as registry:
-            held = registry.get(SUBSCRIPTION, subscription_id)
-            price = registry.referred("price", reading.needed(fields, "price_id"), "price_id")
-            self._refuse_twice(registry, held, price)
-            return shown(registry.documents.insert(line_item(registry, held, price, fields)))
+            return shown(self._bill(registry, registry.get(SUBSCRIPTION, subscription_id), fields))
 
     def update_line_item(self, line_item_id: str, fields: Fields) -> dict[str, Any]:
         """Change a line item's quantity or commitment; a new quantity begins a new line item."""
@@ -166,6 +167,7 @@ class Subscriptions:
         return added
 
     def _new(self, registry: Registry, fields: Fields) -> Document:
+        refuse_unsold(fields)
         customer = customer_of(registry, fields)
         plan = registry.referred("plan", reading.needed(fields, "plan_id"), "plan_id")
         body = {
@@ -220,10 +222,12 @@ class Subscriptions:
             price = registry.create(PRICE, overriding(price, own, subscription))
         registry.documents.insert(line_item(registry, subscription, price, own))
 
-    def _refuse_twice(self, registry: Registry, held: Document, price: Document) -> None:
+    def _bill(self, registry: Registry, held: Document, fields: Fields) -> Document:
+        price = registry.referred("price", reading.needed(fields, "price_id"), "price_id")
         known = line_items_of(registry.documents, held.id)
         if any(i.body["price_id"] == price.id and not i.body.get("end_date") for i in known):
             raise ValidationError("price_id: the subscription bills this price already.")
+        return registry.documents.insert(line_item(registry, held, price, fields))
 
     def _body(self, registry: Registry, document: Document) -> dict[str, Any]:
         period = current_period(document.body, registry.now)

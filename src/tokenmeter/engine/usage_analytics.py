@@ -17,7 +17,7 @@ from tokenmeter.engine.definitions.meters import rating_meter
 from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.errors import ValidationError
 from tokenmeter.engine.invoicing import rate_usage
-from tokenmeter.engine.metering import GROUPS_MAX, MeterQuery, Quantity, measure
+from tokenmeter.engine.metering import GROUPS_MAX, SOURCE, MeterQuery, Quantity, measure
 from tokenmeter.engine.store.documents import Document, Documents
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.rating.adjust import rate
@@ -44,7 +44,7 @@ class Asked:
 
     customer: str
     period: Period
-    names: tuple[str, ...]  # properties to group by
+    names: tuple[str, ...]  # properties to group by, and perhaps SOURCE
     filters: tuple[Filter, ...]
     window: Window | None
     features: tuple[str, ...]  # ids; none: all
@@ -209,7 +209,8 @@ class Shown:
                 yield {**self._item(group, cell, Share(None, ZERO, ZERO)), "unpriced": True}
 
     def _item(self, group: Group, cell: Cell, share: Share) -> dict[str, Any]:
-        named = zip(self.asked.names, group, strict=True)
+        named = dict(zip(self.asked.names, group, strict=True))
+        source = named.pop(SOURCE, None)
         feature = {} if self.feature is None else self.feature.body
         contract = self.contract
         return {
@@ -222,7 +223,8 @@ class Shown:
             "aggregation_type": self.meter.aggregation.kind.value,
             "subscription_id": "" if contract is None else contract.subscription_id,
             "external_customer_id": self.asked.customer,
-            "properties": {name: value for name, value in named if value is not None},
+            "properties": {name: value for name, value in named.items() if value is not None},
+            "source": source or "",
             "total_usage": plain(cell.quantity),
             "total_cost": plain(share.of(cell.quantity)),
             "subtotal": plain(share.of(cell.quantity)),
@@ -267,12 +269,16 @@ def _asked(fields: Fields, now: datetime) -> Asked:
         reading.needed(fields, "external_customer_id"),
         Period(start, end),
         tuple(_names(reading.texts(fields, "group_by"))),
-        define_filters(
-            {k: v for k, v in reading.mapping(fields, "property_filters").items() if v}
-        ),
+        _filters(fields),
         window_of(window) if window else None,
         reading.texts(fields, "feature_ids"),
     )
+
+
+def _filters(fields: Fields) -> tuple[Filter, ...]:
+    wanted = {k: v for k, v in reading.mapping(fields, "property_filters").items() if v}
+    sources = reading.texts(fields, "sources")
+    return (*define_filters(wanted), *((Filter(SOURCE, sources),) if sources else ()))
 
 
 def _names(group_by: Sequence[str]) -> Iterator[str]:
@@ -281,5 +287,7 @@ def _names(group_by: Sequence[str]) -> Iterator[str]:
             raise ValidationError("group_by: a name has letters, digits, _ and dots.")
         if name.startswith(PROPERTY):
             yield name.removeprefix(PROPERTY)
+        elif name == "source":
+            yield SOURCE
         elif name != "feature_id":  # every item is of one feature
-            raise ValidationError("group_by: group by feature_id or properties.<name>.")
+            raise ValidationError("group_by: group by feature_id, source or properties.<name>.")

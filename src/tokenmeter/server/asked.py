@@ -10,7 +10,7 @@ from typing import Any
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.errors import ValidationError
-from tokenmeter.engine.metering import MeterQuery, Quantity
+from tokenmeter.engine.metering import SOURCE, MeterQuery, Quantity
 from tokenmeter.event import timestamp_text
 from tokenmeter.rating.filters import Filter
 from tokenmeter.rating.meter import Meter
@@ -76,11 +76,20 @@ def query_of(fields: Fields, desk: Desk, meter: Meter) -> MeterQuery:
         period.start,
         period.end,
         filters=filters_of(fields, "filters"),
-        group_by=reading.texts(fields, "group_by"),
+        group_by=tuple(map(_group, reading.texts(fields, "group_by"))),
         window=window_asked(fields),
         zone=zone_asked(fields),
         anchor=reading.moment(fields, "billing_anchor"),
     )
+
+
+def _group(name: str) -> str:
+    """Name what a request groups by: `source`, or a property with or without its prefix."""
+    return SOURCE if name == "source" else name.removeprefix("properties.")
+
+
+def _told(group: Mapping[str, str | None]) -> dict[str, str | None]:
+    return {"source" if name == SOURCE else name: value for name, value in group.items()}
 
 
 def usage_body(meter: Meter, total: Decimal, found: Sequence[Quantity]) -> dict[str, Any]:
@@ -97,7 +106,7 @@ def _result(quantity: Quantity) -> Mapping[str, Any]:
     start = quantity.window_start
     return {
         **({} if start is None else {"window_size": timestamp_text(start)}),
-        **({"group": dict(quantity.group)} if quantity.group else {}),
+        **({"group": _told(quantity.group)} if quantity.group else {}),
         "value": as_number(quantity.quantity),
         "event_count": quantity.events,
     }

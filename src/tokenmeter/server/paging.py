@@ -61,9 +61,10 @@ def _asked(
     status: str = "published",
     sort: str = "created_at",
     order: str = "desc",
+    expand: str = "",
 ) -> Asked:
     paging = {"limit": limit, "offset": offset, "status": status, "sort": sort, "order": order}
-    return Asked(paging, request)
+    return Asked({**paging, "expand": expand}, request)
 
 
 ListQuery = Annotated[Asked, Depends(_asked)]

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from tokenmeter.server.schemas import DECIMAL, NAME, TEXT, TIME, VALUES, WHOLE, fields, several
+from tokenmeter.server.schemas import (
+    DECIMAL,
+    NAME,
+    TEXT,
+    TIME,
+    VALUES,
+    WHOLE,
+    fields,
+    one_of,
+    several,
+)
 
 _ASKED = {
     "external_customer_id": TEXT,
@@ -29,6 +39,7 @@ ANALYTICS = fields(
     ("external_customer_id",),
     external_customer_id=NAME,
     feature_ids=several(TEXT),
+    sources=several(TEXT),
     start_time=TIME,
     end_time=TIME,
     group_by=several(TEXT),
@@ -54,4 +65,5 @@ EVENTS_QUERY = fields(
     page_size=WHOLE,
     offset=WHOLE,
     iter_last_key=TEXT,
+    order=one_of("asc", "desc"),
 )

@@ -191,6 +191,7 @@ def _whole_or_text(tier: Tier) -> int | str:
 
 
 def _described(fields: Fields, meter: Document | None, entity: Document) -> Body:
+    _refuse_unsold(fields)
     found: Body = {name: reading.text(fields, name) for name in _DESCRIBED}
     default = entity.body.get("name", "") if meter is None else meter.body["name"]
     return {
@@ -212,6 +213,13 @@ def _change(_registry: Registry, document: Document, fields: Fields) -> Draft:
     if fields.get("metadata") is not None:
         body["metadata"] = reading.metadata(fields)
     return Draft(body, body["lookup_key"] or None, document.parent)
+
+
+def _refuse_unsold(fields: Fields) -> None:
+    if reading.whole(fields, "trial_period_days"):
+        raise ValidationError("trial_period_days: there are no trials here; leave it out.")
+    if reading.text(fields, "bucket_size"):
+        raise ValidationError("bucket_size: a meter has buckets, not its price.")
 
 
 def _expand(registry: Registry, body: Body) -> Body:

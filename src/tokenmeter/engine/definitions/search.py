@@ -45,6 +45,7 @@ class Search:
     order: str = "desc"
     conditions: tuple[Condition, ...] = ()
     parent: str | None = None
+    expand: frozenset[str] = frozenset()
 
     def within(self, parent: str) -> Search:
         """Search only what hangs on this parent."""
@@ -87,8 +88,15 @@ def search_of(fields: Fields, names: Mapping[str, str]) -> Search:
         status=reading.choice(fields, "status", STATUSES, "published"),
         sort=sort,
         order=order,
+        expand=_expanded(fields),
         conditions=(*own, *times, *(_condition(f) for f in filters)),
     )
+
+
+def _expanded(fields: Fields) -> frozenset[str]:
+    """Read what an answer is to show in full: names with commas between them."""
+    names = (name.strip() for text in reading.texts(fields, "expand") for name in text.split(","))
+    return frozenset(name for name in names if name)
 
 
 def _sorted(fields: Fields) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterable
+from dataclasses import replace
 
 from tokenmeter.engine.clock import Clock, system_clock
 from tokenmeter.engine.definitions import reading
@@ -86,7 +87,10 @@ class Definitions:
             if wanted.is_plain:
                 return self._page(registry, kind, wanted)
             found = registry.documents.all(kind, parent=wanted.parent, status=wanted.status)
-            return page_of((shown(document) for document in found), wanted)
+            page = page_of((shown(document) for document in found), wanted)
+            return replace(
+                page, items=tuple(self._listed(registry, kind, b, wanted) for b in page.items)
+            )
 
     def all(self, kind: str) -> list[Body]:
         """Return every published definition of a kind, the oldest first."""
@@ -105,12 +109,17 @@ class Definitions:
             sort=sort,
             order=order,
         )
-        return Listing(tuple(shown(document) for document in page.items), page.total)
+        items = (self._listed(registry, kind, shown(d), wanted) for d in page.items)
+        return Listing(tuple(items), page.total)
 
     def _expanded(self, registry: Registry, document: Document) -> Body:
         expand = KINDS[document.kind].expand
         body = shown(document)
         return body if expand is None else expand(registry, body)
+
+    def _listed(self, registry: Registry, kind: str, body: Body, wanted: Search) -> Body:
+        expand = KINDS[kind].expand
+        return body if expand is None or not wanted.expand else expand(registry, body)
 
     @contextlib.contextmanager
     def _reading(self) -> Generator[Registry, None, None]:

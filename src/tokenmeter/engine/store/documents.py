@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, select, update
@@ -13,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from tokenmeter.engine.errors import AlreadyExistsError, NotFoundError, VersionConflictError
 from tokenmeter.engine.store import rollups
 from tokenmeter.engine.store.schema import documents
+from tokenmeter.rating.rounding import plain
 
 PUBLISHED = "published"
 PAGE_MAX = 1_000
@@ -27,7 +29,16 @@ _SORTS: Mapping[str, ColumnElement[Any]] = {
     "id": documents.c.id,
     "lookup_key": documents.c.lookup_key,
 }
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _written(value: object) -> str:
+    """Write a decimal of a request that is kept as it was sent: as its text."""
+    if isinstance(value, Decimal):
+        return plain(value)
+    raise TypeError(f"a document cannot hold a {type(value).__name__}")
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_written).encode
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 
 
 class Place(NamedTuple):
-    """Where a page ended: the next one starts before it."""
+    """Where a page ended: the next one goes on from it."""
 
     timestamp_us: int
     row_id: int
@@ -101,14 +101,22 @@ def stored_copies(
     return found
 
 
-def newest(
-    connection: Connection, conditions: Conditions, *, limit: int, before: Place | None
+def page(
+    connection: Connection,
+    conditions: Conditions,
+    *,
+    limit: int,
+    after: Place | None,
+    oldest_first: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return up to `limit` rows, newest first; rows of one instant in order of arrival."""
+    """Return up to `limit` rows in the order of time; rows of one instant in that of arrival."""
     query = _select().where(*where(conditions))
-    if before is not None:
-        query = query.where(tuple_(events.c.timestamp_us, events.c.id) < tuple_(*before))
-    query = query.order_by(events.c.timestamp_us.desc(), events.c.id.desc()).limit(limit)
+    columns = (events.c.timestamp_us, events.c.id)
+    if after is not None:
+        place, here = tuple_(*columns), tuple_(*after)
+        query = query.where(place > here if oldest_first else place < here)
+    order = columns if oldest_first else [column.desc() for column in columns]
+    query = query.order_by(*order).limit(limit)
     return [dict(row) for row in connection.execute(query).mappings()]
 
 

@@ -48,6 +48,7 @@ class StoredEvent:
     event_id: str
     timestamp: datetime
     properties: dict[str, Any]
+    source: str
 
 
 def scan(connection: Connection, stretch: Stretch) -> Iterator[StoredEvent]:
@@ -73,7 +74,8 @@ def rows(connection: Connection, query: Any) -> Iterator[StoredEvent]:
     parsed: dict[int, dict[str, Any]] = {}
     found: Any = connection.execute(query, execution_options={"yield_per": ROWS_PER_FETCH})
     for row in found:
-        customer, name, event_id, timestamp_us, run_id, call_id, rest, labels_id, labels = row
+        customer, name, event_id, timestamp_us, run_id, call_id, rest, *labelled = row
+        labels_id, labels, source = labelled
         if labels_id not in parsed:
             if len(parsed) >= LABELS_KEPT_MAX:
                 parsed.clear()
@@ -83,7 +85,7 @@ def rows(connection: Connection, query: Any) -> Iterator[StoredEvent]:
             properties["run_id"] = run_id
         if call_id is not None:
             properties["call_id"] = call_id
-        yield StoredEvent(customer, name, event_id, moment(timestamp_us), properties)
+        yield StoredEvent(customer, name, event_id, moment(timestamp_us), properties, source)
 
 
 def _within(part: Range) -> Any:
@@ -100,4 +102,5 @@ _EVENTS = select(
     events.c.rest,
     events.c.labels_id,
     label_sets.c.labels,
+    label_sets.c.source,
 ).select_from(whole_events)

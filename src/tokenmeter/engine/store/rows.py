@@ -185,7 +185,7 @@ def _quoted_name(name: str) -> str:
 
 
 def to_event(row: Mapping[str, Any]) -> Event:
-    """Return the event of a row that `events.newest` read."""
+    """Return the event of a row that `events.page` read."""
     properties = {**json.loads(row["labels"]), **json.loads(row["rest"])}
     properties |= {name: row[name] for name in ("run_id", "call_id") if row[name] is not None}
     return Event.from_dict(

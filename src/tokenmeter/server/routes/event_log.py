@@ -11,6 +11,7 @@ from fastapi import APIRouter
 
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.registry import environment_id
+from tokenmeter.engine.definitions.search import ORDERS
 from tokenmeter.engine.errors import NotFoundError, ValidationError
 from tokenmeter.engine.query import EVENTS_LIMIT_MAX, EventPage
 from tokenmeter.event import Event
@@ -24,6 +25,7 @@ from tokenmeter.server.wire import OptionalFields, Reply, body_schema
 router = APIRouter(tags=["events"])
 
 PAGE = 50
+DESC = "desc"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST = datetime.max.replace(tzinfo=UTC)
 OFFSET_MAX = 10_000  # further on a key of the page before is faster
@@ -42,9 +44,10 @@ class Log:
     desk: Desk
     filters: Mapping[str, object]
     period: Period | None
+    oldest_first: bool = False
 
     def page(self, limit: int, cursor: str | None) -> EventPage:
-        """Return a page, newest first."""
+        """Return a page."""
         return self.desk.engine.events(
             filters=self.filters,
             start=None if self.period is None else self.period.start,
@@ -52,6 +55,7 @@ class Log:
             limit=limit,
             cursor=cursor,
             environment=self.desk.environment,
+            oldest_first=self.oldest_first,
         )
 
     def after(self, offset: int) -> str | None:
@@ -79,12 +83,17 @@ class Log:
 
 @router.post("/events/query", openapi_extra=body_schema(questions.EVENTS_QUERY, required=False))
 def query_events(fields: OptionalFields, desk: Reading) -> Reply:
-    """Return a page of events, newest first; `iter_last_key` of an answer asks for the next."""
+    """
+    Return a page of events, newest first unless `order` is asc.
+
+    `iter_last_key` of an answer asks for the next page in the same order.
+    """
     size = reading.whole(fields, "page_size", least=1, most=EVENTS_LIMIT_MAX) or PAGE
     offset = reading.whole(fields, "offset", most=OFFSET_MAX) or 0
-    if reading.text(fields, "order").lower() == "asc":
-        raise ValidationError("order: events are listed newest first.")
-    log = Log(desk, _filters(fields), _period(fields))
+    if reading.text(fields, "sort") not in {"", "timestamp"}:
+        raise ValidationError("sort: events are listed in the order of their timestamp.")
+    order = reading.choice({"order": reading.text(fields, "order").lower()}, "order", ORDERS, DESC)
+    log = Log(desk, _filters(fields), _period(fields), oldest_first=order != DESC)
     cursor = reading.key(fields, "iter_last_key")
     page = log.page(size, cursor or log.after(offset))
     return Reply(

@@ -17,6 +17,7 @@ from tokenmeter.delivery.protocol import (
     Rejection,
     TransientError,
 )
+from tokenmeter.delivery.slices import let_others_in
 from tokenmeter.event import Event
 
 BATCH_EVENTS_MAX = 500  # unless the backend names another number
@@ -106,6 +107,7 @@ class Sender:
     def _attempt(self, events: Sequence[Event]) -> None:
         if not events:
             return
+        let_others_in()
         try:
             receipt = self._send(events)
         except TransientError:
@@ -166,6 +168,7 @@ class Sender:
         )
 
     def _settle(self, events: Sequence[Event], receipt: Receipt) -> None:
+        let_others_in()
         self._answers += 1
         reasons = _reasons(receipt)
         accepted = [event for event in events if event.event_id not in reasons]

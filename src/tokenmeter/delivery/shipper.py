@@ -14,7 +14,7 @@ from tokenmeter.delivery.alarms import Alarms
 from tokenmeter.delivery.masking import masked
 from tokenmeter.delivery.protocol import Backend, TransientError
 from tokenmeter.delivery.sender import Sender
-from tokenmeter.delivery.slices import Slices
+from tokenmeter.delivery.slices import let_others_in
 from tokenmeter.delivery.status import Status
 from tokenmeter.delivery.wiring import Wiring
 from tokenmeter.delivery.writerlog import Chunk, WriterLog
@@ -56,7 +56,6 @@ class Shipper:
         self._positions: dict[WriterLog, int] = {}
         self._failures = 0
         self._retry_at = self._not_before = 0.0
-        self._slices = Slices()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._progress = threading.Condition()
@@ -197,7 +196,7 @@ class Shipper:
         )
 
     def _take(self, log: WriterLog, chunk: Chunk) -> None:
-        now, let_others_in = time.monotonic(), self._slices.let_others_in
+        now = time.monotonic()
         for end, line in chunk.lines:
             if self._full():
                 return
@@ -254,7 +253,7 @@ class Shipper:
             for event in item.events:
                 self._status.saw(event)
             done[item.log] = item.end
-            self._slices.let_others_in()
+            let_others_in()
         with self._progress:  # so that flush() returns when this is all done, not half
             for log, end in done.items():
                 self._journal.advance(log, self.name, end)

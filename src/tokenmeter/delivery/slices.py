@@ -7,20 +7,22 @@ long because events are being delivered.
 
 from __future__ import annotations
 
+import threading
 import time
 
 SLICE_S = 0.0005
 YIELD_S = 0.00005
 
 
-class Slices:
-    """Call `let_others_in` between two short pieces of work."""
+class _Slice(threading.local):
+    end = 0.0
 
-    def __init__(self) -> None:
-        self._end = time.perf_counter() + SLICE_S
 
-    def let_others_in(self) -> None:
-        """Sleep for a moment if this slice is over."""
-        if time.perf_counter() >= self._end:
-            time.sleep(YIELD_S)
-            self._end = time.perf_counter() + SLICE_S
+_slice = _Slice()
+
+
+def let_others_in() -> None:
+    """Sleep for a moment if this thread's slice is over. Call it between short pieces of work."""
+    if time.perf_counter() >= _slice.end:
+        time.sleep(YIELD_S)
+        _slice.end = time.perf_counter() + SLICE_S

@@ -25,11 +25,12 @@ def test_the_goals_of_the_input_side_are_met(accuracy: Any) -> None:
 
 
 def test_a_sample_is_corrected_without_itself(accuracy: Any) -> None:
-    def sample(reported: int, kind: str = "text") -> Any:
-        return accuracy.Sample("x", "Gemini", kind, 100, reported)
+    def sample(reported: int, kind: str = "text", feature: str = "") -> Any:
+        return accuracy.Sample("x", "Gemini", kind, feature, 100, reported)
 
     judged = sample(500)
     others = [judged, sample(110), sample(120), sample(130), sample(900, "pictures")]
+    others.append(sample(900, feature="web_search"))
     assert accuracy.corrected(judged, others) == 120
     assert accuracy.corrected(judged, [judged, sample(110)]) == 100
     assert accuracy.error(120, 500) == 0.76

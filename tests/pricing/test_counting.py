@@ -7,7 +7,6 @@ import gzip
 import importlib
 import json
 import sys
-from decimal import Decimal
 from importlib import resources
 from typing import Any
 
@@ -302,10 +301,3 @@ def test_without_the_extra_the_size_of_the_text_stands_in(monkeypatch: pytest.Mo
     assert count.expected == 7 + 4 + 3
     assert count.basis == "estimate by the size of the text"
     assert "pip install 'tokenmeter[preview]'" in count.notes[-1]
-
-
-def test_an_estimate_is_corrected_by_the_ratio_seen() -> None:
-    count = Count(80, 100, 120, "estimate")
-    better = count.times(Decimal("1.2"), "corrected")
-    assert (better.low, better.expected, better.high) == (96, 120, 144)
-    assert better.basis == "corrected"

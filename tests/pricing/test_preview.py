@@ -13,7 +13,7 @@ from tests.pricing.events import BOOK, NOON, event
 from tokenmeter import Event, Money, PreviewError, Quote
 from tokenmeter.event import PREVIEWED
 from tokenmeter.pricing.forecast import Asked, output_limit
-from tokenmeter.pricing.history import History, Spread, learned
+from tokenmeter.pricing.history import Correction, History, Spread, correction_of, learned
 from tokenmeter.pricing.image_tokens import drawn_tokens
 from tokenmeter.pricing.keywords import asked_by_keywords
 from tokenmeter.pricing.preview import Terms, quote
@@ -215,7 +215,7 @@ def test_the_limit_is_found_in_each_format(body: dict[str, Any], limit: int | No
     assert output_limit(body) == limit
 
 
-HISTORY = History(40, Spread(10, 20, 30), Spread(50, 200, 400), Decimal("1.5"))
+HISTORY = History(40, Spread(10, 20, 30), Spread(50, 200, 400), Correction(Decimal("1.5")))
 
 
 def test_history_expects_the_median_and_the_outer_tenths() -> None:
@@ -258,10 +258,36 @@ def test_history_is_learned_from_calls_that_went_well() -> None:
     found = learned([*events, past(10_000, outcome="failed"), event(outcome="success")])
     assert found.output_tokens == Spread(2, 6, 10)
     assert found.input_tokens == Spread(12, 12, 12)
-    assert found.input_ratio == Decimal("1.2")
+    assert found.input == Correction(Decimal("1.2"))
     assert learned([]) == History()
-    few = learned(events[:2])
-    assert (few.output_tokens, few.input_ratio) == (None, None)
+    few = learned(events[:1])
+    assert (few.output_tokens, few.input) == (None, None)
+
+
+def test_what_a_providers_tool_reads_comes_on_top_and_is_no_multiple_of_the_prompt() -> None:
+    searches = [(Decimal(14_000), Decimal(14)), (Decimal(13_520), Decimal(27))]
+    seen = correction_of(searches)
+    assert seen is not None
+    assert seen.extra == Decimal("13739.5")
+    assert seen.of(Decimal(500)) == Decimal("14239.5")
+    texts = [(Decimal(20), Decimal(10)), (Decimal(300), Decimal(150))]
+    assert correction_of(texts) == Correction(Decimal(2))  # as much as it may be the text's
+    beyond = [(Decimal(21), Decimal(10)), (Decimal(301), Decimal(148))]
+    assert correction_of(beyond) == Correction(extra=Decimal(82))
+    assert correction_of(texts[:1]) is None
+    assert correction_of([*texts[:1], (Decimal(0), Decimal(9))]) is None
+    assert str(Correction(Decimal("1.5"))) == "x 1.50"
+    assert str(seen) == "+13740"
+
+
+def test_a_quote_adds_what_came_on_top_before() -> None:
+    text = "What happened in the world today?"
+    known = History(events=4, input=Correction(extra=Decimal(9_000)))
+    terms = Terms(NOON, history=known)
+    plain = previewed("anthropic", "claude-sonnet-4-5", prompt=text, max_tokens=1)
+    found = previewed("anthropic", "claude-sonnet-4-5", terms, prompt=text, max_tokens=1)
+    assert (found.usage.input_tokens or 0) - (plain.usage.input_tokens or 0) == 9_000
+    assert "+9000 by history of 4" in found.basis
 
 
 def test_stated_quantities_are_priced_as_their_event_and_nothing_beside() -> None:

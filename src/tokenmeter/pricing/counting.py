@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
 from tokenmeter.pricing import bpe
-from tokenmeter.pricing.pictures import picture_tokens
+from tokenmeter.pricing.pictures import Tokens, picture_tokens
 from tokenmeter.pricing.prompt import Prompt, compact, read_prompt
 from tokenmeter.pricing.tooltext import Shown, as_json, as_types, as_words
 from tokenmeter.providers.base import Json
@@ -40,6 +39,9 @@ class Format:
     shown: Shown = as_json  # what of the tools is text
     thinking: int = 0  # for extended thinking
     reads_schema: bool = True  # the schema of the answer is part of the prompt
+    page: Tokens | None = None  # of a document; None: nobody says
+    thought: float = 0.0  # for each byte of an encrypted thought
+    cites: int = 0  # where documents are to be cited
 
     @property
     def basis(self) -> str:
@@ -59,13 +61,19 @@ class Count(NamedTuple):
     notes: tuple[str, ...] = ()
     exact: bool = False
 
-    def times(self, ratio: Decimal, basis: str) -> Count:
-        """Correct an estimate by the ratio seen of its kind."""
-        low, expected, high = (round(tokens * ratio) for tokens in self[:3])
-        return Count(low, expected, high, basis, self.notes)
 
-
-_CLAUDE = Format("Claude", factor=1.15, message=3, end=1, tools=310, thinking=28)
+# A page of Claude's is its text and its picture (https://platform.claude.com/docs, PDF support:
+# 1,500 to 3,000 tokens); Google's is one picture (https://ai.google.dev/gemini-api/docs).
+_CLAUDE = Format(
+    "Claude",
+    factor=1.15,
+    message=3,
+    end=1,
+    tools=310,
+    thinking=28,
+    page=Tokens(1_500, 2_250, 3_000),
+    cites=580,
+)
 _GEMINI = Format(
     "Gemini",
     spread=0.1,
@@ -74,12 +82,16 @@ _GEMINI = Format(
     tools=18,
     shown=as_types,
     reads_schema=False,
+    page=Tokens(258, 258, 258),
+    thought=0.17,
 )
+_GEMINI_3 = replace(_GEMINI, page=Tokens(258, 560, 560), thought=0.46)
 _VERTEX = replace(_GEMINI, tools=0, shown=as_words)  # and the Gemini API up to 2.0
 _HARMONY = Format("gpt-oss", end=62, shown=as_types)  # each server writes a preamble
 _ANY = Format("other", factor=1.05)
 _GOOGLE = ("gemini", "gemma", "learnlm")
 _EARLY = re.compile(r"gemini-[12]\.[0-4]")
+_BEFORE_3 = re.compile(r"gemini-[12]\.|gemma|learnlm")
 _SEARCHES = "-search-preview"  # only the texts are counted
 
 
@@ -90,7 +102,9 @@ def format_of(model: str, provider: str = "") -> Format:
     if "claude" in name:
         return _CLAUDE
     if name.startswith(_GOOGLE):
-        return _VERTEX if provider == "google-vertex" or _EARLY.match(name) else _GEMINI
+        if provider == "google-vertex" or _EARLY.match(name):
+            return _VERTEX
+        return _GEMINI if _BEFORE_3.match(name) else _GEMINI_3
     if name.startswith("gpt-oss"):
         return _HARMONY
     if not name.startswith(("gpt-", "chatgpt", "o1", "o3", "o4", "text-embedding", "codex")):
@@ -149,6 +163,7 @@ def _extras(form: Format, model: str, prompt: Prompt) -> tuple[list[int], tuple[
         extra = [known + tokens for known, tokens in zip(extra, more, strict=True)]
     if prompt.images:
         notes.append(f"{len(prompt.images)} picture(s) counted by the family's rule of tiles")
+    extra = _with_documents(extra, form, prompt, notes)
     if prompt.files:
         extra[2] += _FILES_MAX * len(prompt.files)
         notes.append(f"not counted locally: {', '.join(sorted(prompt.files))}")
@@ -156,6 +171,22 @@ def _extras(form: Format, model: str, prompt: Prompt) -> tuple[list[int], tuple[
         named = ", ".join(sorted(prompt.served))
         notes.append(f"what tools of the provider read is not known before: {named}")
     return extra, tuple(notes)
+
+
+def _with_documents(extra: list[int], form: Format, prompt: Prompt, notes: list[str]) -> list[int]:
+    """Add pages, what citing them takes, and thoughts that can only be measured."""
+    page = form.page or Tokens(0, 0, _FILES_MAX)
+    if prompt.pages:
+        extra = [known + prompt.pages * tokens for known, tokens in zip(extra, page, strict=True)]
+        rule = "by the family's rule" if form.page else "not counted locally"
+        notes.append(f"{prompt.pages} page(s) {rule}")
+    if prompt.thoughts:
+        tokens = round(prompt.thoughts * form.thought)
+        most = 2 * tokens if form.thought else _FILES_MAX
+        extra = [extra[0], extra[1] + tokens, extra[2] + most]
+        rule = "estimated by their length" if form.thought else "not counted locally"
+        notes.append(f"encrypted thoughts of earlier turns are {rule}")
+    return [known + form.cites for known in extra] if prompt.cites else extra
 
 
 def _tool_tokens(form: Format, prompt: Prompt) -> int:

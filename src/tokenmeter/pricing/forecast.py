@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from tokenmeter.event import Property
@@ -184,10 +185,12 @@ def _input(draft: _Draft, asked: Asked, history: History) -> None:
 
 def _corrected(count: Count, history: History) -> Count:
     """An exact count needs no correction; an estimate is closer by the ratio seen."""
-    if history.input_ratio is None or count.low == count.high:
+    seen = history.input
+    if seen is None or count.low == count.high:
         return count
-    ratio = history.input_ratio
-    return count.times(ratio, f"{count.basis}, x {ratio:.2f} by history of {history.events}")
+    low, expected, high = (round(seen.of(Decimal(tokens))) for tokens in count[:3])
+    basis = f"{count.basis}, {seen} by history of {history.events}"
+    return Count(low, expected, high, basis, count.notes)
 
 
 def _output(draft: _Draft, asked: Asked, history: History) -> None:

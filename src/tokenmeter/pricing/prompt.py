@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from tokenmeter.pricing.documents import file_of, pdf_pages, texts_of
 from tokenmeter.providers.base import Json, mapping
 
 DEPTH_MAX = 32  # of nesting that is looked at
@@ -26,17 +27,20 @@ _SILENT = frozenset(
     {
         *("type", "id", "call_id", "tool_call_id", "tool_use_id", "signature", "thoughtSignature"),
         *("cache_control", "role", "status", "encrypted_content", "name", "detail", "index"),
-        *("is_error", "taskType", "task_type", "embedding_types", "source"),
+        *("is_error", "taskType", "task_type", "embedding_types", "source", "thought_signature"),
     }
 )
 _IMAGES = frozenset({"image_url", "image", "input_image"})
 _FILES = frozenset(
     {
         *("input_audio", "audio", "file", "document", "input_file", "fileData", "file_data"),
-        *("video", "video_url", "container_upload", "search_result"),
+        *("video", "video_url", "container_upload"),
     }
 )
-_THOUGHTS = frozenset({"thoughtSignature", "thought_signature", "encrypted_content"})
+_READ = frozenset({"document", "search_result"})  # files, unless the request carries their text
+_SIGNED = ("thoughtSignature", "thought_signature")
+_HIDDEN = frozenset({"encrypted_content"})
+_PDF = "application/pdf"
 _BLOBS = ("inlineData", "inline_data")
 _SHAPED = frozenset(
     {"response_format", "text", "generationConfig", "generation_config", "output_config"}
@@ -57,11 +61,14 @@ class Prompt:
     served: set[str] = field(default_factory=set[str])  # tools that the provider runs
     schema: Json | None = None  # of the answer
     thinks: bool = False  # extended thinking is switched on
+    pages: int = 0  # of documents that the request carries
+    thoughts: int = 0  # bytes of thoughts of earlier turns, encrypted
+    cites: bool = False  # documents are to be cited
 
     @property
     def is_text(self) -> bool:
         """Say whether there is nothing but text."""
-        media = self.images or self.files
+        media = self.images or self.files or self.pages or self.thoughts or self.cites
         return not (media or self.tools or self.served or self.schema is not None)
 
 
@@ -101,10 +108,11 @@ def _read_object(item: Json, prompt: Prompt, depth: int, *, messages: bool) -> N
     kind = named if isinstance(named, str) else None
     if messages:
         _read_head(item, prompt)
-    if not _THOUGHTS.isdisjoint(item) or kind == "redacted_thinking":
-        prompt.files.add("thoughts")  # encrypted; the provider reads them again
+    _read_thoughts(item, kind, prompt)
     if kind in _IMAGES or any(name in item for name in _BLOBS):
         _add_media(item, prompt)
+    elif kind in _READ:
+        _add_document(item, str(kind), prompt)
     elif kind in _FILES or not _FILES.isdisjoint(item):
         prompt.files.add(str(kind or next(iter(_FILES & item.keys()))))
     elif "name" in item and ("arguments" in item or "args" in item or "input" in item):
@@ -113,6 +121,28 @@ def _read_object(item: Json, prompt: Prompt, depth: int, *, messages: bool) -> N
         for name, inner in item.items():
             if name not in _SILENT:
                 _read(inner, prompt, depth + 1)
+
+
+def _read_thoughts(item: Json, kind: str | None, prompt: Prompt) -> None:
+    """Note thoughts of earlier turns: encrypted, and read again by the provider."""
+    signed = next((item[name] for name in _SIGNED if name in item), None)
+    if isinstance(signed, str):
+        prompt.thoughts += -(-len(signed) * 3 // 4)
+    elif not _HIDDEN.isdisjoint(item) or kind == "redacted_thinking":
+        prompt.files.add("thoughts")
+
+
+def _add_document(item: Json, kind: str, prompt: Prompt) -> None:
+    """Read a document's text, or count its pages; else it is a file."""
+    prompt.cites = prompt.cites or mapping(item.get("citations")).get("enabled") is True
+    texts = texts_of(item)
+    pages = None if texts else pdf_pages(file_of(item))
+    if texts:
+        prompt.texts += texts
+    elif pages:
+        prompt.pages += pages
+    else:
+        prompt.files.add(kind)
 
 
 def _read_plain(item: Json, prompt: Prompt) -> bool:
@@ -145,8 +175,11 @@ def _add_text(value: str, prompt: Prompt) -> None:
 def _add_media(item: Json, prompt: Prompt) -> None:
     blob = mapping(item.get("inlineData") or item.get("inline_data"))
     kind = str(blob.get("mimeType") or blob.get("mime_type") or "image/")
+    pages = pdf_pages(blob.get("data")) if kind == _PDF else None
     if kind.startswith("image/"):
         prompt.images.append(item)
+    elif pages:
+        prompt.pages += pages
     else:
         prompt.files.add(kind.partition("/")[0])
 

@@ -1,0 +1,55 @@
+"""What a document in a prompt holds: its pages, where the request carries the file itself."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from tokenmeter.providers.base import Json, mapping
+
+PDF_CHARS_MAX = 16 * 1024 * 1024  # of base64; a longer file is not opened
+_PAGE = re.compile(rb"/Type\s*/Page(?![a-zA-Z])")
+_COUNT = re.compile(rb"/Count\s+(\d{1,5})\b")
+_START = b"%PDF-"
+
+
+def pdf_pages(text: object) -> int | None:
+    """
+    Return how many pages a PDF in base64 has; None for what is none, or does not say.
+
+    Its pages are objects of their own or, where these are compressed, a count of them.
+    """
+    if not isinstance(text, str) or not text or len(text) > PDF_CHARS_MAX:
+        return None
+    whole = text.translate(_URL_SAFE)
+    try:
+        data = base64.b64decode(whole + "=" * (-len(whole) % 4))
+    except (binascii.Error, ValueError):
+        return None
+    if not data.startswith(_START):
+        return None
+    pages = len(_PAGE.findall(data))
+    return pages or max(map(int, _COUNT.findall(data)), default=0) or None
+
+
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
+def file_of(item: Json) -> object:
+    """Return a document's own base64, in the format of Anthropic or of Google; None for a link."""
+    blob = mapping(item.get("inlineData") or item.get("inline_data"))
+    return blob.get("data") or mapping(item.get("source")).get("data")
+
+
+def texts_of(item: Json) -> list[str]:
+    """Return the texts of a document or a search result that is text; [] if it is none."""
+    source = item.get("source")
+    told = mapping(source)
+    content = told.get("content") if told.get("type") == "content" else item.get("content")
+    found = [told.get("data") if told.get("type") == "text" else content]
+    found += content if isinstance(content, list) else []
+    texts = [mapping(part).get("text") if isinstance(part, dict) else part for part in found]
+    known = [text for text in texts if isinstance(text, str)]
+    around = (item.get("title"), item.get("context"), source)
+    return [*known, *(text for text in around if isinstance(text, str))] if known else []

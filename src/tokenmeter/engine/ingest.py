@@ -19,6 +19,7 @@ from tokenmeter.engine.store.events import (
 )
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.store.rows import Refusal, Row, metrics, to_row
+from tokenmeter.engine.store.shapes import quick_row
 from tokenmeter.event import Event
 from tokenmeter.usage import Number
 
@@ -42,7 +43,7 @@ def ingest(store: Store, events: Iterable[Event], *, environment: str = "") -> R
     rejected: list[Rejection] = []
     for event in events:
         try:
-            rows.append(to_row(event, environment))
+            rows.append(quick_row(event, environment) or to_row(event, environment))
         except Refusal as refusal:
             rejected.append(Rejection(str(event.event_id), str(refusal)))
     if rows:

@@ -16,17 +16,19 @@ _TEXT = 0
 _PREFIXES = ("", "evt_", "run_", "call_")
 _CODES = {prefix: bytes([code]) for code, prefix in enumerate(_PREFIXES, start=1)}
 _HEX_DIGITS = 32
-_HEX_BYTES = 16
-_SMALL_HEX = frozenset(b"0123456789abcdef")
 
 
 def pack(text: str) -> bytes:
     """Return the bytes of an id; text that UTF-8 cannot write raises UnicodeEncodeError."""
     code = _CODES.get(text[:-_HEX_DIGITS])
     if code is not None and len(text) >= _HEX_DIGITS:
-        written = text[-_HEX_DIGITS:].encode()
-        if _SMALL_HEX.issuperset(written):
-            return code + bytes.fromhex(written.decode())
+        written = text[-_HEX_DIGITS:]
+        try:
+            read = bytes.fromhex(written)
+        except ValueError:
+            return b"\0" + text.encode()
+        if read.hex() == written:  # not so where there are large digits, or spaces
+            return code + read
     return b"\0" + text.encode()
 
 

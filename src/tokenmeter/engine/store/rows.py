@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Set
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,7 +19,6 @@ INTEGER_MAX = 2**63 - 1  # beyond it SQLite reads a JSON number as a float
 NUMBER_MAX = 10**60
 LABEL_CHARS_MAX = 100  # a longer text is hardly said by many events
 LABEL_SETS_KEPT_MAX = 10_000  # remembered
-SURE_CHARS_MAX = 20
 NAMES_QUOTED_MAX = 10_000  # remembered
 COST = "cost_usd"
 
@@ -52,6 +52,7 @@ _IDS = frozenset({"run_id", "call_id"})
 _NUMBERS = METRICS | {COST}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_SURE_NUMBER = re.compile(r"\d{1,19}(?:\.\d{1,19})?", re.ASCII).fullmatch
 _quoted = json.encoder.encode_basestring
 
 Stored = str | int
@@ -65,7 +66,7 @@ class Refusal(ValueError):  # noqa: N818 - an answer to one event, not a fault
 
 class LabelSet:
     """
-    What many events say alike. Equal ones are mostly one object (`_label_set`), and are told
+    What many events say alike. Equal ones are mostly one object (`label_set`), and are told
     apart by identity: comparing them by their contents for each event would cost more.
     """
 
@@ -82,7 +83,7 @@ class LabelSet:
         self.size = len(together.encode())
 
 
-_label_set = lru_cache(maxsize=LABEL_SETS_KEPT_MAX)(LabelSet)
+label_set = lru_cache(maxsize=LABEL_SETS_KEPT_MAX)(LabelSet)
 
 
 class Row(NamedTuple):
@@ -112,17 +113,10 @@ def to_row(event: Event, environment: str = "") -> Row:
     """Return the row of an event in an environment; raise Refusal if it cannot be stored."""
     _check_names(event)
     properties = _stored(event.properties)
-    pairs = tuple(
-        [
-            (name, value)
-            for name, value in properties.items()
-            if name in LABELS
-            and (type(value) is int or len(value) <= LABEL_CHARS_MAX or name in COLUMN_LABELS)  # type: ignore[arg-type]
-        ]
-    )
+    pairs = labels_among(properties)
     run_id, call_id = properties.get("run_id"), properties.get("call_id")
     try:
-        labels = _label_set(environment, event.event_name.strip(), event.source, pairs)
+        labels = label_set(environment, event.event_name.strip(), event.source, pairs)
         row = Row(
             event.event_id,
             event.external_customer_id,
@@ -133,10 +127,22 @@ def to_row(event: Event, environment: str = "") -> Row:
             _rest(properties, pairs),
             properties,
         )
-        _check_text(row)
+        check_text(row)
     except UnicodeEncodeError as error:
         raise Refusal("a text in it is not valid Unicode") from error
     return row
+
+
+def labels_among(properties: Properties) -> Labels:
+    """Return the properties that many events share."""
+    return tuple(
+        [
+            (name, value)
+            for name, value in properties.items()
+            if name in LABELS
+            and (type(value) is int or len(value) <= LABEL_CHARS_MAX or name in COLUMN_LABELS)  # type: ignore[arg-type]
+        ]
+    )
 
 
 def _stored(given: Mapping[str, Any]) -> Properties:
@@ -151,15 +157,14 @@ def _stored(given: Mapping[str, Any]) -> Properties:
         name
         for name, value in given.items()
         if not (type(value) is int and -INTEGER_MAX <= value <= INTEGER_MAX)
-        and (type(value) is not str or (name in _NUMBERS and not _is_sure(value)))
+        and (type(value) is not str or (name in _NUMBERS and not is_sure_number(value)))
     ]
     return {**given, **{name: _plain(name, given[name]) for name in odd}} if odd else given
 
 
-def _is_sure(text: str) -> bool:
+def is_sure_number(text: str) -> bool:
     """Tell of most texts that write a number that they do, at little cost."""
-    short = len(text) <= SURE_CHARS_MAX and text.isascii()
-    return short and text.replace(".", "", 1).isdigit()
+    return _SURE_NUMBER(text) is not None
 
 
 def _rest(properties: Properties, pairs: Labels) -> str:
@@ -267,7 +272,8 @@ def _is_name(value: object) -> bool:
     return type(value) is str and bool(value) and not value.isspace()
 
 
-def _check_text(row: Row) -> None:
+def check_text(row: Row) -> None:
+    """Raise Refusal for what no database keeps, UnicodeEncodeError for what is no Unicode."""
     own = f"{row.event_id}{row.customer}{row.run_id}{row.call_id}{row.rest}"
     size = row.labels.size + (len(own) if own.isascii() else len(own.encode()))
     if size > EVENT_BYTES_MAX:

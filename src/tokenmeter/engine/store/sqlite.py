@@ -34,6 +34,7 @@ LOCK_PAUSE_S_MIN = 0.0002
 LOCK_PAUSE_S_MAX = 0.002
 READ_WAIT_MS_MAX = 10_000
 CONNECTIONS_MAX = 8
+WAL_PAGES = 8_000  # 32 MB: what many batches change is written to its place once
 CACHE_KIB = 64 * 1024  # per connection at most: ids of events are spread over their whole index
 
 
@@ -141,6 +142,7 @@ class SqliteStore:
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
     connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     connection.create_function("merged_states", 2, merged_states, deterministic=True)
     for name, aggregate in (("exact_sum", ExactSum), ("exact_max", ExactMax)):

@@ -123,6 +123,7 @@ class Vendor(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[tuple[str, str | None]] = []
+        self.sent: list[Json] = []
 
     @property
     def base(self) -> str:
@@ -130,6 +131,11 @@ class Vendor(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        assert isinstance(self.server, Vendor)
+        self.server.sent.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self.do_GET()
+
     def do_GET(self) -> None:
         assert isinstance(self.server, Vendor)
         self.server.asked.append((self.path, self.headers.get("authorization")))
@@ -225,9 +231,45 @@ def test_what_cannot_be_asked_is_said(home: Path) -> None:
         "us-central1-aiplatform.googleapis.com/v1/projects/p/locations/l/publishers/google",
     )
     submit(home, f"{vertex}:predictLongRunning", {}, {"name": f"projects/p/{OPERATION}"})
+    submit(home, ARK.replace("ark.ap-southeast.bytepluses.com", "gate.example"), {}, {"id": "g"})
     reasons = {a["provider"]: a["reason"] for a in polled(home, code=1)}
     assert reasons["byteplus"] == "no key: set ARK_API_KEY"
     assert reasons["google-vertex"].startswith("no poll is known")
+    assert "say by --like whose API it has" in reasons["gate.example"]
+
+
+def test_an_operation_of_vertex_is_fetched_from_its_model(
+    home: Path, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = "projects/p/locations/us-central1/publishers/google/models/veo-3.1-lite-generate-001"
+    name = f"{model}/operations/o1"
+    body = {"instances": [{"prompt": "x"}], "parameters": {"durationSeconds": 8}}
+    place = f"https://us-central1-aiplatform.googleapis.com/v1/{model}:predictLongRunning"
+    submit(home, place, body, {"name": name}, "globex")
+    monkeypatch.setenv("GOOGLE_OAUTH_ACCESS_TOKEN", "token")
+    done = {"name": name, "done": True, "response": {"videos": [{"gcsUri": "gs://x/1.mp4"}]}}
+    vendor.end = (200, done)
+    (answer,) = polled(home, "--provider", "google-vertex", "--base-url", vendor.base)
+    assert (answer["result"], answer["customer"]) == ("settled", "globex")
+    assert vendor.asked == [(f"/v1/{model}:fetchPredictOperation", "Bearer token")]
+    assert vendor.sent == [{"operationName": name}]
+    assert listed(home) == []
+
+
+def test_a_gateways_jobs_are_asked_for_there(
+    home: Path, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARK_API_KEY", "secret")
+    body = {"model": DONE["model"], "content": []}
+    gate = ARK.replace("https://ark.ap-southeast.bytepluses.com", "https://gate.example/ark")
+    submit(home, gate, body, {"id": "cgt-1"})
+    at = ("--provider", "gate.example", "--like", "byteplus", "--base-url", f"{vendor.base}/ark")
+    (answer,) = polled(home, *at)
+    assert (answer["result"], answer["provider"]) == ("settled", "gate.example")
+    assert vendor.asked == [("/ark/api/v3/contents/generations/tasks/cgt-1", "Bearer secret")]
+    assert Asking(1, like="kling").address("https://api.klingai.com/tasks?task_ids=1", "g.x") == (
+        "https://g.x/tasks?task_ids=1"
+    )
 
 
 def test_at_most_so_many_are_asked(home: Path, vendor: Vendor, at: tuple[str, ...]) -> None:
@@ -240,6 +282,8 @@ def test_at_most_so_many_are_asked(home: Path, vendor: Vendor, at: tuple[str, ..
 def test_a_base_url_needs_a_provider_and_an_address(home: Path) -> None:
     mistake = ran(home, "poll", "--base-url", "http://127.0.0.1:9", code=2)
     assert "--provider" in mistake.stderr
+    assert "--provider" in ran(home, "poll", "--like", "kling", code=2).stderr
+    assert "none of alibaba" in ran(home, "poll", "--provider", "x", "--like", "y", code=2).stderr
     with pytest.raises(ConfigurationError, match="no http"):
         Asking(1, "ftp://x").hosts("kling")
 

@@ -10,6 +10,8 @@ from tests.providers.media import Json, read
 from tokenmeter.providers import adapters
 from tokenmeter.providers.polls import POLLS, poll_of
 
+VERTEX = "projects/p/locations/"
+OURS = "publishers/google/models/veo-3.1-generate-001/operations/o1"
 OPERATION = "models/veo-3.1-generate-preview/operations/o1"
 WEBHOOKS: dict[str, Any] = {adapter.name: adapter.webhook for adapter in adapters()}
 
@@ -22,6 +24,10 @@ WEBHOOKS: dict[str, Any] = {adapter.name: adapter.webhook for adapter in adapter
         ("openai", "thread_1", {}, None),
         ("google", OPERATION, {}, f"https://generativelanguage.googleapis.com/v1beta/{OPERATION}"),
         ("google", "i1", {}, "https://generativelanguage.googleapis.com/v1beta/interactions/i1"),
+        ("google-vertex", f"{VERTEX}us-east5/{OURS}", {}, f"https://us-east5-aiplatform.googleapis.com/v1/{VERTEX}us-east5/{OURS[:-14]}:fetchPredictOperation"),
+        ("google-vertex", f"{VERTEX}global/{OURS}", {}, f"https://aiplatform.googleapis.com/v1/{VERTEX}global/{OURS[:-14]}:fetchPredictOperation"),
+        ("google-vertex", "projects/p/locations/l/batchPredictionJobs/7", {}, None),
+        ("google-vertex", f"{VERTEX}evil.test%2F/{OURS}", {}, None),
         ("byteplus", "c", {"region": "cn-beijing"}, "https://ark.cn-beijing.volces.com/api/v3/contents/generations/tasks/c"),
         ("kling", "k", {"region": "global"}, "https://api.klingai.com/tasks?task_ids=k"),
         ("alibaba", "a", {"region": "cn-beijing"}, "https://dashscope.aliyuncs.com/api/v1/tasks/a"),
@@ -45,7 +51,8 @@ def test_every_job_has_its_address(
 @pytest.mark.parametrize("provider", POLLS)
 def test_a_key_is_sent_as_its_vendor_wants_it(provider: str) -> None:
     facts = {"model": "fal-ai/flux/dev"}
-    poll = poll_of(provider, "video_1", facts)
+    named = f"{VERTEX}global/{OURS}" if provider == "google-vertex" else "video_1"
+    poll = poll_of(provider, named, facts)
     assert poll is not None
     assert poll.url.startswith("https://")
     assert poll.header == poll.header.lower()

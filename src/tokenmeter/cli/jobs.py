@@ -36,6 +36,14 @@ BaseUrl = Annotated[
         "It is sent the provider's key.",
     ),
 ]
+Like = Annotated[
+    str | None,
+    typer.Option(
+        "--like",
+        metavar="NAME",
+        help="Whose API --provider has, where that is the host of a gateway: kling, byteplus, …",
+    ),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -70,6 +78,7 @@ def poll(
     limit: Limit = JOBS_MAX,
     timeout: TimeoutS = 20.0,
     base_url: BaseUrl = None,
+    like: Like = None,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -79,10 +88,15 @@ def poll(
     job could not be asked for.
     """
     from tokenmeter.cli.jobs_poll import Asking, ask
+    from tokenmeter.providers.polls import POLLS
 
-    if base_url is not None and provider is None:
-        raise ConfigurationError("--base-url needs --provider: whose paths does that host have?")
-    asking = Asking(timeout, base_url)
+    if provider is None and (base_url or like):
+        raise ConfigurationError(
+            "--base-url and --like need --provider: whose paths does that host have?"
+        )
+    if like is not None and like not in POLLS:
+        raise ConfigurationError(f"--like {like[:40]!r} is none of {', '.join(sorted(POLLS))}")
+    asking = Asking(timeout, base_url, like)
     with _opened(backend, asking.hosts(provider)) as meter:
         answers = ask(meter, _waiting(meter, provider, customer)[:limit], asking)
     if as_json:

@@ -36,6 +36,11 @@ class Asking(NamedTuple):
 
     timeout_s: float
     base_url: str | None = None
+    like: str | None = None  # whose API a gateway has, if it is not its provider's name
+
+    def poll(self, job: Waiting) -> Poll | None:
+        """Return how a job is asked for; None if nobody has said."""
+        return poll_of(self.like or job.provider, job.job_id, job.properties)
 
     def hosts(self, provider: str | None) -> dict[str, str]:
         """Say whose paths the other host has."""
@@ -46,13 +51,14 @@ class Asking(NamedTuple):
             raise ConfigurationError(f"--base-url {self.base_url[:60]!r} is no http(s) address")
         return {place.netloc: provider}
 
-    def address(self, url: str) -> str:
-        """Return where a poll is sent."""
-        if self.base_url is None:
+    def address(self, url: str, provider: str) -> str:
+        """Return where a poll is sent: a gateway that nobody has named goes by its host."""
+        base = self.base_url or (None if self.like is None else f"https://{provider}")
+        if base is None:
             return url
         asked = urlsplit(url)
         query = f"?{asked.query}" if asked.query else ""
-        return f"{self.base_url.rstrip('/')}{asked.path}{query}"
+        return f"{base.rstrip('/')}{asked.path}{query}"
 
 
 class Answer(NamedTuple):
@@ -88,15 +94,19 @@ def ask(meter: TokenMeter, jobs: Sequence[Waiting], asking: Asking) -> list[Answ
 
 def _refusal(client: httpx2.Client, job: Waiting, asking: Asking) -> str | None:
     """Send one poll; say why nothing could be learned, None if there was an answer."""
-    poll = poll_of(job.provider, job.job_id, job.properties)
+    poll = asking.poll(job)
     if poll is None:
-        return f"no poll is known for jobs of {job.provider}; poll it with its own client"
-    key = _key(job.provider, poll)
+        return (
+            f"no poll is known for jobs of {job.provider}; poll it with its own client, or say "
+            "by --like whose API it has"
+        )
+    key = _key(asking.like or job.provider, poll)
     if key is None:
         return f"no key: set {' or '.join(poll.variables)}"
     headers = {**poll.more, poll.header: f"{poll.prefix}{key}"}
+    method, url = "GET" if poll.body is None else "POST", asking.address(poll.url, job.provider)
     try:
-        status = client.get(asking.address(poll.url), headers=headers).status_code
+        status = client.request(method, url, headers=headers, json=poll.body).status_code
     except httpx2.HTTPError as error:
         return type(error).__name__
     return f"HTTP {status}" if status >= _REFUSED_FROM else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import quote
@@ -10,16 +11,25 @@ Facts = Mapping[str, object]  # the properties of the job's submit
 
 _BEARER = ("authorization", "Bearer ")
 _CHINA = "cn-beijing"
+_OPERATION = re.compile(
+    r"(?P<model>projects/[^/]+/locations/(?P<place>[a-z0-9-]+)/publishers/google/models/[^/]+)"
+    r"/operations/[^/]+"
+)
 
 
 class Poll(NamedTuple):
-    """One GET; the key is read from the first of `variables` that is set."""
+    """
+    One GET, or a POST of its `body`.
+
+    The key is read from the first of `variables` that is set.
+    """
 
     url: str
     header: str
     prefix: str  # before the key: "Bearer "
     variables: tuple[str, ...]
     more: Mapping[str, str] = {}
+    body: Mapping[str, str] | None = None
 
 
 class Asked(NamedTuple):
@@ -29,6 +39,7 @@ class Asked(NamedTuple):
     variables: tuple[str, ...]
     key: tuple[str, str] = _BEARER
     more: Mapping[str, str] = {}
+    names: str | None = None  # the field of a POST that names the job
 
 
 def poll_of(provider: str, job_id: str, facts: Facts) -> Poll | None:
@@ -37,7 +48,8 @@ def poll_of(provider: str, job_id: str, facts: Facts) -> Poll | None:
     url = None if asked is None else asked.url(job_id, facts)
     if asked is None or url is None:
         return None
-    return Poll(url, *asked.key, asked.variables, asked.more)
+    body = None if asked.names is None else {asked.names: job_id}
+    return Poll(url, *asked.key, asked.variables, asked.more, body)
 
 
 def _at(place: str) -> Callable[[str, Facts], str]:
@@ -54,6 +66,17 @@ def _google(job_id: str, _: Facts) -> str:
     """An operation or a batch is named with its place, an interaction by its id alone."""
     named = job_id if "/" in job_id else f"interactions/{job_id}"
     return f"https://generativelanguage.googleapis.com/v1beta/{quote(named)}"
+
+
+def _vertex(job_id: str, _: Facts) -> str | None:
+    """A video's operation is fetched from its model, in its own region."""
+    found = _OPERATION.fullmatch(job_id)
+    if found is None:
+        return None
+    place = found["place"]
+    host = "" if place == "global" else f"{quote(place, safe='')}-"
+    model = quote(found["model"])
+    return f"https://{host}aiplatform.googleapis.com/v1/{model}:fetchPredictOperation"
 
 
 def _byteplus(job_id: str, facts: Facts) -> str:
@@ -104,6 +127,11 @@ POLLS: dict[str, Asked] = {
     "byteplus": Asked(_byteplus, ("ARK_API_KEY",)),
     "fal": Asked(_fal, ("FAL_KEY",), ("authorization", "Key ")),
     "google": Asked(_google, ("GOOGLE_API_KEY", "GEMINI_API_KEY"), ("x-goog-api-key", "")),
+    "google-vertex": Asked(
+        _vertex,
+        ("GOOGLE_OAUTH_ACCESS_TOKEN", "CLOUDSDK_AUTH_ACCESS_TOKEN"),
+        names="operationName",
+    ),
     "happyhorse": Asked(
         _at("https://happyhorse.app/api/status?task_id={id}"), ("HAPPYHORSE_API_KEY",)
     ),

@@ -224,13 +224,17 @@ def as_read(
     return {"name": event.event_name, "whose": event.external_customer_id, **facts}
 
 
+def _never(*_: object) -> bool:
+    return False
+
+
 @pytest.fixture
 def long_way(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Say whether answers are read the long way from now on."""
     short = exchanges.Exchange._plain
 
     def choose(wanted: bool) -> None:
-        way = (lambda *_: False) if wanted else short
+        way = _never if wanted else short
         monkeypatch.setattr(exchanges.Exchange, "_plain", way)
 
     return choose

@@ -88,15 +88,13 @@ class Delivery:
         return self._backends[0] if len(self._backends) == 1 else FanOut(self._backends)
 
     def append(self, record: Mapping[str, Any], event: Event | None = None) -> None:
-        """
-        Keep one record, which consists of plain JSON values; it is on disk on return.
-
-        `event`: what the record stands for, if it is an event as it is.
-        """
+        """Keep one record of plain JSON values, on disk on return: maybe an `event` as it is."""
         line = to_line(record)
         if event is not None:
             self._fresh.put(line, event)
-        self.append_line(line)
+        if not self._running:
+            self.start()
+        self._journal.append(line)
 
     def append_line(self, line: bytes) -> None:
         """Keep one record that `lines.to_line` has written. Not from finalizers: `defer` it."""

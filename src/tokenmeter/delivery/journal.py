@@ -58,6 +58,9 @@ class Journal:
             fsync=durability == "fsync",
             alarms=self._alarms,
         )
+        # Keeps one record: one os.write, and no exception for anything the disk does. Not from
+        # finalizers: they may run while this very thread holds a lock.
+        self.append = self._writer.append
         self._adopted: dict[WriterLog, int] = {}  # and where each ends
         self.torn = 0  # records that could not be read and were skipped
         self._look_at = 0.0
@@ -69,14 +72,6 @@ class Journal:
                 f"the state directory {str(state_dir)!r} cannot be written ({error.strerror}); "
                 "choose another with state_dir= or TOKENMETER_HOME."
             ) from None
-
-    def append(self, line: bytes) -> None:
-        """
-        Keep one record: one os.write, and no exception for anything the disk does.
-
-        Not from finalizers: they may run while this very thread holds a lock.
-        """
-        self._writer.append(line)
 
     def enter(self, line: bytes) -> int:
         """Remember a call that is under way (see `opencalls`); returns what `leave` needs."""
@@ -182,6 +177,7 @@ class Journal:
             log.unlock()
         self._adopted = {}
         self._writer = self._writer.forked()
+        self.append = self._writer.append
 
     def move(self, state_dir: Path) -> None:
         """Write to another directory from now on; for a forked child with a private one."""

@@ -65,6 +65,9 @@ class Journal:
         self.torn = 0  # records that could not be read and were skipped
         self._look_at = 0.0
         self._lock, self._calls_lock = threading.Lock(), threading.RLock()
+        self._begin(state_dir)
+
+    def _begin(self, state_dir: Path) -> None:
         try:
             self._writer.open()
         except OSError as error:

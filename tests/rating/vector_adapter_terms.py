@@ -23,7 +23,7 @@ from tokenmeter.rating.commitment import (
 from tokenmeter.rating.define import define_model
 from tokenmeter.rating.entitlement import Entitlement, grant_overage
 from tokenmeter.rating.errors import RatingError
-from tokenmeter.rating.models import FlatFee
+from tokenmeter.rating.models import FlatFee, total
 from tokenmeter.rating.periods import reset_period_of
 from tokenmeter.rating.rounding import plus, rounded
 from tokenmeter.rating.windows import Period, zone_of
@@ -88,18 +88,18 @@ def _line_item(given: Input) -> dict[str, object]:
     promise = _promise(given)
     if "normal" in given:
         found = commit(decimal(given["normal"]), promise, FlatFee(Decimal(1)))
-        total = found.charge + decimal(given.get("overage", 0))
-        return {"total": total, "amount": total}
+        charge = found.charge + decimal(given.get("overage", 0))
+        return {"total": charge, "amount": charge}
     model = define_model(given["price"])
-    found = commit(model.lines(decimal(given["quantity"]))[0].amount, promise, model)
+    found = commit(total(model.lines(decimal(given["quantity"]))), promise, model)
     return {"total": found.charge, "amount": found.charge}
 
 
 def _windowed(given: Input) -> dict[str, object]:
     model = define_model(given["price"])
     values = [decimal(v) for v in given["bucket_values"]]
-    total = plus(c.charge for c in commit_windows(values, _promise(given), model))
-    return {"amount": total, "total": total}
+    charge = plus(c.charge for c in commit_windows(values, _promise(given), model))
+    return {"amount": charge, "total": charge}
 
 
 def _subscription(given: Input) -> dict[str, object]:

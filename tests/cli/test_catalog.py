@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from tokenmeter.cli import app
+from tokenmeter.engine.local import Engine
+from tokenmeter.event import Event
 
 
 @pytest.fixture
@@ -39,6 +42,18 @@ def test_plan_shows_apply_does_and_export_writes_it(url: str, tmp_path: Path) ->
     written.write_text(written.read_text(encoding="utf-8").replace("0.08", "0.09"))
     (first, *_) = json.loads(run("plan", str(written), "--backend", url, "--json"))
     assert first["differs"] == {"amount": {"before": "0.08", "after": "0.09"}}
+
+
+def test_apply_counts_for_new_meters_what_came_before_them(url: str) -> None:
+    event = Event("image_generated", "e1", "acme", datetime(2026, 11, 1, tzinfo=UTC), {})
+    with Engine(url) as engine:
+        engine.ingest([event])
+    said = run("apply", "studio", "--backend", url)
+    assert "1 events that were stored before are counted by the new meters" in said
+    with Engine(url) as engine:
+        assert engine.backfill() == 0
+    again = run("apply", "studio", "--backend", url)
+    assert again == "no changes\n"
 
 
 def test_a_mistake_is_one_sentence_with_its_line(tmp_path: Path) -> None:

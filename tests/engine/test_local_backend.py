@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.made import made, numbered, url
+from tests.engine.made import START, made, numbered, url
 from tokenmeter.delivery.protocol import Backend, Receipt, Rejection, TransientError
 from tokenmeter.engine.backend import LocalBackend
+from tokenmeter.engine.catalog_file import load
 from tokenmeter.engine.store import sqlite as store_module
 from tokenmeter.errors import ConfigurationError
+from tokenmeter.event import Event, Property
 
 
 def test_it_is_a_backend_that_keeps_each_event_once(database: str) -> None:
@@ -51,3 +53,35 @@ def test_the_default_database_gets_its_folder_and_no_other_one_does(
     assert (home / "usage.db").is_file()
     with pytest.raises(ConfigurationError, match="does not exist; create it"):
         LocalBackend(url(tmp_path / "elsewhere" / "usage.db"))
+
+
+METERS = """\
+meters:
+  videos: {event_name: video_generated, aggregation: {type: SUM, field: video_seconds}}
+  images: {event_name: image_generated, aggregation: {type: COUNT}}
+"""
+
+
+def test_events_that_lack_what_their_meters_count_are_logged_once(
+    database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = LocalBackend(database)
+    path = tmp_path / "catalog.yaml"
+    path.write_text(METERS, encoding="utf-8")
+    backend.engine.catalog.apply(load(path))
+    backend.send([video("v1", video_seconds=8), video("v2", video_seconds=0)])
+    backend.send([video("v3", billable="false"), made("i1", event_name="image_generated")])
+    assert caplog.records == []
+    backend.send([video("v4", length=8)])
+    backend.send([video("v5", length=8)])
+    (logged,) = caplog.records
+    assert logged.getMessage() == (
+        "tokenmeter: Events 'video_generated' have none of the fields that meters count: "
+        "video_seconds."
+    )
+    assert backend.engine.usage(filters={"event_name": "video_generated"})[0].events == 5
+    backend.close()
+
+
+def video(event_id: str, **properties: Property) -> Event:
+    return Event("video_generated", event_id, "cust_1", START, properties)

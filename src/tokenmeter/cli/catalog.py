@@ -14,6 +14,7 @@ from tokenmeter.cli.reading import AsJson, Backend, open_engine, print_json
 if TYPE_CHECKING:
     from tokenmeter.engine.catalog import Change
     from tokenmeter.engine.catalog_file import CatalogFile
+    from tokenmeter.engine.local import Engine
 
 app = typer.Typer(help="Meters, plans and prices as one file.", no_args_is_help=True)
 
@@ -75,7 +76,10 @@ def apply(
         return
     with open_engine(backend, create=True) as engine:
         changes = engine.catalog.apply(_load(file), prune=prune)
+        counted = _backfill(engine) if changes else 0
     _show(changes, as_json=as_json)
+    if counted and not as_json:
+        typer.echo(f"{counted} events that were stored before are counted by the new meters")
 
 
 @app.command()
@@ -99,6 +103,17 @@ def export(
         typer.echo(text, nl=False)
     else:
         to.write_text(text, encoding="utf-8")
+
+
+def _backfill(engine: Engine) -> int:
+    """Count for new meters what came before them; a bar on a terminal tells how far it is."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("counting for new meters", total=None)
+        return engine.backfill(lambda done: bar.advance(task, done))
 
 
 def _load(file: str) -> CatalogFile:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +17,7 @@ from tokenmeter.engine.definitions.service import Definitions
 from tokenmeter.engine.estimate import EventCharge
 from tokenmeter.engine.grants import Grants
 from tokenmeter.engine.ingest import ingest
+from tokenmeter.engine.lacking import Lacking
 from tokenmeter.engine.margin import MarginRow
 from tokenmeter.engine.query import EventPage, Filters, UsageRow
 from tokenmeter.engine.quotas import Quota
@@ -49,24 +50,33 @@ class Engine:
     def __init__(self, url: str) -> None:
         self._store = open_store(url)
         self._services = Services(self._store)
+        self._lacking = Lacking(self._services.definitions)
 
     @property
     def store(self) -> Store:
         """The open database, for the services beside this one."""
         return self._store
 
-    def ingest(self, events: Iterable[Event], *, environment: str = "") -> Receipt:
+    def ingest(self, events: Iterable[Event], *, environment: str | None = None) -> Receipt:
         """
         Store a batch durably, each event id once; see `engine.ingest`.
 
-        `environment` is that of the API key the events came with; in process it is the unnamed
-        one, which this engine bills. A property `environment` is a dimension like any other.
+        `environment` is that of the API key the events came with, whose sender the server warns;
+        in process (None) it is the unnamed one, which this engine bills, and events that lack
+        what their meters count are logged. A property `environment` is a dimension like any other.
         """
-        return ingest(self._store, events, environment=environment)
+        if environment is not None:
+            return ingest(self._store, events, environment=environment)
+        batch = list(events)
+        receipt = ingest(self._store, batch)
+        self._lacking.warning(batch)
+        return receipt
 
-    def backfill(self) -> int:
+    def backfill(self, progress: Callable[[int], object] | None = None) -> int:
         """
         Count for new meters what came before them; return how many events were looked at.
+
+        `progress` is told how many at each step.
 
         Every ingest counts some, and until all are counted such meters are answered from the
         events: this only makes their answers fast at once.
@@ -74,6 +84,8 @@ class Engine:
         total = 0
         while done := backfill(self._store):
             total += done
+            if progress is not None:
+                progress(done)
         return total
 
     def usage(

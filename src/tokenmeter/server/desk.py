@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from tokenmeter.engine.clock import Clock
 from tokenmeter.engine.definitions.service import Definitions
 from tokenmeter.engine.keys import ApiKeys
+from tokenmeter.engine.lacking import Lacking
 from tokenmeter.engine.local import Engine
 from tokenmeter.engine.services import Services
-from tokenmeter.server.lacking import Lacking
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,8 @@ def cost(price: dict[str, Any], quantity: Decimal) -> Decimal:
         return quantity * Decimal(price["amount"])
     rule = price["transform_quantity"]
     mode = ROUND_FLOOR if rule["round"] == "down" else ROUND_CEILING
-    return (quantity / rule["divide_by"]).quantize(Decimal(1), mode) * Decimal(price["amount"])
+    packages = (quantity / Decimal(rule["divide_by"])).quantize(Decimal(1), mode)
+    return packages * Decimal(price["amount"])
 
 
 @given(prices(), quantities)

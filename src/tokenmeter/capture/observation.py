@@ -135,8 +135,11 @@ def _properties(
     if model:
         properties["model"] = model
         properties["model_type"] = model_type(model)
-    if call.request_model:
-        properties["request_model"] = call.request_model
+    asked = call.request_model
+    if part.name and part.model and part.model != observation.model:
+        asked = part.model  # nobody asked the call's own model for this: it is not priced by it
+    if asked:
+        properties["request_model"] = asked
     properties["operation"] = call.api.operation
     properties["streamed"] = "true" if call.streamed else "false"
     if part.name:

@@ -83,6 +83,7 @@ class TokenMeter:
         self.gateways = origins(gateways)
         self.key, self.known, self.is_shut = object(), KnownCalls(), False
         self.open_exchanges: set[Exchange] = set()
+        self.closed_with: list[Callable[[], None]] = []  # connections of enforcement's own
         spec = default_backend_url() if backend is None else backend
         home = Path(state_dir) if state_dir else None if spec == "memory:" else state_directory()
         self._delivery = Delivery(
@@ -228,6 +229,7 @@ class TokenMeter:
         while self._instrumented:
             self.uninstrument()
         self.close_exchanges()
+        [close() for close in self.closed_with]
         delivered = self._delivery.close(timeout_s)
         self.jobs.close()
         return delivered

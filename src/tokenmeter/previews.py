@@ -50,6 +50,18 @@ class HttpRequest:
     body: bytes | Json = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """
+    For who pays on the ground of a quote: its high end is to be no less than can be.
+
+    `answer_tokens_max` as in History; `charger`: whose prices are asked, if not the meter's own.
+    """
+
+    answer_tokens_max: int
+    charger: Charger | None = None
+
+
 class Previews:
     """Quotes the calls of one meter; a history that was read is kept for HISTORY_S."""
 
@@ -95,14 +107,10 @@ class Previews:
         return asked_by_keywords(provider, model, said, self._book.media)
 
     def of_call(
-        self, call: Call, body: Json, whose: Attribution, *, answer_tokens_max: int | None = None
+        self, call: Call, body: Json, whose: Attribution, caution: Caution | None = None
     ) -> Quote:
-        """
-        Quote a request that an adapter has described; its event will show the estimate.
-
-        `answer_tokens_max`: the high end is to be no less than can be; see History.
-        """
-        found = self._quote(Asked.of_call(call, body), whose, answer_tokens_max)
+        """Quote a request that an adapter has described; its event will show the estimate."""
+        found = self._quote(Asked.of_call(call, body), whose, caution)
         if found.counted is not None and self._engine is not None:
             self._previewed.remember(body, found.counted)
         return found
@@ -124,14 +132,13 @@ class Previews:
         host = known_host(parts.netloc.rpartition("@")[2].lower(), self._hosts)
         return host, parts.path, parts.query, find(host, parts.path)
 
-    def _quote(
-        self, asked: Asked, whose: Attribution, answer_tokens_max: int | None = None
-    ) -> Quote:
-        history = self._history(asked, whose.feature)
-        if answer_tokens_max is not None:
-            history = history.cautious(answer_tokens_max)
+    def _quote(self, asked: Asked, whose: Attribution, caution: Caution | None = None) -> Quote:
+        history, charger = self._history(asked, whose.feature), self._charger
+        if caution is not None:
+            history = history.cautious(caution.answer_tokens_max)
+            charger = caution.charger or charger
         said = {name: value for name in _SAID if (value := getattr(whose, name)) is not None}
-        terms = Terms(datetime.now(UTC), whose.customer, history, said, self._charger)
+        terms = Terms(datetime.now(UTC), whose.customer, history, said, charger)
         return quote(asked, terms, self._book)
 
     def _charge(self, event: Event) -> Money | None:

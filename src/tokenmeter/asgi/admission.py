@@ -11,7 +11,7 @@ from tokenmeter.capture.refusal import Refusal
 from tokenmeter.capture.threads import in_thread
 from tokenmeter.enforcement.gate import FREE, Ask, Gate, Refused, Ticket
 from tokenmeter.enforcement.taps import estimated
-from tokenmeter.previews import HttpRequest
+from tokenmeter.previews import Caution, HttpRequest
 from tokenmeter.quoting import previews_of
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ UNREADABLE = Refusal(400, "The body cannot be read; send JSON, and compress it w
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What decides about requests; `answer_tokens_max` as in Enforcement."""
+    """What decides about requests, and with what caution they are quoted for it."""
 
     gate: Gate
-    answer_tokens_max: int
+    caution: Caution
 
     async def admitted(
         self, meter: TokenMeter, asked: Asked, identity: Identity, reference: str
@@ -48,7 +48,7 @@ class Door:
         if call is None or call.repeated or not call.billable:
             return FREE  # a poll, a list: nobody bills it
         whose = Attribution(identity.customer, identity.feature)
-        quote = estimated(meter, call, asked.fields(), whose, self.answer_tokens_max)
+        quote = estimated(meter, call, asked.fields(), whose, self.caution)
         who = (identity.customer, identity.feature, identity.plan)
         return self.gate.admit(Ask(*who, call.request_model, quote, reference))
 

@@ -20,7 +20,15 @@ from tokenmeter.attribution import Attribution, Scope
 from tokenmeter.capture.refusal import Refusal
 from tokenmeter.capture.retries import new_id
 from tokenmeter.default import default_meter
-from tokenmeter.enforcement import Enforce, Enforcement, Limit, Refused, Ticket, gate_of
+from tokenmeter.enforcement import (
+    Enforce,
+    Enforcement,
+    Limit,
+    Refused,
+    Ticket,
+    caution_of,
+    gate_of,
+)
 from tokenmeter.enforcement.gate import FREE
 from tokenmeter.enforcement.taps import TapGate
 from tokenmeter.errors import ConfigurationError
@@ -122,8 +130,7 @@ class TokenMeterMiddleware:
         if door is None:
             return FREE
         if route.host is None:
-            most = door.answer_tokens_max
-            asking.scope.gate = TapGate(door.gate, meter, identity.plan, most)
+            asking.scope.gate = TapGate(door.gate, meter, door.caution, identity.plan)
             return FREE
         if not await asking.body.ahead():
             raise Refused(TOO_LARGE)
@@ -165,5 +172,6 @@ class TokenMeterMiddleware:
 def _door(
     meter: TokenMeter | None, enforce: Enforce | None, limits: Sequence[Limit], terms: Enforcement
 ) -> Door | None:
-    gate = gate_of(meter or default_meter(), enforce, limits, terms)
-    return None if gate is None else Door(gate, terms.answer_tokens_max)
+    meter = meter or default_meter()
+    gate = gate_of(meter, enforce, limits, terms)
+    return None if gate is None else Door(gate, caution_of(meter, enforce, terms))

@@ -7,6 +7,7 @@ The same code decides in the gateway's middleware and at the taps of an applicat
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,15 @@ from tokenmeter.enforcement.limits import Counters, Limit, LimitGate, MoneyOf
 from tokenmeter.enforcement.own import Decide, OwnGate
 from tokenmeter.enforcement.quota import QuotaGate
 from tokenmeter.enforcement.terms import Enforcement
-from tokenmeter.enforcement.wallet import WalletGate
+from tokenmeter.enforcement.wallet import HoldDesk, WalletGate
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
 from tokenmeter.pricing.quote import Charger
 
 if TYPE_CHECKING:
+    from tokenmeter.delivery.flexprice.account import Account
     from tokenmeter.meter import TokenMeter
+    from tokenmeter.previews import Caution
 
 __all__ = [
     "Ask",
@@ -31,17 +34,19 @@ __all__ = [
     "Limit",
     "Refused",
     "Ticket",
+    "caution_of",
     "gate_of",
 ]
 
 Enforce = str | Decide
+DEFAULT = Enforcement()
 
 
 def gate_of(
     meter: TokenMeter,
     enforce: Enforce | None,
     limits: Sequence[Limit] = (),
-    terms: Enforcement | None = None,
+    terms: Enforcement = DEFAULT,
 ) -> Gate | None:
     """
     Build what decides about a meter's calls; None if nothing is to be enforced.
@@ -57,8 +62,7 @@ def gate_of(
     elif enforce == "quota":
         gates.append(QuotaGate(meter.engine.quotas))
     elif enforce == "wallet":
-        desk = meter.engine.wallets
-        gates.append(WalletGate(desk, charger, terms or Enforcement()))
+        gates.append(WalletGate(*_wallets(meter, terms), terms))
     elif enforce is not None:
         raise ConfigurationError(
             f"enforce={enforce!r} is unknown; use 'wallet', 'quota' or a function of the call"
@@ -66,6 +70,34 @@ def gate_of(
     if not gates:
         return None
     return gates[0] if len(gates) == 1 else Together(tuple(gates))
+
+
+def caution_of(meter: TokenMeter, enforce: Enforce | None, terms: Enforcement) -> Caution:
+    """Return how a meter's calls are to be quoted for its gate."""
+    from tokenmeter.previews import Caution  # with the price book, when it is needed
+
+    charger = _wallets(meter, terms)[1] if enforce == "wallet" else None
+    return Caution(terms.answer_tokens_max, charger)
+
+
+def _wallets(meter: TokenMeter, terms: Enforcement) -> tuple[HoldDesk, Charger | None]:
+    """Return what holds money, and what knows the prices: the engine in process, or a server."""
+    engine = getattr(meter.backend, "engine", None)
+    account: Account | None = getattr(meter.backend, "account", None)
+    if terms.wallets is not None:
+        from tokenmeter.delivery.flexprice.account import account as read  # where it is wanted
+
+        account = read(terms.wallets)
+    elif engine is not None or account is None:
+        return meter.engine.wallets, meter.engine.charge_of  # says how, if it has none
+    from tokenmeter.enforcement.remote import RemoteDesk  # as above
+
+    desks: dict[object, RemoteDesk] = vars(meter).setdefault("_remote_desks", {})
+    key = (account.base_url, terms.timeout_s)
+    if key not in desks:
+        desks[key] = RemoteDesk(replace(account, timeout_s=terms.timeout_s))
+        meter.closed_with.append(desks[key].close)
+    return desks[key], desks[key]
 
 
 def _counters(meter: TokenMeter) -> Counters:

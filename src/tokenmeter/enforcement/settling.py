@@ -7,11 +7,18 @@ import logging
 import os
 import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
+
+from tokenmeter.delivery.protocol import TransientError
 
 log = logging.getLogger("tokenmeter")
 
 WAITING_MAX = 100_000  # beyond it a hold is left to expire
+AGAIN_S = 2.0  # after which it is tried again to settle with a server that does not answer
+AGAIN_S_MAX = 300.0  # so long
 EXIT_S = 5.0  # for what waits when the process ends
 
 
@@ -25,6 +32,7 @@ class Settler:
 
     def _fresh(self) -> None:
         self._waiting: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._again: deque[_Again] = deque()  # in the order in which they are due
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -52,11 +60,32 @@ class Settler:
 
     def _run(self) -> None:
         while True:
-            work = self._waiting.get()
+            again = self._again
+            wait_s = max(0.0, again[0].due_s - time.monotonic()) if again else None
             try:
-                work()
-            except Exception as error:  # noqa: BLE001 - a border: the hold expires by itself
-                log.warning("tokenmeter: a hold could not be settled and will expire: %r", error)
+                self._try(_Again(self._waiting.get(timeout=wait_s), 0.0, time.monotonic()))
+            except queue.Empty:
+                self._try(again.popleft())
+
+    def _try(self, tried: _Again) -> None:
+        try:
+            tried.work()
+        except TransientError as error:
+            now_s = time.monotonic()
+            if now_s - tried.first_s < AGAIN_S_MAX and len(self._again) < WAITING_MAX:
+                self._again.append(tried._replace(due_s=now_s + AGAIN_S))
+            else:
+                log.warning("tokenmeter: a hold could not be settled and expires: %s", error)
+        except Exception as error:  # noqa: BLE001 - a border: the hold expires by itself
+            log.warning("tokenmeter: a hold could not be settled and will expire: %r", error)
+
+
+class _Again(NamedTuple):
+    """Work, when it is due, and when it was tried first."""
+
+    work: Callable[[], None]
+    due_s: float
+    first_s: float
 
 
 SETTLER = Settler()

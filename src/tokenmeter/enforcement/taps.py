@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tokenmeter.attribution import Attribution, Scope
-from tokenmeter.enforcement import Enforce, gate_of
+from tokenmeter.enforcement import Enforce, Enforcement, caution_of, gate_of
 from tokenmeter.enforcement.gate import FREE, Ask, Gate, Ticket
 from tokenmeter.enforcement.settling import SETTLER
-from tokenmeter.enforcement.terms import ANSWER_TOKENS_MAX
 from tokenmeter.errors import ConfigurationError, TokenmeterError
 from tokenmeter.event import Event
 from tokenmeter.providers.base import Call, Json
@@ -18,6 +17,7 @@ from tokenmeter.quoting import previews_of
 
 if TYPE_CHECKING:
     from tokenmeter.meter import TokenMeter
+    from tokenmeter.previews import Caution
     from tokenmeter.pricing.quote import Quote
 
 
@@ -28,23 +28,19 @@ class TapGate:
     """Asks a gate about a call that a tap has described; see capture.gating."""
 
     def __init__(
-        self,
-        gate: Gate,
-        meter: TokenMeter,
-        plan: str | None = None,
-        answer_tokens_max: int = ANSWER_TOKENS_MAX,
+        self, gate: Gate, meter: TokenMeter, caution: Caution, plan: str | None = None
     ) -> None:
         self._gate = gate
         self._meter = meter
+        self._caution = caution
         self._plan = plan
-        self._answer_tokens_max = answer_tokens_max
 
     def admit(self, call: Call, body: Json, scope: Scope) -> Ticket:
         """Reserve what the call may take; raises Refused."""
         if call.repeated or not call.billable:
             return FREE
         whose = scope.attribution
-        quote = estimated(self._meter, call, body, whose, self._answer_tokens_max)
+        quote = estimated(self._meter, call, body, whose, self._caution)
         run = scope.run
         reference = "" if run is None else run.run_id
         asked = (whose.customer, whose.feature, self._plan, call.request_model, quote, reference)
@@ -53,12 +49,11 @@ class TapGate:
 
 
 def estimated(
-    meter: TokenMeter, call: Call, body: Json, whose: Attribution, answer_tokens_max: int
+    meter: TokenMeter, call: Call, body: Json, whose: Attribution, caution: Caution
 ) -> Quote | None:
-    """Quote a call, its high end no less than can be; None if no estimate can be made."""
+    """Quote a call with caution; None if no estimate can be made."""
     try:
-        quotes = previews_of(meter)
-        return quotes.of_call(call, body, whose, answer_tokens_max=answer_tokens_max)
+        return previews_of(meter).of_call(call, body, whose, caution)
     except TokenmeterError:
         return None
     except Exception as error:  # noqa: BLE001 - a border: without an estimate the gate decides
@@ -82,10 +77,11 @@ def tap_gate(meter: TokenMeter, enforce: Enforce) -> TapGate:
     known: dict[object, TapGate] = vars(meter).setdefault(_MADE, {})
     gate = known.get(enforce)
     if gate is None:
-        decides = gate_of(meter, enforce)
+        terms = Enforcement()
+        decides = gate_of(meter, enforce, (), terms)
         if decides is None:
             raise ConfigurationError("enforce is empty; use 'wallet', 'quota' or a function")
-        gate = known[enforce] = TapGate(decides, meter)
+        gate = known[enforce] = TapGate(decides, meter, caution_of(meter, enforce, terms))
         if len(known) > GATES_MAX:
             known.pop(next(iter(known)))
     return gate

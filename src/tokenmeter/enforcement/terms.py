@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
@@ -10,6 +10,8 @@ from tokenmeter.errors import ConfigurationError
 
 HOLD_S = 900.0  # longer than any call; a crashed worker's holds come back after it
 ANSWER_TOKENS_MAX = 4_096  # few answers without a limit are longer
+TIMEOUT_S = 2.0
+TIMEOUT_S_MAX = 60.0
 HOLD_S_MAX = 24 * 3600.0
 
 
@@ -20,13 +22,18 @@ class Enforcement:
     reached: ``"closed"`` refuses it with 503, ``"open"`` lets it pass unheld.
     `floor_price`: what is held for a call without a price, in the wallet's currency; without
     one such a call is a case for `on_unavailable`. `hold_s`: how long a hold lasts at most.
-    `answer_tokens_max`: what is held for the output of a call that states no limit of its own.
+    `wallets`: the server that keeps them, if it is not the meter's backend:
+    ``"flexprice+https://KEY@host/v1"`` of a ``tokenmeter serve``; `timeout_s`: how long a call
+    waits for it. `answer_tokens_max`: what is held for the output of a call that states no
+    limit of its own.
     """
 
     on_unavailable: Literal["open", "closed"] = "closed"
     floor_price: Decimal | None = None
     hold_s: float = HOLD_S
     answer_tokens_max: int = ANSWER_TOKENS_MAX
+    wallets: str | None = field(default=None, repr=False)  # it may hold a key
+    timeout_s: float = TIMEOUT_S
 
     def __post_init__(self) -> None:
         if self.on_unavailable not in {"open", "closed"}:
@@ -39,3 +46,5 @@ class Enforcement:
             raise ConfigurationError(f"hold_s must be above 0 and at most {HOLD_S_MAX:.0f}")
         if not self.answer_tokens_max > 0:
             raise ConfigurationError("answer_tokens_max must be above 0; leave it out for 4,096")
+        if not 0 < self.timeout_s <= TIMEOUT_S_MAX:
+            raise ConfigurationError(f"timeout_s must be above 0 and at most {TIMEOUT_S_MAX:.0f}")

@@ -12,7 +12,7 @@ from tokenmeter.enforcement.gate import FREE, Ask, Refused, Ticket
 from tokenmeter.enforcement.terms import Enforcement
 from tokenmeter.event import Event
 from tokenmeter.money import Money
-from tokenmeter.pricing.quote import Charger, Quote
+from tokenmeter.pricing.quote import Charger, Quote, charges_of
 
 log = logging.getLogger("tokenmeter")
 
@@ -82,7 +82,7 @@ class WalletGate:
         if not billable:
             self._desk.void(hold_id)
             return
-        found = [None if self._charger is None else self._charger(e) for e in billable]
+        found = [] if self._charger is None else charges_of(self._charger, billable)
         charged = [c for c in found if c is not None and held.currency in {"", c.currency}]
         total = sum((c.amount for c in charged), Decimal(0))
         if len(charged) < len(billable) and self._terms.floor_price is not None:

@@ -19,6 +19,7 @@ from decimal import Decimal
 from tokenmeter.engine.account import Account
 from tokenmeter.engine.clock import Clock
 from tokenmeter.engine.errors import (
+    AlreadyExistsError,
     InsufficientBalanceError,
     InvalidOperationError,
     ValidationError,
@@ -75,7 +76,13 @@ class HoldDesk:
         self._lock = threading.Lock()
 
     def hold(
-        self, wallet: Wallet, amount: Decimal, *, expires_s: float, reference: str
+        self,
+        wallet: Wallet,
+        amount: Decimal,
+        *,
+        expires_s: float,
+        reference: str,
+        hold_id: str = "",
     ) -> tuple[Hold, Decimal]:
         """Reserve money and tell what stays available; refuse what does not fit."""
         if amount < 0 or not 0 < expires_s <= HOLD_S_MAX:
@@ -94,8 +101,10 @@ class HoldDesk:
                     f"{plain(amount)} {wallet.currency.upper()} do not fit: "
                     f"{plain(EXACT.add(left, amount))} are available."
                 )
+            if hold_id and holds.exists(hold_id):
+                raise AlreadyExistsError(f"There is a hold {hold_id!r} already.")
             row = HoldRow(
-                new_id("hold"),
+                hold_id or new_id("hold"),
                 wallet.id,
                 amount,
                 held.HELD,

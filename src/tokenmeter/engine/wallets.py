@@ -219,6 +219,7 @@ class Wallets:
         reference: str = "",
         *,
         currency: str = "",
+        hold_id: str = "",
     ) -> Hold:
         """
         Reserve money before a call; InsufficientBalanceError if it does not fit.
@@ -226,7 +227,9 @@ class Wallets:
         NotFoundError if the customer has no wallet (in that currency).
         """
         wallet = self._wallet_for(customer, currency)
-        made, left = self._desk.hold(wallet, amount, expires_s=expires_s, reference=reference)
+        made, left = self._desk.hold(
+            wallet, amount, expires_s=expires_s, reference=reference, hold_id=hold_id
+        )
         if is_due(wallet, left):
             self.watch(wallet.id)
         return made

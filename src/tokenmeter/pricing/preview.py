@@ -23,7 +23,7 @@ from tokenmeter.pricing.history import NO_HISTORY, History
 from tokenmeter.pricing.media_quote import MediaQuote, billing_metrics, quote_rows
 from tokenmeter.pricing.pricebook import PriceBook
 from tokenmeter.pricing.priced import Part
-from tokenmeter.pricing.quote import Charger, Quote, Range
+from tokenmeter.pricing.quote import Charger, Quote, Range, charges_of
 from tokenmeter.providers.media import VIDEO
 from tokenmeter.usage import METRICS, NOTHING
 
@@ -208,14 +208,14 @@ def _charge(asked: Asked, planned: Forecast, terms: Terms, charger: Charger) -> 
     """Ask the catalog what the call would add to what its customer owes, at each end."""
     ends = (LOW, EXPECTED, HIGH) if planned.open else (EXPECTED,)
     events = [_billed(_event(asked, planned, terms, end)) for end in ends]
-    charges = [charger(event) for event in events]
-    known = [charge for charge in charges if charge is not None]
+    if terms.history.answer_tokens_max is not None:
+        events.append(_written(events[-1]))
+    charges = charges_of(charger, events)
+    known = [charge for charge in charges[: len(ends)] if charge is not None]
     if len(known) != len(ends):
         return None
-    high = known[-1]
-    if terms.history.answer_tokens_max is not None:
-        high = max(high, charger(_written(events[-1])) or high, key=_amount)
-    return Range(known[0], known[len(known) // 2], high)
+    highest = [charge for charge in charges[len(ends) - 1 :] if charge is not None]
+    return Range(known[0], known[len(known) // 2], max(highest, key=_amount))
 
 
 def _amount(money: Money) -> Decimal:

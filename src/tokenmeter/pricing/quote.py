@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tokenmeter.event import Event
 from tokenmeter.frozen import value
@@ -11,8 +11,15 @@ from tokenmeter.pricing.priced import Line, Part
 from tokenmeter.usage import NOTHING, Usage
 
 # The seam to a customer's catalog: what one more event like this adds to what its customer owes.
-# None: no price of the catalog applies to it.
+# None: no price of the catalog applies to it. One that asks a server answers several at once, by
+# a method `many`.
 Charger = Callable[[Event], Money | None]
+
+
+def charges_of(charger: Charger, events: Sequence[Event]) -> list[Money | None]:
+    """Ask a catalog about several events."""
+    many = getattr(charger, "many", None)
+    return [charger(event) for event in events] if many is None else list(many(events))
 
 
 @value(frozen=True, slots=True)

@@ -234,6 +234,7 @@ INVOICE = fields(("subscription_id",), subscription_id=NAME, period_start=TIME, 
 PAYMENT = fields(amount=DECIMAL, payment_status=TEXT)
 HOLD = fields(
     ("amount",),
+    id=TEXT,
     customer_id=TEXT,
     external_customer_id=TEXT,
     amount=DECIMAL,

@@ -26,6 +26,10 @@ REASON_CHARS_MAX = 300
 RETRY_AFTER_MAX_S = 3_600.0
 
 
+class NotSentError(TransientError):
+    """There is no connection: the server has not seen the request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the server said."""
@@ -59,8 +63,9 @@ class Session:
     A forked child opens connections of its own; the parent's stay open and unused in it.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, *, connections_max: int = CONNECTIONS_MAX) -> None:
         self.account = account
+        self._connections_max = connections_max
         self.clock_skew_s: float | None = None  # the server's clock less ours
         self._lock = threading.Lock()
         self._client: httpx2.Client | None = None
@@ -81,7 +86,9 @@ class Session:
                 return self._answer(response, deadline)
         except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
             said = masked(f"{type(error).__name__}: {error}")[:REASON_CHARS_MAX]
-            raise TransientError(f"{account.base_url} cannot be reached ({said})") from None
+            unsent = isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
+            kind = NotSentError if unsent else TransientError
+            raise kind(f"{account.base_url} cannot be reached ({said})") from None
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
@@ -109,7 +116,7 @@ class Session:
                 self._client = None
             if self._client is None:
                 self._pid = os.getpid()
-                self._client = _client(self.account.timeout_s)
+                self._client = _client(self.account.timeout_s, self._connections_max)
             return self._client
 
     def _answer(self, response: httpx2.Response, deadline: float) -> Answer:
@@ -149,11 +156,11 @@ def retry_after_s(text: str | None) -> float | None:
     return min(max(seconds, 0.0), RETRY_AFTER_MAX_S) if not isnan(seconds) else None
 
 
-def _client(timeout_s: float) -> httpx2.Client:
+def _client(timeout_s: float, connections_max: int) -> httpx2.Client:
     return httpx2.Client(
         timeout=timeout_s,
         limits=httpx2.Limits(
-            max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX
+            max_connections=connections_max, max_keepalive_connections=connections_max
         ),
         headers={"accept": "application/json", "accept-encoding": "identity"},
         follow_redirects=False,  # a redirect must not carry the key elsewhere

@@ -44,6 +44,10 @@ class Holds:
         row = {"environment": self._environment, **to_row(hold)}
         self._connection.execute(insert(holds), row)
 
+    def exists(self, hold_id: str) -> bool:
+        """Say whether an id is taken, in whatever environment."""
+        return self._connection.execute(_TAKEN, {"of_hold": hold_id}).first() is not None
+
     def get(self, hold_id: str) -> HoldRow:
         """Return a hold; NotFoundError if there is none of this id here."""
         place = {"in_environment": self._environment, "of_hold": hold_id}
@@ -88,6 +92,7 @@ _ALL = of_wallet(holds, HoldRow)
 _ONE = select(*_ALL.selected_columns).where(
     holds.c.environment == bindparam("in_environment"), holds.c.id == bindparam("of_hold")
 )
+_TAKEN = select(holds.c.id).where(holds.c.id == bindparam("of_hold"))
 _DUE = _ALL.where(holds.c.state == HELD, holds.c.expires_us <= bindparam("by"))
 _SETTLED = _ALL.with_only_columns(
     holds.c.reference, holds.c.settled_amount, holds.c.closed_us

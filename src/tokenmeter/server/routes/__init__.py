@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tokenmeter.server.routes import (
     analytics,
+    charges,
     costs,
     credit_grants,
     customers,
@@ -43,5 +44,6 @@ ROUTERS = (
     costs.router,
     invoices.router,
     holds.router,
+    charges.router,
     keys.router,
 )

@@ -22,7 +22,11 @@ EXPIRES_S = Decimal(60)
 
 @router.post("/holds", status_code=CREATED, openapi_extra=body_schema(schemas.HOLD))
 def create_hold(fields: Fields, desk: Ingesting) -> Reply:
-    """Reserve money of a customer; what does not fit is refused."""
+    """
+    Reserve money of a customer; what does not fit is refused.
+
+    A client may give the hold its `id`: then it can void it though it never got the answer.
+    """
     customer = reading.key(fields, "customer_id") or reading.key(fields, "external_customer_id")
     if customer is None:
         raise ValidationError("customer_id or external_customer_id is required.")
@@ -33,6 +37,7 @@ def create_hold(fields: Fields, desk: Ingesting) -> Reply:
         float(EXPIRES_S if expires_s is None else expires_s),
         reading.text(fields, "reference", limit=reading.KEY_CHARS_MAX),
         currency=reading.text(fields, "currency"),
+        hold_id=reading.text(fields, "id", limit=reading.KEY_CHARS_MAX),
     )
     return Reply(_shown(made), CREATED)
 

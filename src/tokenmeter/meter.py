@@ -82,8 +82,7 @@ class TokenMeter:
         self.hosts: Mapping[str, str] = hosts_of(hosts)
         self.gateways = origins(gateways)
         self.key, self.known, self.is_shut = object(), KnownCalls(), False
-        self.open_exchanges: set[Exchange] = set()
-        self.closed_with: list[Callable[[], None]] = []  # connections of enforcement's own
+        self.open_exchanges, self.closed_with = set[Exchange](), list[Callable[[], None]]()
         spec = default_backend_url() if backend is None else backend
         home = Path(state_dir) if state_dir else None if spec == "memory:" else state_directory()
         self._delivery = Delivery(
@@ -229,7 +228,8 @@ class TokenMeter:
         while self._instrumented:
             self.uninstrument()
         self.close_exchanges()
-        [close() for close in self.closed_with]
+        for close in self.closed_with:
+            close()
         delivered = self._delivery.close(timeout_s)
         self.jobs.close()
         return delivered

@@ -101,15 +101,10 @@ class HoldDesk:
                     f"{plain(amount)} {wallet.currency.upper()} do not fit: "
                     f"{plain(EXACT.add(left, amount))} are available."
                 )
-            if hold_id and holds.exists(hold_id):
-                raise AlreadyExistsError(f"There is a hold {hold_id!r} already.")
+            until = now + timedelta(seconds=expires_s)
             row = HoldRow(
-                hold_id or new_id("hold"),
-                wallet.id,
-                amount,
-                held.HELD,
-                microseconds(now + timedelta(seconds=expires_s)),
-                microseconds(now),
+                _id_for(holds, hold_id),
+                *(wallet.id, amount, held.HELD, microseconds(until), microseconds(now)),
                 reference=reference or None,
             )
             holds.add(row)
@@ -236,6 +231,13 @@ class HoldDesk:
             arrived = holds.arrived([reference for reference, _, _ in rows if reference])
         left = plus(amount for reference, amount, _ in rows if reference not in arrived)
         return after_us, left
+
+
+def _id_for(holds: Holds, wanted: str) -> str:
+    """Return the id that a client wants for its hold, or a new one."""
+    if wanted and holds.exists(wanted):
+        raise AlreadyExistsError(f"There is a hold {wanted!r} already.")
+    return wanted or new_id("hold")
 
 
 def _hold(row: HoldRow, currency: str) -> Hold:

@@ -35,7 +35,7 @@ JSON = {"content-type": "application/json"}
 ASKED = json.dumps({"model": "gpt-image-1", "prompt": "x", "size": "1024x1024"}).encode()
 IMAGE = json.dumps({"created": 1793491200, "data": [{"b64_json": "aGk="}]}).encode()
 MADE = answering(200, JSON, [IMAGE])
-QUICK = Enforcement(timeout_s=1.0)
+QUICK = Enforcement()
 
 
 @dataclass
@@ -166,7 +166,7 @@ async def test_wallets_can_be_elsewhere_than_the_events(serving: Serving) -> Non
 async def test_a_server_that_is_gone_is_decided_by_the_setting(
     serving: Serving, meter: TokenMeter, setting: Any, status: int, how: str
 ) -> None:
-    gateway = Gateway(meter, terms=Enforcement(on_unavailable=setting, timeout_s=0.5))
+    gateway = Gateway(meter, terms=Enforcement(on_unavailable=setting))
     assert (await gateway.ask()).status == 200
     getattr(serving, how)()
     beats = asyncio.create_task(_heartbeat())
@@ -174,7 +174,7 @@ async def test_a_server_that_is_gone_is_decided_by_the_setting(
     answers = await asyncio.gather(*(gateway.ask() for _ in range(100)))
     took_s = time.monotonic() - begun
     assert {a.status for a in answers} == {status}
-    assert took_s < 10
+    assert took_s < 15
     beats.cancel()
     assert await _longest(beats) < 0.5  # the event loop went on
     if status == 503:
@@ -184,7 +184,7 @@ async def test_a_server_that_is_gone_is_decided_by_the_setting(
 async def test_what_hung_is_given_back_when_the_server_goes_on(
     serving: Serving, meter: TokenMeter
 ) -> None:
-    gateway = Gateway(meter, terms=Enforcement(timeout_s=0.5))
+    gateway = Gateway(meter, terms=Enforcement())
     assert (await gateway.ask()).status == 200
     serving.hang()
     assert {(await gateway.ask()).status for _ in range(3)} == {503}

@@ -40,9 +40,9 @@ class Exchange:
     """One attempt: opened with a described request, closed once with an observation."""
 
     __slots__ = (
-        *("_decoder", "_entered", "_open", "_strip", "_ticket", "attempt", "call", "date"),
+        *("_decoder", "_entered", "_open", "_strip", "attempt", "call", "date"),
         *("error", "event_id", "is_complete", "is_draining", "joined", "reader", "scope"),
-        *("sent", "sink", "status"),
+        *("sent", "sink", "status", "ticket"),
     )
 
     def __init__(self, sink: Sink, call: Call, sent: Sent) -> None:
@@ -59,7 +59,7 @@ class Exchange:
         self.is_draining = self.is_complete = False  # read on without the user; read to the end
         self.event_id: str | None = None  # as announced
         self.joined: str | None = None  # by our own gateway, whose event it is
-        self._ticket: Ticket | None = None  # of the gate that let the call pass
+        self.ticket: Ticket | None = None  # of the gate that let the call pass
         self.attempt = Attempt(scope, sent, sink.key, window_s=sink.policy.retry_window_s)
         self._entered = sink.entered(opened_line(call, self.attempt, scope))
         sink.open_exchanges.add(self)
@@ -217,13 +217,19 @@ class Exchange:
         """Ask the gate of the scope; a call that it refuses leaves no event."""
         if self.scope is not None:
             try:
-                self._ticket = self.scope.gate.admit(self.call, self.sent.json(), self.scope)
+                self.ticket = self.scope.gate.admit(self.call, self.sent.json(), self.scope)
             except BaseException as error:
                 self.discard()
                 if isinstance(error, Refused):
                     return error.refusal
                 raise
         return None
+
+    def withdraw(self) -> None:
+        """The call that was admitted is not made: no event, and nothing stays reserved."""
+        self.discard()
+        if self.ticket is not None:
+            self.ticket.settle(())
 
     @property
     def is_gated(self) -> bool:
@@ -251,8 +257,8 @@ class Exchange:
             made: list[Event] = []
             for observation in each_job(observation_of(self, ending)):
                 made += self.sink.observed(observation, self.scope)
-            if self._ticket is not None:
-                settle(self._ticket, made, self.status)
+            if self.ticket is not None:
+                settle(self.ticket, made, self.status)
         except Exception as error:  # noqa: BLE001 - as in chunk()
             self.sink.fault(error)
         self._left()
@@ -272,8 +278,8 @@ class Exchange:
                 event_id, reused = self._identified(answer)
                 event = plain_event(self, answer, event_id, headers, reused=reused)
                 sink.keep(event, scope)
-                if self._ticket is not None:
-                    settle(self._ticket, [event], SUCCESS)
+                if self.ticket is not None:
+                    settle(self.ticket, [event], SUCCESS)
             except Exception as error:  # noqa: BLE001 - as in chunk()
                 sink.fault(error)
             self._left()

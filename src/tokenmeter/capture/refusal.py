@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tokenmeter.errors import TokenmeterError
 
-Dialect = Literal["openai", "anthropic", "google"]
+Dialect = Literal["openai", "anthropic", "google", "aws"]
 
 # status -> (OpenAI's type and code, Anthropic's type, Google's status), as their APIs name it:
 # platform.openai.com/docs/guides/error-codes, platform.claude.com/docs/en/api/errors,
@@ -20,6 +20,19 @@ _WORDS: dict[int, tuple[str, str, str]] = {
     413: ("request_too_large", "request_too_large", "INVALID_ARGUMENT"),
     429: ("rate_limit_exceeded", "rate_limit_error", "RESOURCE_EXHAUSTED"),
     503: ("service_unavailable", "overloaded_error", "UNAVAILABLE"),
+}
+
+
+# What botocore makes of an answer is the name in this header (docs.aws.amazon.com/bedrock,
+# "Common errors"); AWS has no 402. It retries a ThrottlingException.
+AWS_ERROR_HEADER = "x-amzn-errortype"
+_AWS_ERRORS = {
+    400: "ValidationException",
+    413: "ValidationException",
+    401: "AccessDeniedException",
+    402: "ServiceQuotaExceededException",
+    429: "ThrottlingException",
+    503: "ServiceUnavailableException",
 }
 
 
@@ -39,9 +52,11 @@ class Refusal:
     message: str
     retry_after_s: int | None = None
 
-    def headers(self) -> dict[str, str]:
+    def headers(self, dialect: Dialect = "openai") -> dict[str, str]:
         """The headers of the answer; the SDKs do not retry what waiting cannot help."""
         found = {"content-type": "application/json"}
+        if dialect == "aws":
+            found[AWS_ERROR_HEADER] = _AWS_ERRORS[self.status]
         if self.retry_after_s is not None:
             found["retry-after"] = str(self.retry_after_s)
         elif self.status != 503:
@@ -56,6 +71,8 @@ class Refusal:
         openai, anthropic, google = _WORDS[self.status]
         if dialect == "anthropic":
             return {"type": "error", "error": {"type": anthropic, "message": self.message}}
+        if dialect == "aws":
+            return {"message": self.message}
         if dialect == "google":
             error = {"code": self.status, "message": self.message, "status": google}
             return {"error": error}

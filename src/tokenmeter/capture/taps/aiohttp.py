@@ -20,6 +20,7 @@ from tokenmeter.capture.taps.outgoing import (
     plain_fields,
     split_url,
 )
+from tokenmeter.capture.taps.refused import aiohttp_response, refusal_soon
 from tokenmeter.providers.base import Json
 
 SWITCHING_PROTOCOLS = 101  # a websocket: what follows is no answer
@@ -93,6 +94,10 @@ async def _request(
     if exchange is None:
         response = await wrapped(method, str_or_url, **options)
         return _redirected(sink, session, response, options)
+    if refusal := await refusal_soon(exchange):
+        url = session._build_url(str_or_url)  # noqa: SLF001 - with the session's base URL
+        sent = (method.upper(), url, session._prepare_headers(options.get("headers")))  # noqa: SLF001
+        return await aiohttp_response(refusal, exchange.call, session, sent, options)
     token = guard.enter(asked)
     try:
         response = await wrapped(method, str_or_url, **_edited(exchange, session, options))

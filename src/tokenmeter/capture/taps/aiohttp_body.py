@@ -25,6 +25,15 @@ def watched_reader(response: Any, answer: Answer) -> Any:
     return _reader_class(sys.modules["aiohttp.streams"].StreamReader)(response, answer)
 
 
+def filled_reader(body: bytes) -> Any:
+    """Return a reader of aiohttp's that has all of a body."""
+    streams = sys.modules["aiohttp.streams"]
+    reader = streams.StreamReader(_Flow(), max(1, len(body)), loop=asyncio.get_running_loop())
+    reader.feed_data(body)
+    reader.feed_eof()
+    return reader
+
+
 @lru_cache(maxsize=2)
 def _reader_class(base: type) -> Any:
     return type("WatchedReader", (_Watch, base), {})

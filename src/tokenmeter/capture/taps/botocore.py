@@ -21,6 +21,7 @@ from tokenmeter.capture.taps.outgoing import (
     split_url,
 )
 from tokenmeter.capture.taps.raw import WatchedRaw
+from tokenmeter.capture.taps.refused import botocore_response, refusal_of
 from tokenmeter.providers.base import Json
 
 
@@ -55,6 +56,8 @@ def wrapper(find_sink: FindSink) -> Callable[..., Any]:
             exchange = open_once(sink, url, lambda: _Outgoing(request, url))
         if exchange is None:
             return wrapped(*args, **kwargs)
+        if refusal := refusal_of(exchange):
+            return botocore_response(refusal, exchange.call, request)
         token = guard.enter(url)
         try:
             response = wrapped(*args, **kwargs)

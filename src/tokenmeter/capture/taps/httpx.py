@@ -15,8 +15,7 @@ from tokenmeter.capture.sink import Sink
 from tokenmeter.capture.taps import guard
 from tokenmeter.capture.taps.drain import drain, drain_async
 from tokenmeter.capture.taps.raw_http import HttpxRequest
-from tokenmeter.capture.taps.refused import refused
-from tokenmeter.capture.threads import in_thread
+from tokenmeter.capture.taps.refused import httpx_response, refusal_of, refusal_soon
 from tokenmeter.providers.base import Json
 
 FindSink = Callable[[], Sink | None]
@@ -30,8 +29,8 @@ def sync_wrapper(find_sink: FindSink) -> Callable[..., Any]:
         if opened is None:
             return wrapped(*args, **kwargs)
         exchange, request, sent, url = opened
-        if exchange.is_gated and (refusal := exchange.admit()):
-            return refused(refusal, exchange.call, request)
+        if refusal := refusal_of(exchange):
+            return httpx_response(refusal, exchange.call, request)
         token = guard.enter(url)
         try:
             response = wrapped(sent, *args[1:], **kwargs)
@@ -59,8 +58,8 @@ def async_wrapper(find_sink: FindSink) -> Callable[..., Any]:
 
 async def _send_async(wrapped: Any, opened: _Opened, args: Any, kwargs: Any) -> Any:
     exchange, request, sent, url = opened
-    if exchange.is_gated and (refusal := await in_thread(exchange.admit)):
-        return refused(refusal, exchange.call, request)
+    if refusal := await refusal_soon(exchange):
+        return httpx_response(refusal, exchange.call, request)
     token = guard.enter(url)
     try:
         response = await wrapped(sent, *args, **kwargs)

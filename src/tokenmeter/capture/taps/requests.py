@@ -21,6 +21,7 @@ from tokenmeter.capture.taps.outgoing import (
     split_url,
 )
 from tokenmeter.capture.taps.raw import WatchedRaw
+from tokenmeter.capture.taps.refused import refusal_of, requests_response
 from tokenmeter.providers.base import Json
 
 # The session whose exchange is being sent in this context: it follows redirects by itself.
@@ -59,6 +60,8 @@ def wrapper(find_sink: FindSink) -> Callable[..., Any]:
         if exchange is None:
             return wrapped(*args, **kwargs)
         options = {name: value for name, value in kwargs.items() if name != "request"}
+        if refusal := refusal_of(exchange):
+            return requests_response(refusal, exchange.call, request, options)
         response, sent = _send(wrapped, session, exchange, request, options)
         last = _last_attempt(sink, exchange, request, response)
         return response if last is None else _attach(last, request, sent, response)
@@ -100,13 +103,20 @@ def _last_attempt(sink: Sink, exchange: Exchange, request: Any, response: Any) -
     """
     last: Exchange | None = exchange
     try:
-        for past in _resent(response):
+        ticket, resent = exchange.ticket, _resent(response)
+        if resent:
+            exchange.ticket = None  # the last attempt settles it
+        for past in resent:
             if last is not None and past.error is not None:
                 last.fail(past.error)
             elif last is not None:
                 last.response(past.status or 0, {})
                 last.end()
             last = _open(sink, request)
+        if last is not None:
+            last.ticket = ticket
+        elif ticket is not None:
+            ticket.settle(())
     except Exception as error:  # noqa: BLE001 - our fault; the user still gets the answer
         sink.fault(error)
     return last

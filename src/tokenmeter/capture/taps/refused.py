@@ -105,26 +105,11 @@ async def aiohttp_response(
     """Build what a session returns; raises as it does if the user wants errors raised."""
     from tokenmeter.capture.taps.aiohttp_body import filled_reader  # here, as in the tap
 
-    aiohttp = sys.modules["aiohttp"]
-    method, url, headers = asked
-    info = aiohttp.RequestInfo(url, method, headers, url)
-    made = aiohttp.ClientResponse
-    parts = {
-        "writer": None,
-        "continue100": None,
-        "timer": sys.modules["aiohttp.helpers"].TimerNoop(),
-        "request_info": info,
-        "traces": [],
-        "loop": session._loop,  # noqa: SLF001 - as its own responses have it
-        "session": session,
-        "stream_writer": _Written(),
-    }
-    wanted = inspect.signature(made.__init__).parameters  # versions differ
-    response = made(method, url, **{name: parts[name] for name in parts if name in wanted})
+    response = _unsent(session, *asked)
     body, said = _said(refusal, call)
     multidict = sys.modules["multidict"]
     response.status, response.reason = refusal.status, _reason(refusal)
-    response.version = aiohttp.HttpVersion11
+    response.version = sys.modules["aiohttp"].HttpVersion11
     response._headers = multidict.CIMultiDictProxy(multidict.CIMultiDict(said))  # noqa: SLF001
     response._raw_headers = tuple((n.encode(), v.encode()) for n, v in said.items())  # noqa: SLF001
     response.content = filled_reader(body)
@@ -135,3 +120,21 @@ async def aiohttp_response(
     elif raises:
         response.raise_for_status()
     return response
+
+
+def _unsent(session: Any, method: str, url: Any, headers: Any) -> Any:
+    """Build the response of a request that is not sent; what it takes differs by version."""
+    aiohttp = sys.modules["aiohttp"]
+    made = aiohttp.ClientResponse
+    parts = {
+        "writer": None,
+        "continue100": None,
+        "timer": sys.modules["aiohttp.helpers"].TimerNoop(),
+        "request_info": aiohttp.RequestInfo(url, method, headers, url),
+        "traces": [],
+        "loop": session._loop,  # noqa: SLF001 - as its own responses have it
+        "session": session,
+        "stream_writer": _Written(),
+    }
+    wanted = inspect.signature(made.__init__).parameters
+    return made(method, url, **{name: parts[name] for name in parts if name in wanted})

@@ -17,6 +17,9 @@ _fast = msgspec.json.Encoder(decimal_format="string").encode
 # One encoder for all lines: making one per line costs more than a short line.
 _thorough = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
+_BEGINNING = '{"event_name":'  # of each record; in a text within one its quotes are escaped
+_DECODER = json.JSONDecoder()
+
 
 def to_line(fields: Mapping[str, Any]) -> bytes:
     """Write one record; half characters and foreign types included."""
@@ -73,3 +76,24 @@ def event_of(line: bytes) -> Event | None:
         properties,
         plain.source,
     )
+
+
+def whole_records(damaged: bytes) -> list[dict[str, Any]]:
+    """
+    Find the records that are whole in a line that is none.
+
+    They stand behind one that was cut short, behind zeros, or are glued together.
+    """
+    text = damaged.decode("utf-8", "surrogateescape")
+    found: list[dict[str, Any]] = []
+    at = text.find(_BEGINNING)
+    while at >= 0:
+        try:
+            record, end = _DECODER.raw_decode(text, at)
+            text[at:end].encode()  # half a character in it would be another customer's name
+        except (ValueError, RecursionError):
+            end = at + 1
+        else:
+            found.append(record)
+        at = text.find(_BEGINNING, end)
+    return found

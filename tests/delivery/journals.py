@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tokenmeter.delivery.journal import Journal
-from tokenmeter.delivery.writer import Limits
+from tokenmeter.delivery.limits import Limits
 
 NAME = "sink"
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from tests.delivery.records import Sink, line, resolve
 from tokenmeter.delivery.deadletters import DeadLetters
 from tokenmeter.delivery.journal import Journal
+from tokenmeter.delivery.limits import Limits
 from tokenmeter.delivery.protocol import TransientError
 from tokenmeter.delivery.shipper import Shipper
 from tokenmeter.delivery.wiring import Wiring
-from tokenmeter.delivery.writer import Limits
 from tokenmeter.event import Event
 
 NAME = "sink"

@@ -11,7 +11,7 @@ import pytest
 from tests.delivery.journals import NAME, opened, segments, written
 from tests.delivery.records import finish, line, run_python
 from tokenmeter.delivery.journal import Journal
-from tokenmeter.delivery.writer import Limits
+from tokenmeter.delivery.limits import Limits
 from tokenmeter.errors import ConfigurationError
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.delivery.journals import NAME, deliver, die, opened, segments, written
 from tests.delivery.records import line
 from tokenmeter.delivery.journal import Journal
-from tokenmeter.delivery.writer import Limits
+from tokenmeter.delivery.limits import Limits
 from tokenmeter.delivery.writerlog import READ_BYTES_MAX, WriterLog
 
 

@@ -97,6 +97,9 @@ def locked(path: Path) -> Generator[int]:
 def _append(path: Path, line: bytes, *, durable: bool) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(path) as fd:
+        length = os.fstat(fd).st_size
+        if length and os.pread(fd, 1, length - 1) != b"\n":
+            line = b"\n" + line  # behind one whose writer died in the midst of it
         written = os.write(fd, line)
         if written != len(line):
             cut(fd, written)

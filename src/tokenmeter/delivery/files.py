@@ -15,6 +15,15 @@ def cut(fd: int, written: int) -> None:
         os.ftruncate(fd, os.fstat(fd).st_size - written)
 
 
+def is_file(fd: int, inode: int, *, also_deleted: bool = False) -> bool:
+    """Whether a descriptor still is this file: not closed, given to another one, or deleted."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return False
+    return found.st_ino == inode and (also_deleted or found.st_nlink > 0)
+
+
 def close(fd: int) -> None:
     """Close a descriptor; -1 is none."""
     if fd >= 0:

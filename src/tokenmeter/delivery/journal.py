@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from tokenmeter.delivery.alarms import Alarms
+from tokenmeter.delivery.limits import Limits
 from tokenmeter.delivery.opencalls import NO_SLOT, OpenCalls
 from tokenmeter.delivery.recovery import report_open
 from tokenmeter.delivery.sweeping import sweep
-from tokenmeter.delivery.writer import Limits, Writer
+from tokenmeter.delivery.writer import Writer
 from tokenmeter.delivery.writerlog import Chunk, WriterLog
 from tokenmeter.errors import ConfigurationError
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from tokenmeter.delivery.opencalls import OPEN, left_open
 from tokenmeter.delivery.writerlog import WriterLog
-from tokenmeter.lines import to_line
+from tokenmeter.lines import record_of, to_line, whole_records
 
 Attempt = tuple[str, int]  # call_id and number
 
@@ -38,8 +37,9 @@ def _attempts(log: WriterLog) -> Iterator[Attempt]:
     while at < end:
         chunk = log.read(at, end)
         for _, line in chunk.lines:
-            with contextlib.suppress(ValueError, RecursionError):  # a damaged line names none
-                found = _attempt(json.loads(line))
+            record = record_of(line)
+            for each in whole_records(line) if record is None else (record,):
+                found = _attempt(each)
                 if found is not None:
                     yield found
         if chunk.next_at <= at:

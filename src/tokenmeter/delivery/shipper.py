@@ -16,9 +16,10 @@ from tokenmeter.delivery.protocol import Backend, TransientError
 from tokenmeter.delivery.sender import Sender
 from tokenmeter.delivery.slices import let_others_in
 from tokenmeter.delivery.status import Status
-from tokenmeter.delivery.wiring import Wiring
+from tokenmeter.delivery.wiring import Record, Wiring
 from tokenmeter.delivery.writerlog import Chunk, WriterLog
 from tokenmeter.event import Event
+from tokenmeter.lines import whole_records
 
 LINGER_S = 0.2  # between two looks at the journal; callers do not wake the thread
 BACKOFF_BASE_S = 0.1
@@ -213,11 +214,14 @@ class Shipper:
         self._positions[item.log] = item.end
 
     def _events(self, log: WriterLog, line: bytes) -> Sequence[Event]:
+        found = self._wiring.read(line)
+        if found is not None:
+            return self._resolved(found)
+        self._skip(log, f"{len(line)} bytes that are no JSON object")
+        return [event for record in whole_records(line) for event in self._resolved(record)]
+
+    def _resolved(self, found: Event | Record) -> Sequence[Event]:
         wiring = self._wiring
-        found = wiring.read(line)
-        if found is None:
-            self._skip(log, f"{len(line)} bytes that are no JSON object")
-            return ()
         try:
             with self.sender.resolving:
                 if isinstance(found, Event):

@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tokenmeter.delivery.alarms import Alarms
-from tokenmeter.delivery.files import close, cut, sync, sync_directories
+from tokenmeter.delivery.files import close, cut, is_file, sync, sync_directories
+from tokenmeter.delivery.limits import Limits
 from tokenmeter.delivery.writerlog import READ_BYTES_MAX, Chunk, WriterLog, bytes_under
 
-SEGMENT_BYTES_MAX = 8 * 1024 * 1024  # a segment is closed once it is this long
-JOURNAL_BYTES_MAX = 1024 * 1024 * 1024  # of all processes that share the state directory
-WAITING_BYTES_MAX = 32 * 1024 * 1024  # records kept in memory while the disk refuses them
 RETRY_S = 1.0  # between two tries of the disk by callers, once that memory is full too
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """
-    How much a journal may hold.
-
-    The disk limit is looked at when a segment is opened, so each process may exceed it by one
-    segment. When it is reached, records wait in memory; what does not fit there is dropped,
-    counted and alarmed.
-    """
-
-    segment_bytes_max: int = SEGMENT_BYTES_MAX
-    journal_bytes_max: int = JOURNAL_BYTES_MAX
-    waiting_bytes_max: int = WAITING_BYTES_MAX
 
 
 class Writer:
@@ -57,7 +40,7 @@ class Writer:
         self._lock = threading.RLock()
         self._waiting: deque[bytes] = deque()
         self._fd = -1  # open only while nothing waits; else every append takes the slow path
-        self._segment_start = 0
+        self._segment_start = self._file = 0  # the segment that is open, and its inode
         self._disk_end = 0  # while no segment is open; else the size of its file is the truth
         self._room = 0  # bytes until the next check; a guess is enough
         self._retry_at = 0.0
@@ -116,8 +99,10 @@ class Writer:
         with self._lock:
             if self._waiting:
                 self._drain()
-            elif self._fd >= 0 and not os.fstat(self._fd).st_nlink:
-                self._troubles.append(("deleted", "a journal segment was deleted under us"))
+            elif self._fd >= 0 and not is_file(self._fd, self._file):
+                self._troubles.append(
+                    ("deleted", "a journal segment was deleted under us, or closed")
+                )
                 self._let_go()
                 self._drain()
         self._report()
@@ -249,19 +234,26 @@ class Writer:
         except OSError:
             close(fd)
             raise
-        self._segment_start = self._disk_end
+        self._segment_start, self._file = self._disk_end, os.fstat(fd).st_ino
         self._room = 0 if self._fsync else self._limits.segment_bytes_max
         return fd
 
     def _end_on_disk(self, fd: int) -> int:
-        return self._disk_end if fd < 0 else self._segment_start + os.fstat(fd).st_size
+        if fd < 0 or self.log is None:
+            return self._disk_end
+        with contextlib.suppress(OSError):  # somebody closed it
+            found = os.fstat(fd)
+            if found.st_ino == self._file:
+                return self._segment_start + found.st_size
+        return self.log.end(at_least=self._segment_start)
 
     def _let_go(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             was_busy, self._busy = self._busy, True
             self._disk_end = self._end_on_disk(fd)
-            close(fd)
+            if is_file(fd, self._file, also_deleted=True):  # else it is somebody else's by now
+                close(fd)
             self._busy = was_busy
 
     def _forget_first(self) -> int:

@@ -98,10 +98,11 @@ class WriterLog:
         for backend, offset in self.cursors.items():
             self._persist(backend, offset)
 
-    def end(self) -> int:
-        """Return the offset after the last byte on disk."""
+    def end(self, *, at_least: int | None = None) -> int:
+        """Return the offset after the last byte; `at_least`, or a cursor, where it is gone."""
         last = self.segments()[-1:]
-        return last[0] + _size(self.segment_path(last[0])) if last else 0
+        found = last[0] + _size(self.segment_path(last[0])) if last else 0
+        return found if at_least is None else max(found, at_least, *self.cursors.values())
 
     def segments(self) -> list[int]:
         """Return the offsets at which segments start, in order."""

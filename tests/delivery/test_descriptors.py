@@ -1,0 +1,72 @@
+"""Somebody closes our descriptors, as code that makes a process a daemon does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.delivery.journals import segments
+from tests.delivery.records import PATIENCE_S, Sink, delivering, finish, line, run_python
+from tokenmeter.delivery.facade import Delivery
+
+
+def segment_fd(delivery: Delivery) -> int:
+    """The descriptor of our segment, found as an outsider would find it."""
+    (own,) = segments(delivery._home)
+    numbers = [int(each.name) for each in Path("/proc/self/fd").iterdir()]
+    for fd in numbers:
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself
+            if os.path.samestat(own.stat(), os.fstat(fd)):
+                return fd
+    raise AssertionError("no descriptor is open on the segment")
+
+
+@pytest.mark.parametrize(
+    ("taken", "gone"),
+    [(False, False), (True, False), (False, True)],
+    ids=["closed", "another file's", "closed, and the file deleted"],
+)
+def test_a_descriptor_that_is_closed_under_us_costs_no_record_and_no_exception(
+    tmp_path: Path, taken: bool, gone: bool
+) -> None:
+    sink = Sink()
+    with delivering(sink, tmp_path / "state") as delivery:
+        delivery.append_line(line("evt_0"))
+        assert delivery.flush(PATIENCE_S)
+        fd = segment_fd(delivery)
+        if gone:
+            segments(tmp_path / "state")[0].unlink()
+        os.close(fd)
+        theirs = tmp_path / "theirs"
+        if taken:
+            assert os.open(theirs, os.O_RDWR | os.O_CREAT) == fd
+            delivery._journal.recover()  # as the shipper does before each batch
+        for n in range(1, 4):
+            delivery.append_line(line(f"evt_{n}"))
+        assert delivery.flush(PATIENCE_S)
+        assert delivery.health()["dropped"] == 0
+        if taken:
+            assert os.fstat(fd).st_size == 0  # still open, and nothing of ours in it
+            os.close(fd)
+    assert sink.ids == ["evt_0", "evt_1", "evt_2", "evt_3"]
+
+
+def test_a_process_that_closes_all_its_descriptors_goes_on(tmp_path: Path) -> None:
+    script = """
+        path = Path(sys.argv[1])
+        sink = Sink()
+        delivery = Delivery(sink, path, resolve=resolve)
+        delivery.append_line(line("evt_0"))
+        assert delivery.flush(20)
+        os.closerange(3, 1024)
+        for n in range(1, 100):
+            delivery.append_line(line(f"evt_{n}"))
+        assert delivery.flush(20), delivery.health()
+        assert sink.ids == [f"evt_{n}" for n in range(100)], sink.ids
+        assert delivery.close(5)
+        print("ok")
+    """
+    assert finish(run_python(script, tmp_path)) == "ok\n"

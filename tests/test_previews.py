@@ -284,6 +284,25 @@ def test_estimates_learn_from_the_calls_that_were_previewed(
     assert "by history of 4" in learned.basis
 
 
+@pytest.mark.parametrize(("options", "most"), [({"max_images": 4}, "0.12"), ({}, "0.45")])
+def test_a_series_of_images_is_as_long_as_the_model_makes_it(
+    stored: TokenMeter, options: dict[str, int], most: str
+) -> None:
+    series = {
+        "sequential_image_generation": "auto",
+        "sequential_image_generation_options": options,
+    }
+    ark = "https://ark.ap-southeast.bytepluses.com/api/v3/images/generations"
+    body = {"model": "seedream-4-0-250828", "prompt": "Four seasons"}
+    quoted = stored.preview_request(request({**body, **series}, ark))
+    assert quoted is not None
+    assert (str(quoted.low), str(quoted.high)) == ("0.03 USD", f"{most} USD")
+    assert not quoted.exact
+    one = stored.preview_request(request(body, ark))
+    assert one is not None
+    assert (str(one.expected), one.exact) == ("0.03 USD", True)
+
+
 def test_exact_counts_are_not_remembered_and_others_are_bounded(stored: TokenMeter) -> None:
     stored.preview_request(request(ASK))
     assert not stored.known.previewed

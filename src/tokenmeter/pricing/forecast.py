@@ -20,6 +20,7 @@ from tokenmeter.usage import Number, Usage
 OUTPUTS_MAX = 1_000  # more of one call is a mistake of the wire
 # Where nobody says how long an answer may be: an assumption, and called one.
 ANSWER_TOKENS = Spread(1, 500, 4_096)
+SERIES_MAX = 15  # images of Seedream's, where the request names no fewer (docs.byteplus.com)
 SORA_SECONDS = 4  # of a video whose request says no length (openai 3.57.0, VideoCreateParams)
 TEXT, EMBEDDING = "text_generated", "embedding_created"
 
@@ -214,7 +215,10 @@ def _output(draft: _Draft, asked: Asked, history: History) -> None:
 def _images(draft: _Draft, asked: Asked, history: History) -> None:
     said = asked.dimensions
     drawn = drawn_tokens(asked.model or "", said.get("size"), said.get("quality"))
-    draft.sure |= {"image_count": asked.outputs, "output_count": asked.outputs}
+    if said.get("sequential") == "true":
+        _series(draft, asked.outputs if "n" in said else SERIES_MAX)
+    else:
+        draft.sure |= {"image_count": asked.outputs, "output_count": asked.outputs}
     if drawn is None:
         return
     partial = (whole(asked.body.get("partial_images")) or 0) * PARTIAL_TOKENS
@@ -224,6 +228,13 @@ def _images(draft: _Draft, asked: Asked, history: History) -> None:
     draft.add("output_tokens", tokens, "")
     draft.basis.pop()
     _input(draft, asked, history)
+
+
+def _series(draft: _Draft, most: int) -> None:
+    """The model says how many images a series has; none is billed that is not made."""
+    draft.add("image_count", Spread(1, most, most), f"images: a series of at most {most}")
+    draft.add("output_count", Spread(1, most, most), "")
+    draft.basis.pop()
 
 
 def _clip(draft: _Draft, asked: Asked) -> None:

@@ -185,6 +185,15 @@ def test_a_usage_that_the_model_wrote_is_no_usage() -> None:
     assert plain_chat(json.dumps(whole).encode()[:-1]) is None
 
 
+def test_a_detail_that_is_null_is_not_reported() -> None:
+    details = {"cached_tokens": None, "audio_tokens": 0}
+    whole = {**WHOLE, "usage": {**USAGE, "prompt_tokens_details": details}}
+    found = plain_chat(json.dumps(whole).encode())
+    assert found is not None
+    assert "cache_read_tokens" not in found.numbers
+    assert found.numbers["input_audio_tokens"] == 0
+
+
 COUNTS = st.integers(min_value=0, max_value=2_000)
 DETAILS = st.dictionaries(
     st.sampled_from(["cached_tokens", "audio_tokens", "reasoning_tokens", "text_tokens", "odd"]),
@@ -241,7 +250,9 @@ def long_way(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
 
 
 @given(payload=ANSWERS)
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_what_is_read_at_once_is_what_the_long_way_reads(
     meter: TokenMeter, long_way: Callable[[bool], None], payload: dict[str, Any]
 ) -> None:

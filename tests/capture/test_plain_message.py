@@ -114,7 +114,9 @@ ANSWERS = st.fixed_dictionaries(
 
 
 @given(payload=ANSWERS)
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_what_is_read_at_once_is_what_the_long_way_reads(
     meter: TokenMeter, long_way: Callable[[bool], None], payload: dict[str, Any]
 ) -> None:

@@ -186,6 +186,7 @@ def test_check_is_json_for_programs(database: str) -> None:
     result = run("check", "--days", "200", "--backend", database, "--json")
     found = json.loads(result.output)
     assert {row["as_of"] for row in found["old"]} == {"2026-01-01", "2026-04-14"}
+    assert "veo-3.1-fast" not in {row["model"] for row in found["old"]}, "replaced, not old"
     assert found["unpriced"][1] == {
         "provider": "kling",
         "model": "kling-v9",

@@ -71,7 +71,11 @@ def check(
     Exit code 1 if there are any.
     """
     book, now = _read(prices), datetime.now(UTC)
-    old = [row for row in book.rows if row.origin.as_of < now - timedelta(days=days)]
+    old = [
+        row
+        for row in book.rows
+        if row.origin.as_of < now - timedelta(days=days) and not row.window.is_past(now)
+    ]
     unpriced = _unpriced(backend)
     if as_json:
         print_json(

@@ -24,6 +24,10 @@ class Window(NamedTuple):
         begun = self.start is None or self.start <= moment
         return begun and (self.end is None or moment < self.end)
 
+    def is_past(self, moment: datetime) -> bool:
+        """Say whether it ended by `moment`: what held then will not change any more."""
+        return self.end is not None and self.end <= moment
+
     def overlaps(self, other: Window) -> bool:
         """Say whether some moment lies within both."""
         return _begins_before_end(self, other) and _begins_before_end(other, self)

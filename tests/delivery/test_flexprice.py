@@ -197,6 +197,15 @@ def test_retry_after_is_seconds_or_a_date(text: str, seconds: float | None) -> N
     assert retry_after_s(text) == seconds
 
 
+@pytest.mark.parametrize("year", [2015, 2099])
+def test_a_date_to_retry_at_is_read_by_the_clock_of_the_server_that_names_it(year: int) -> None:
+    said = {"Date": f"Wed, 21 Oct {year} 07:28:00 GMT", "retry-after": f"21 Oct {year} 07:28:30"}
+    with serving(once(error(429, "busy", "later", **said))) as cloud:
+        with pytest.raises(TransientError) as raised:
+            backend(cloud).send([event("evt_1")])
+        assert raised.value.retry_after_s == 30.0
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_server_that_names_a_time_is_left_alone_until_then(tmp_path: Path, status: int) -> None:
     busy = once(error(status, "busy", "later", **{"retry-after": "1"}))

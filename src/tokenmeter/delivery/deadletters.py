@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,9 @@ from tokenmeter.event import Event, timestamp_text
 
 DEAD = "dead"
 HELD = "held"
+
+
+Letter = Event | Mapping[str, Any]
 
 
 class DeadLetters:
@@ -35,24 +38,19 @@ class DeadLetters:
         self.state_dir = state_dir
         self._lock = threading.Lock()
 
-    def bury(
-        self, backend: str, reason: str, letter: Event | Mapping[str, Any], *, held: bool = False
-    ) -> None:
+    def bury(self, backend: str, reason: str, letter: Letter, *, held: bool = False) -> None:
         """Write one down; TransientError if the disk refuses, so that nothing is lost."""
-        fields: dict[str, Any] = {
-            "backend": backend,
-            "reason": masked(reason),
-            "at": timestamp_text(datetime.now(UTC)),
-        }
-        if isinstance(letter, Event):
-            fields["event"] = letter.to_dict()
-        else:
-            fields["record"] = letter
-        line = json.dumps(fields, separators=(",", ":"), default=str).encode() + b"\n"
+        self.bury_all(backend, [(letter, reason)], held=held)
+
+    def bury_all(
+        self, backend: str, letters: Sequence[tuple[Letter, str]], *, held: bool = False
+    ) -> None:
+        """Write some down, each with its reason, and wait once for the disk; all or none."""
+        lines = b"".join(_line(backend, letter, reason) for letter, reason in letters)
         path = self.state_dir / (HELD if held else DEAD) / f"{backend}.jsonl"
         try:
             with self._lock:
-                _append(path, line, durable=not held)
+                _append(path, lines, durable=not held)
         except OSError as error:
             raise TransientError(
                 f"a dead letter cannot be written ({error.strerror}); its event waits"
@@ -69,6 +67,19 @@ class DeadLetters:
     def forked(self) -> None:
         """In a forked child: a thread of the parent may have held the lock."""
         self._lock = threading.Lock()
+
+
+def _line(backend: str, letter: Letter, reason: str) -> bytes:
+    fields: dict[str, Any] = {
+        "backend": backend,
+        "reason": masked(reason),
+        "at": timestamp_text(datetime.now(UTC)),
+    }
+    if isinstance(letter, Event):
+        fields["event"] = letter.to_dict()
+    else:
+        fields["record"] = letter
+    return json.dumps(fields, separators=(",", ":"), default=str).encode() + b"\n"
 
 
 def count(state_dir: Path, kind: str) -> int:
@@ -94,14 +105,14 @@ def locked(path: Path) -> Generator[int]:
             os.close(fd)
 
 
-def _append(path: Path, line: bytes, *, durable: bool) -> None:
+def _append(path: Path, lines: bytes, *, durable: bool) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(path) as fd:
         length = os.fstat(fd).st_size
         if length and os.pread(fd, 1, length - 1) != b"\n":
-            line = b"\n" + line  # behind one whose writer died in the midst of it
-        written = os.write(fd, line)
-        if written != len(line):
+            lines = b"\n" + lines  # behind one whose writer died in the midst of it
+        written = os.write(fd, lines)
+        if written != len(lines):
             cut(fd, written)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if durable:

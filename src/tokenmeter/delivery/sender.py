@@ -97,12 +97,18 @@ class Sender:
                 self._apart.append(part)
                 raise
 
-    def _bury(self, event: Event, reason: str, *, held: bool = False) -> None:
-        self._dead.bury(self._name, reason, event, held=held)
-        self._suspected.discard(id(event))
-        self.settled.add(id(event))
+    def _bury(self, event: Event, reason: str) -> None:
+        self._bury_all([(event, reason)])
+
+    def _bury_all(self, letters: Sequence[tuple[Event, str]], *, held: bool = False) -> None:
+        if not letters:
+            return
+        self._dead.bury_all(self._name, letters, held=held)
+        buried = [id(event) for event, _ in letters]
+        self._suspected.difference_update(buried)
+        self.settled.update(buried)
         kind, verb = ("held", "holds back") if held else ("dead", "refused")
-        self._alarms.sound(kind, f"{self._name} {verb} an event: {masked(reason)}")
+        self._alarms.sound(kind, f"{self._name} {verb} an event: {masked(letters[0][1])}")
 
     def _attempt(self, events: Sequence[Event]) -> None:
         if not events:
@@ -174,10 +180,9 @@ class Sender:
         accepted = [event for event in events if event.event_id not in reasons]
         self.settled.update(map(id, accepted))
         self._suspected.difference_update(self.settled)
-        for event in events:
-            if event.event_id in reasons:
-                rejection = reasons[event.event_id]
-                self._bury(event, rejection.reason, held=rejection.held)
+        refused = [(e, reasons[e.event_id]) for e in events if e.event_id in reasons]
+        for held in (False, True):
+            self._bury_all([(e, r.reason) for e, r in refused if r.held is held], held=held)
         unknown = reasons.keys() - {event.event_id for event in events}
         if unknown:
             self._alarms.sound(

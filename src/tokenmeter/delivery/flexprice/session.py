@@ -120,7 +120,8 @@ class Session:
             return self._client
 
     def _answer(self, response: httpx2.Response, deadline: float) -> Answer:
-        self._see_clock(response.headers.get("date"))
+        date = _http_date(response.headers.get("date"))
+        self._see_clock(date)
         body = bytearray()
         for chunk in response.iter_raw():
             body += chunk
@@ -132,18 +133,21 @@ class Session:
             response.status_code,
             bytes(body),
             response.headers.get("content-type", ""),
-            retry_after_s(response.headers.get("retry-after")),
+            retry_after_s(response.headers.get("retry-after"), date),
         )
 
-    def _see_clock(self, date: str | None) -> None:
-        moment = _http_date(date)
+    def _see_clock(self, moment: datetime | None) -> None:
         if moment is not None:
             skew = (moment - datetime.now(UTC)).total_seconds()
             self.clock_skew_s = 0.0 if -1.0 < skew <= 1.0 else skew  # the header has whole seconds
 
 
-def retry_after_s(text: str | None) -> float | None:
-    """Read Retry-After, seconds or a date; None for nonsense, an hour at most."""
+def retry_after_s(text: str | None, now: datetime | None = None) -> float | None:
+    """
+    Read Retry-After, seconds or a date; None for nonsense, an hour at most.
+
+    `now`: what the server's clock said, by which its date must be read.
+    """
     if text is None:
         return None
     try:
@@ -152,7 +156,7 @@ def retry_after_s(text: str | None) -> float | None:
         moment = _http_date(text)
         if moment is None:
             return None
-        seconds = (moment - datetime.now(UTC)).total_seconds()
+        seconds = (moment - (now or datetime.now(UTC))).total_seconds()
     return min(max(seconds, 0.0), RETRY_AFTER_MAX_S) if not isnan(seconds) else None
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-from tests.server.running import Client
+
+class Maker(Protocol):
+    """Makes a definition, which must succeed: a client of the server, or the services."""
+
+    def made(self, path: str, body: Mapping[str, Any]) -> Any: ...
+
 
 METER: dict[str, Any] = {
     "name": "image_count",
@@ -33,7 +39,7 @@ def price(plan: str, meter: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def catalog(client: Client) -> dict[str, dict[str, Any]]:
+def catalog(client: Maker) -> dict[str, dict[str, Any]]:
     """Create one of each definition; return them by their path."""
     meter = client.made("/meters", METER)
     feature = client.made(

@@ -7,6 +7,7 @@ from typing import Any
 
 from tokenmeter.engine.clock import rfc3339
 from tokenmeter.engine.definitions import reading
+from tokenmeter.engine.definitions.prices import rating_price, rating_units
 from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.definitions.registry import Registry
 from tokenmeter.engine.errors import ValidationError
@@ -15,6 +16,7 @@ from tokenmeter.engine.store.documents import Document, Documents
 from tokenmeter.engine.store.rows import microseconds
 from tokenmeter.engine.subscription_terms import refuse_unsold
 from tokenmeter.rating.commitment import Commitment, CommitmentType, commitment_type_of
+from tokenmeter.rating.filters import check_unambiguous
 from tokenmeter.rating.rounding import ONE, ZERO, plain
 
 LINE_ITEM = "line_item"
@@ -95,6 +97,17 @@ def billed(documents: Documents, subscription_id: str) -> frozenset[str]:
     prices = [str(i.body["price_id"]) for i in line_items_of(documents, subscription_id)]
     found = [documents.get("price", price_id) for price_id in prices]
     return frozenset({*prices, *(str(p.body.get("parent_price_id") or p.id) for p in found)})
+
+
+def refuse_ambiguous(documents: Documents, known: Sequence[Document], price: Document) -> None:
+    """Refuse a price that bills the same events, with equal right, as one that is billed."""
+    meter = price.body.get("meter_id")
+    running = [i for i in known if meter and i.body["meter_id"] == meter]
+    others = [
+        documents.get("price", str(i.body["price_id"])) for i in running if not i.body["end_date"]
+    ]
+    units = rating_units(documents)
+    check_unambiguous([rating_price(p, units) for p in (*others, price)])
 
 
 def _quantity(price: Document, fields: Fields) -> Any:

@@ -15,7 +15,13 @@ from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.definitions.registry import Registry, changed, shown
 from tokenmeter.engine.errors import InvalidOperationError, NotFoundError, ValidationError
 from tokenmeter.engine.ids import new_id
-from tokenmeter.engine.line_items import LINE_ITEM, billed, line_item, line_items_of
+from tokenmeter.engine.line_items import (
+    LINE_ITEM,
+    billed,
+    line_item,
+    line_items_of,
+    refuse_ambiguous,
+)
 from tokenmeter.engine.rhythm import current_period, start_of
 from tokenmeter.engine.store.documents import Document, Documents
 from tokenmeter.engine.store.protocol import Store
@@ -227,6 +233,7 @@ class Subscriptions:
         known = line_items_of(registry.documents, held.id)
         if any(i.body["price_id"] == price.id and not i.body.get("end_date") for i in known):
             raise ValidationError("price_id: the subscription bills this price already.")
+        refuse_ambiguous(registry.documents, known, price)
         return registry.documents.insert(line_item(registry, held, price, fields))
 
     def _body(self, registry: Registry, document: Document) -> dict[str, Any]:

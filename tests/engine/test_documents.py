@@ -84,6 +84,6 @@ def test_lists_come_in_pages_in_a_stated_order(store: Store) -> None:
         assert [d.lookup_key for d in rest.items] == ["a"]
         ascending = documents.list("plan", sort="lookup_key", order="asc", parent="p")
         assert [d.lookup_key for d in ascending.items] == ["b", "c", "d"]
-        some = documents.list("plan", ids=["plan_a", "plan_d", "none"])
+        some = documents.list("plan", equal={"id": ["plan_a", "plan_d", "none", "a\x00"]})
         assert [d.lookup_key for d in some.items] == ["d", "a"]
         assert [d.lookup_key for d in documents.all("plan", parent="p")] == ["b", "c", "d"]

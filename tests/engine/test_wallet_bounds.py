@@ -13,7 +13,9 @@ from tokenmeter.engine import alerts as alerts_module
 from tokenmeter.engine import holds as holds_module
 from tokenmeter.engine import wallets as wallets_module
 from tokenmeter.engine.alerts import Alert, Alerts
+from tokenmeter.engine.definitions.search import Search
 from tokenmeter.engine.errors import NotFoundError
+from tokenmeter.engine.lists import Lists
 from tokenmeter.engine.store.ledger import Ledger
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.wallets import Wallets
@@ -43,7 +45,8 @@ def test_wallets_are_listed_oldest_first(acme: Opened) -> None:
     first = wallet(wallets, "1")
     clock.move(1)
     second = wallet(wallets, "2", external_customer_id="other")
-    assert [w["id"] for w in wallets.list()] == [first, second]
+    listed = Lists(store, "", wallets).wallets(Search(order="asc"))
+    assert [w["id"] for w in listed.items] == [first, second]
 
 
 def test_a_top_up_may_have_a_rate_of_its_own(acme: Opened) -> None:

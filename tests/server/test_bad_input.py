@@ -71,7 +71,9 @@ class Process:
     def refusal(self, path: str, body: Mapping[str, Any]) -> tuple[str, str]:
         with pytest.raises((EngineError, RatingError)) as refused:
             self.made(path, body)
-        return refused.value.code, str(refused.value)
+        error = refused.value
+        assert isinstance(error, EngineError | RatingError)
+        return error.code, str(error)
 
 
 @pytest.fixture(params=["server", "process"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -56,3 +57,91 @@ def test_a_number_with_a_fraction_is_kept_wherever_a_request_holds_one(
     unit = {"unit_singular": "k", "unit_plural": "ks", "conversion_rate": 0.001}
     answer = server.put(f"/features/{shop['/features']['id']}", {"reporting_unit": unit})
     assert answer.body["reporting_unit"]["conversion_rate"] == "0.001"
+
+
+COUNT = 7
+
+
+@pytest.fixture
+def busy(server: Server, shop: dict[str, dict[str, Any]]) -> Server:
+    """Seven customers, each with a subscription, an invoice, and a wallet with a top-up."""
+    for i in range(COUNT):
+        server.clock.at = datetime(2026, 11, 1 + i, tzinfo=UTC)
+        own = {"external_customer_id": f"c{i}", "currency": "usd"}
+        server.made("/customers", {"external_id": f"c{i}"})
+        start = {"start_date": "2026-10-01T00:00:00Z", "billing_period": "MONTHLY"}
+        held = server.made("/subscriptions", {**own, **start, "plan_id": "ai_pro"})
+        period = {"period_start": "2026-10-01T00:00:00Z", "period_end": "2026-11-01T00:00:00Z"}
+        server.made("/invoices", {"subscription_id": held["id"], **period})
+        found = server.get("/customers/wallets", lookup_key=f"c{i}").body
+        wallet = found[0] if found else server.made("/wallets", own)
+        top_up = {"credits_to_add": i + 1, "transaction_reason": "PURCHASED_CREDIT_DIRECT"}
+        server.made(f"/wallets/{wallet['id']}/top-up", top_up)
+    return server
+
+
+PATHS = ("/subscriptions", "/invoices", "/wallets", "/wallets/transactions")
+UNKNOWN = {"field": "metadata", "operator": "not_contains", "value": {"string": "x"}}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("filters", [[], [UNKNOWN]], ids=["by the database", "looked at"])
+def test_a_list_is_searched_in_pages_that_hold_each_item_once(
+    busy: Server, path: str, filters: list[Any]
+) -> None:
+    more: dict[str, Any] = {"filters": filters}
+    if path == "/wallets/transactions":
+        more["transaction_reason"] = "PURCHASED_CREDIT_DIRECT"
+    seen: list[str] = []
+    for offset in (0, 3, 6, 9):
+        asked = {"limit": 3, "offset": offset, **more}
+        page = busy.post(f"{path}/search", asked).body
+        assert page["pagination"] == {"total": COUNT, "limit": 3, "offset": offset + 3}
+        seen += [item["id"] for item in page["items"]]
+    assert len(seen) == len(set(seen)) == COUNT
+    oldest = busy.post(f"{path}/search", {"order": "asc", **more}).body["items"]
+    assert [item["id"] for item in oldest] == seen[::-1]
+
+
+def test_lists_are_searched_by_their_fields(busy: Server) -> None:
+    customer = busy.get("/customers/external/c3").body["id"]
+    own = {"customer_id": customer}
+    (subscription,) = busy.post("/subscriptions/search", own).body["items"]
+    (wallet,) = busy.post("/wallets/search", own).body["items"]
+    (invoice,) = busy.post("/invoices/search", own).body["items"]
+    assert {subscription["customer_id"], wallet["customer_id"], invoice["customer_id"]} == {
+        customer
+    }
+    assert wallet["credit_balance"] == "104"  # what the plan gives, and 4
+    (line,) = busy.post(
+        "/subscriptions/lineitems/search", {"subscription_ids": [subscription["id"]]}
+    ).body["items"]
+    assert line["subscription_id"] == subscription["id"]
+    postings = {"wallet_id": wallet["id"], "transaction_reason": "PURCHASED_CREDIT_DIRECT"}
+    (posting,) = busy.post("/wallets/transactions/search", postings).body["items"]
+    assert (posting["wallet_id"], posting["credit_amount"]) == (wallet["id"], "4")
+    voided = busy.post(f"/invoices/{invoice['id']}/void")
+    assert voided.status == 200
+    drafts = busy.post("/invoices/search", {"invoice_status": "DRAFT"}).body
+    assert drafts["pagination"]["total"] == COUNT - 1
+    none = {"filters": [{"field": "id", "operator": "eq", "value": {"string": "a\u0000b"}}]}
+    for path in PATHS:
+        refused = busy.post(f"{path}/search", none)
+        assert (refused.status, refused.body["code"]) == (400, "validation_error")
+
+
+def test_a_subscription_shows_in_full_what_expand_names(busy: Server) -> None:
+    asked = {"expand": "plan,customer,prices", "limit": 1}
+    (found,) = busy.post("/subscriptions/search", asked).body["items"]
+    assert found["plan"]["name"] == "AI Pro"
+    assert found["customer"]["external_id"] == "c6"
+    assert found["line_items"][0]["price"]["amount"] == "0.04"
+    one = busy.get(f"/subscriptions/{found['id']}", expand="plan").body
+    assert (one["plan"]["name"], "customer" in one) == ("AI Pro", False)
+
+
+def test_an_environment_lists_none_of_anothers_money(busy: Server) -> None:
+    other = busy.client("staging")
+    for path in PATHS:
+        assert other.post(f"{path}/search", {}).body["pagination"]["total"] == 0
+        assert other.post(f"{path}/search", {"filters": [UNKNOWN]}).body["items"] == []

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from tokenmeter.engine.clock import rfc3339
 from tokenmeter.engine.contract import Contract
 from tokenmeter.engine.store.invoices import FINALIZED, InvoiceRow
+from tokenmeter.engine.store.rows import moment
 from tokenmeter.rating.invoice import money
 from tokenmeter.rating.rounding import ZERO, minus
 
@@ -58,4 +60,10 @@ def shown_invoice(
         "amount_paid": money(paid, currency),
         "amount_remaining": money(left, currency),
         "invoice_number": None if row is None else row.number,
+        **({} if row is None else _times(row)),
     }
+
+
+def _times(row: InvoiceRow) -> dict[str, str | None]:
+    at = None if row.finalized_us is None else rfc3339(moment(row.finalized_us))
+    return {"created_at": rfc3339(moment(row.created_us)), "finalized_at": at}

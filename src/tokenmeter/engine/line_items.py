@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from tokenmeter.engine.clock import rfc3339
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.prices import rating_price, rating_units
 from tokenmeter.engine.definitions.reading import Fields
-from tokenmeter.engine.definitions.registry import Registry
+from tokenmeter.engine.definitions.registry import Registry, shown
 from tokenmeter.engine.errors import ValidationError
 from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.store.documents import Document, Documents
@@ -108,6 +108,20 @@ def refuse_ambiguous(documents: Documents, known: Sequence[Document], price: Doc
     ]
     units = rating_units(documents)
     check_unambiguous([rating_price(p, units) for p in (*others, price)])
+
+
+def expanded(registry: Registry, body: Mapping[str, Any], names: Container[str]) -> dict[str, Any]:
+    """Show a subscription's plan, customer and prices in full, those that are named."""
+    found = dict(body)
+    for name in ("plan", "customer"):
+        if name in names or f"{name}s" in names:
+            found[name] = shown(registry.get(name, body[f"{name}_id"]))
+    if "prices" in names or "price" in names:
+        items = body["line_items"]
+        found["line_items"] = [
+            {**item, "price": shown(registry.get("price", item["price_id"]))} for item in items
+        ]
+    return found
 
 
 def _quantity(price: Document, fields: Fields) -> Any:

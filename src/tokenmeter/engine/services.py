@@ -18,6 +18,7 @@ from tokenmeter.engine.definitions.service import Definitions
 from tokenmeter.engine.errors import NotFoundError
 from tokenmeter.engine.estimate import EventCharge, estimate
 from tokenmeter.engine.grants import Grants
+from tokenmeter.engine.lists import Lists
 from tokenmeter.engine.margin import MarginRow, margins
 from tokenmeter.engine.owing import Owing
 from tokenmeter.engine.quotas import Quotas
@@ -44,6 +45,7 @@ class Services:
         self.invoices = Billing(store, environment, clock=clock)
         owed = Owing(store, environment, self.invoices)
         self.wallets = Wallets(store, environment, owed=owed, clock=clock)
+        self.lists = Lists(store, environment, self.wallets)
         self.counters = StoredCounters(store, environment, clock=clock)
         self.charge_of = ChargeOf(store, environment, self._running, clock)
         self.quotas = Quotas(store, self.subscriptions, self.invoices, environment)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Container, Generator, Iterable, Sequence
 from typing import Any
 
 from tokenmeter.engine.clock import Clock, rfc3339, system_clock
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.customers import customer_of
 from tokenmeter.engine.definitions.grants import CREDIT_GRANT
+from tokenmeter.engine.definitions.pages import Listed, page_in
 from tokenmeter.engine.definitions.prices import PRICE
 from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.definitions.registry import Registry, changed, shown
+from tokenmeter.engine.definitions.search import Listing, Search
 from tokenmeter.engine.errors import InvalidOperationError, NotFoundError, ValidationError
 from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.line_items import (
     LINE_ITEM,
     billed,
+    expanded,
     line_item,
     line_items_of,
     refuse_ambiguous,
@@ -41,6 +44,16 @@ from tokenmeter.rating.periods import billing_period_of
 
 SUBSCRIPTION = "subscription"
 ACTIVE, CANCELLED = "active", "cancelled"
+_LISTED = Listed(
+    SUBSCRIPTION,
+    frozenset({"id", "customer_id", "plan_id", "subscription_status", "billing_period"}),
+    parent="customer_id",
+)
+_ITEMS = Listed(
+    LINE_ITEM,
+    frozenset({"id", "subscription_id", "price_id", "meter_id"}),
+    parent="subscription_id",
+)
 _ECHOED = ("metadata", "collection_method", "payment_behavior", "proration_behavior")
 
 
@@ -80,10 +93,11 @@ class Subscriptions:
                 registry.create(CREDIT_GRANT, {**grant, **own})
             return self._body(registry, made)
 
-    def get(self, subscription_id: str) -> dict[str, Any]:
+    def get(self, subscription_id: str, expand: Container[str] = ()) -> dict[str, Any]:
         """Return a subscription with its line items and its current period."""
         with self._reading() as registry:
-            return self._body(registry, registry.get(SUBSCRIPTION, subscription_id))
+            body = self._body(registry, registry.get(SUBSCRIPTION, subscription_id))
+            return expanded(registry, body, expand)
 
     def of_customer(self, customer: str, *, active: bool = False) -> list[dict[str, Any]]:
         """Return a customer's subscriptions, by the id of either side, the oldest first."""
@@ -100,6 +114,21 @@ class Subscriptions:
         """Return every subscription, the oldest first."""
         with self._reading() as registry:
             return [self._body(registry, d) for d in registry.documents.all(SUBSCRIPTION)]
+
+    def search(self, wanted: Search) -> Listing:
+        """Return a page of subscriptions; `expand` shows the plan, the customer, the prices."""
+        with self._reading() as registry:
+            return page_in(
+                registry.documents,
+                _LISTED,
+                wanted,
+                lambda d: expanded(registry, self._body(registry, d), wanted.expand),
+            )
+
+    def search_line_items(self, wanted: Search) -> Listing:
+        """Return a page of the line items of all subscriptions."""
+        with self._reading() as registry:
+            return page_in(registry.documents, _ITEMS, wanted, shown)
 
     def update(self, subscription_id: str, fields: Fields) -> dict[str, Any]:
         """Change the metadata, the commitment, or the end."""

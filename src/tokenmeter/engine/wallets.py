@@ -121,12 +121,6 @@ class Wallets:
             found = [w.id for w in wallets_of(documents, customer)]
         return [self.balance(i) if real_time else self.get(i) for i in found]
 
-    def list(self) -> list[dict[str, Any]]:
-        """Return every wallet with its balance, the oldest first."""
-        with self._store.reading() as connection:
-            found = [d.id for d in Documents(connection, self._environment).all(WALLET)]
-        return [self.get(i) for i in found]
-
     def top_up(self, wallet_id: str, fields: Fields) -> dict[str, Any]:
         """
         Add credits; a repeated `idempotency_key` gives the first top-up again.

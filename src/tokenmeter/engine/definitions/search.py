@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import cast
 
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.reading import Fields
@@ -19,6 +20,9 @@ OFFSET_MAX = 10**9
 CONDITIONS_MAX = 50
 STATUSES = ("published", "archived", "deleted")
 ORDERS = ("asc", "desc")
+SORTS = ("created_at", "updated_at")  # by which the database sorts
+EQUALS = ("eq", "in")
+Equal = Mapping[str, tuple[str, ...]]  # the values a field may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,27 @@ class Search:
         """Search only what hangs on this parent."""
         return replace(self, parent=parent)
 
+    def split(self, names: Container[str]) -> tuple[Equal, Search]:
+        """
+        Take out the conditions that the database can answer, and return the search of the rest.
+
+        `names` are the fields that it knows as text; it compares whole values.
+        """
+        equal: dict[str, tuple[str, ...]] = {}
+        rest: list[Condition] = []
+        for condition in self.conditions:
+            values = condition.values
+            known = condition.operator in EQUALS and condition.field in names
+            if known and condition.field not in equal and all(isinstance(v, str) for v in values):
+                equal[condition.field] = cast("tuple[str, ...]", values)
+            else:
+                rest.append(condition)
+        return equal, replace(self, conditions=tuple(rest))
+
     @property
     def is_plain(self) -> bool:
         """Tell whether the database can answer it without the bodies."""
-        return not self.conditions and self.sort in {"created_at", "updated_at"}
+        return not self.conditions and self.sort in SORTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,25 @@ from dataclasses import replace
 from tokenmeter.engine.clock import Clock, system_clock
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.kinds import KINDS
+from tokenmeter.engine.definitions.pages import Listed, page_in
 from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.definitions.registry import ARCHIVED, DELETED, Body, Registry, shown
-from tokenmeter.engine.definitions.search import Listing, Search, page_of
+from tokenmeter.engine.definitions.search import Listing, Search
 from tokenmeter.engine.definitions.versions import change_price, end_price
 from tokenmeter.engine.errors import ValidationError
-from tokenmeter.engine.store.documents import Document, Documents, Order, Sort
+from tokenmeter.engine.store.documents import Document, Documents
 from tokenmeter.engine.store.protocol import Store
 
 BULK_MAX = 100
+
+# Fields that are texts wherever a definition has them: the database compares them.
+TEXTS = frozenset(
+    {
+        *("id", "lookup_key", "external_id", "name", "email", "event_name", "currency", "type"),
+        *("entity_type", "entity_id", "meter_id", "feature_id", "plan_id", "billing_period"),
+        *("code", "scope", "subscription_id", "parent_price_id"),
+    }
+)
 
 
 class Definitions:
@@ -84,42 +94,21 @@ class Definitions:
         """Return a page of definitions."""
         wanted = search or Search()
         with self._reading() as registry:
-            if wanted.is_plain:
-                return self._page(registry, kind, wanted)
-            found = registry.documents.all(kind, parent=wanted.parent, status=wanted.status)
-            page = page_of((shown(document) for document in found), wanted)
-            return replace(
-                page, items=tuple(self._listed(registry, kind, b, wanted) for b in page.items)
-            )
+            page = page_in(registry.documents, Listed(kind, TEXTS), wanted, shown)
+            expand = KINDS[kind].expand
+            if expand is None or not wanted.expand:
+                return page
+            return replace(page, items=tuple(expand(registry, body) for body in page.items))
 
     def all(self, kind: str) -> list[Body]:
         """Return every published definition of a kind, the oldest first."""
         with self._reading() as registry:
             return [shown(document) for document in registry.documents.all(kind)]
 
-    def _page(self, registry: Registry, kind: str, wanted: Search) -> Listing:
-        sort: Sort = "updated_at" if wanted.sort == "updated_at" else "created_at"
-        order: Order = "asc" if wanted.order == "asc" else "desc"
-        page = registry.documents.list(
-            kind,
-            parent=wanted.parent,
-            status=wanted.status,
-            limit=wanted.limit,
-            offset=wanted.offset,
-            sort=sort,
-            order=order,
-        )
-        items = (self._listed(registry, kind, shown(d), wanted) for d in page.items)
-        return Listing(tuple(items), page.total)
-
     def _expanded(self, registry: Registry, document: Document) -> Body:
         expand = KINDS[document.kind].expand
         body = shown(document)
         return body if expand is None else expand(registry, body)
-
-    def _listed(self, registry: Registry, kind: str, body: Body, wanted: Search) -> Body:
-        expand = KINDS[kind].expand
-        return body if expand is None or not wanted.expand else expand(registry, body)
 
     @contextlib.contextmanager
     def _reading(self) -> Generator[Registry, None, None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,7 +73,17 @@ def where(conditions: Conditions) -> list[ColumnElement[bool]]:
         found.append(label_sets.c.environment == conditions.environment)
     customers = conditions.filters.get("customer", ())
     found += within_hours([(conditions.start_us, conditions.end_us)], len(customers))
-    for name, values in conditions.filters.items():
-        # No event holds a NUL, and PostgreSQL takes none.
-        found.append(dimension(name).in_([value for value in values if "\x00" not in value]))
+    found += [among(dimension(name), values) for name, values in conditions.filters.items()]
     return found
+
+
+def among(column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
+    """Ask for one of some texts; nothing that is stored holds a NUL, and PostgreSQL takes none."""
+    return column.in_([value for value in values if "\x00" not in value])
+
+
+def chosen(
+    columns: Mapping[str, ColumnElement[Any]], equal: Mapping[str, Sequence[str]]
+) -> list[ColumnElement[bool]]:
+    """Ask for rows whose columns, by their fields' names, have one of the values."""
+    return [among(columns[name], values) for name, values in equal.items()]

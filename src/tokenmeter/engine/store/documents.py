@@ -8,18 +8,20 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tokenmeter.engine.errors import AlreadyExistsError, NotFoundError, VersionConflictError
 from tokenmeter.engine.store import rollups
+from tokenmeter.engine.store.conditions import among
 from tokenmeter.engine.store.schema import documents
+from tokenmeter.engine.store.sql import PropertyText
 from tokenmeter.rating.rounding import plain
 
 PUBLISHED = "published"
 PAGE_MAX = 1_000
-IDS_MAX = 1_000  # asked for at once; more are left out
 
+Equal = Mapping[str, Sequence[str]]  # the texts that a field of the body, or `id`, may be
 Sort = Literal["created_at", "updated_at", "id", "lookup_key"]
 Order = Literal["asc", "desc"]
 
@@ -134,14 +136,14 @@ class Documents:
         *,
         parent: str | None = None,
         status: str | None = PUBLISHED,
-        ids: Sequence[str] | None = None,
+        equal: Equal | None = None,
         limit: int = PAGE_MAX,
         offset: int = 0,
         sort: Sort = "created_at",
         order: Order = "desc",
     ) -> Page:
         """Return a page of the documents of a kind; None: any. Those of one instant by id."""
-        condition = self._listed(kind, parent, status, ids)
+        condition = self._listed(kind, parent, status, equal)
         counted = select(func.count()).select_from(documents).where(condition)
         total = self._connection.execute(counted).scalar_one()
         columns = (_SORTS[sort], documents.c.id)
@@ -151,10 +153,15 @@ class Documents:
         return Page(tuple(_document(row) for row in rows), total)
 
     def all(
-        self, kind: str, *, parent: str | None = None, status: str | None = PUBLISHED
+        self,
+        kind: str,
+        *,
+        parent: str | None = None,
+        status: str | None = PUBLISHED,
+        equal: Equal | None = None,
     ) -> Sequence[Document]:
         """Return every document of a kind, without pages, the oldest first."""
-        query = select(documents).where(self._listed(kind, parent, status, None))
+        query = select(documents).where(self._listed(kind, parent, status, equal))
         query = query.order_by(documents.c.created_us, documents.c.id)
         return [_document(row) for row in self._connection.execute(query)]
 
@@ -163,15 +170,18 @@ class Documents:
             rollups.bump(self._connection)  # the next ingest counts accordingly
 
     def _listed(
-        self, kind: str, parent: str | None, status: str | None, ids: Sequence[str] | None
+        self, kind: str, parent: str | None, status: str | None, equal: Equal | None
     ) -> ColumnElement[bool]:
         conditions = [self._of(kind)]
         if parent is not None:
             conditions.append(documents.c.parent == parent)
         if status is not None:
             conditions.append(documents.c.status == status)
-        if ids is not None:
-            conditions.append(documents.c.id.in_(ids[:IDS_MAX]))
+        for name, values in (equal or {}).items():
+            column = (
+                documents.c.id if name == "id" else PropertyText(documents.c.body, literal(name))
+            )
+            conditions.append(among(column, values))
         return and_(*conditions)
 
     def _first(self, condition: ColumnElement[bool]) -> Document | None:

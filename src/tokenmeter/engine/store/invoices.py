@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tokenmeter.engine.errors import AlreadyExistsError, NotFoundError
+from tokenmeter.engine.store.conditions import chosen
 from tokenmeter.engine.store.ledger_schema import invoices
 
+# The fields of an invoice that are columns here, by Flexprice's names.
+_NAMED: Mapping[str, ColumnElement[Any]] = {
+    "id": invoices.c.id,
+    "customer_id": invoices.c.customer_id,
+    "subscription_id": invoices.c.subscription_id,
+    "invoice_status": invoices.c.status,
+    "currency": invoices.c.currency,
+}
+INVOICE_NAMES = frozenset(_NAMED)
 DRAFT, FINALIZED, VOIDED, SKIPPED = "DRAFT", "FINALIZED", "VOIDED", "SKIPPED"
 NUMBER_DIGITS = 6
 
@@ -98,6 +108,22 @@ class Invoices:
         total = self._connection.execute(select(func.count()).select_from(query.subquery()))
         ordered = query.order_by(invoices.c.period_end_us.desc(), invoices.c.id.desc())
         rows = self._connection.execute(ordered.limit(limit).offset(offset))
+        return [_invoice(row) for row in rows], total.scalar_one()
+
+    def search(
+        self,
+        equal: Mapping[str, Sequence[str]],
+        *,
+        limit: int,
+        offset: int,
+        newest_first: bool,
+    ) -> tuple[Sequence[InvoiceRow], int]:
+        """Return a page by when they were made, of those whose fields have one of the values."""
+        query = self._all().where(*chosen(_NAMED, equal))
+        total = self._connection.execute(select(func.count()).select_from(query.subquery()))
+        columns = (invoices.c.created_us, invoices.c.id)
+        query = query.order_by(*(c.desc() if newest_first else c for c in columns))
+        rows = self._connection.execute(query.limit(limit).offset(offset))
         return [_invoice(row) for row in rows], total.scalar_one()
 
     def numbered(self, invoice: InvoiceRow) -> InvoiceRow:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from functools import cache
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Row, Select, Table, bindparam, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from tokenmeter.engine.errors import NotFoundError
+from tokenmeter.engine.store.conditions import chosen
 from tokenmeter.engine.store.ledger_schema import (
     wallet_balances,
     wallet_credits,
@@ -18,6 +31,14 @@ from tokenmeter.engine.store.ledger_schema import (
 from tokenmeter.rating.rounding import ZERO, plain
 
 Made = TypeVar("Made")
+# The fields of a transaction that are columns here, by Flexprice's names.
+_NAMED: Mapping[str, ColumnElement[Any]] = {
+    **{n: wallet_transactions.c[n] for n in ("id", "wallet_id", "type")},
+    **{n: wallet_transactions.c[n] for n in ("reference_type", "reference_id")},
+    "transaction_status": wallet_transactions.c.status,
+    "transaction_reason": wallet_transactions.c.reason,
+}
+TRANSACTION_NAMES = frozenset(_NAMED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +148,25 @@ class Ledger:
         rows = self._connection.execute(query.limit(limit).offset(offset), place)
         found = [made_of(Transaction, row) for row in rows]
         return found, self._connection.execute(total, place).scalar_one()
+
+    def search(
+        self,
+        equal: Mapping[str, Sequence[str]],
+        *,
+        limit: int,
+        offset: int,
+        newest_first: bool,
+    ) -> tuple[list[Transaction], int]:
+        """Return a page of all wallets' transactions whose fields have one of the values."""
+        columns = [wallet_transactions.c[f.name] for f in fields(Transaction)]
+        query = select(*columns).where(
+            wallet_transactions.c.environment == self._environment, *chosen(_NAMED, equal)
+        )
+        total = self._connection.execute(select(func.count()).select_from(query.subquery()))
+        order = (wallet_transactions.c.created_us, wallet_transactions.c.id)
+        query = query.order_by(*(c.desc() if newest_first else c for c in order))
+        rows = self._connection.execute(query.limit(limit).offset(offset))
+        return [made_of(Transaction, row) for row in rows], total.scalar_one()
 
     def _place(self, wallet_id: str) -> dict[str, Any]:
         return {"in_environment": self._environment, "of_wallet": wallet_id}

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from tokenmeter.engine.definitions import reading
-from tokenmeter.engine.definitions.search import LIMIT_MAX, page_of, search_of
+from tokenmeter.engine.definitions.search import search_of
 from tokenmeter.server import schemas
 from tokenmeter.server.auth import Administering, Reading
-from tokenmeter.server.desk import Desk
 from tokenmeter.server.paging import SEARCH, ListQuery, listed
 from tokenmeter.server.routes.crud import CREATED
 from tokenmeter.server.wire import Fields, OptionalFields, Reply, body_schema
@@ -44,7 +41,7 @@ def create_invoice(fields: Fields, desk: Administering) -> Reply:
 def list_invoices(asked: ListQuery, desk: Reading) -> Reply:
     """List invoices."""
     search = asked.search(NAMES)
-    return listed(page_of(_all(desk), search), search)
+    return listed(desk.services.lists.invoices(search), search)
 
 
 @router.post("/invoices/search", openapi_extra=body_schema(SEARCH, required=False))
@@ -55,7 +52,7 @@ def search_invoices(fields: OptionalFields, desk: Reading) -> Reply:
         customer = desk.definitions.by_key("customer", external)
         fields = {**fields, "customer_id": customer["id"]}
     search = search_of(fields, NAMES)
-    return listed(page_of(_all(desk), search), search, searched=True)
+    return listed(desk.services.lists.invoices(search), search, searched=True)
 
 
 @router.get("/invoices/{id}")
@@ -102,14 +99,3 @@ def recalculate_invoice(id: str, desk: Administering) -> Reply:  # noqa: A002
     invoice = desk.services.invoices.get(id)
     names = ("subscription_id", "period_start", "period_end")
     return Reply(desk.services.invoices.draft({name: invoice[name] for name in names}))
-
-
-def _all(desk: Desk) -> list[dict[str, Any]]:
-    """Gather every invoice, page by page."""
-    found, total = desk.services.invoices.listed(limit=LIMIT_MAX)
-    while len(found) < total:
-        more, total = desk.services.invoices.listed(limit=LIMIT_MAX, offset=len(found))
-        if not more:
-            break
-        found += more
-    return found

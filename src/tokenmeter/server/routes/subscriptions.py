@@ -14,7 +14,6 @@ from tokenmeter.event import timestamp_text
 from tokenmeter.server import schemas
 from tokenmeter.server.asked import as_number
 from tokenmeter.server.auth import Administering, Reading
-from tokenmeter.server.desk import Desk
 from tokenmeter.server.paging import SEARCH, ListQuery, listed
 from tokenmeter.server.routes.crud import CREATED
 from tokenmeter.server.wire import Fields, OptionalFields, Reply, body_schema
@@ -53,7 +52,7 @@ def create_subscription(fields: Fields, desk: Administering) -> Reply:
 def list_subscriptions(asked: ListQuery, desk: Reading) -> Reply:
     """List subscriptions."""
     search = asked.search(NAMES)
-    return listed(page_of(_found(desk, search), search), search)
+    return listed(desk.services.subscriptions.search(search), search)
 
 
 @router.post("/subscriptions/search", openapi_extra=body_schema(SEARCH, required=False))
@@ -64,7 +63,7 @@ def search_subscriptions(fields: OptionalFields, desk: Reading) -> Reply:
         customer = desk.definitions.by_key("customer", external)
         fields = {**fields, "customer_id": customer["id"]}
     search = search_of(fields, NAMES)
-    return listed(page_of(_found(desk, search), search), search, searched=True)
+    return listed(desk.services.subscriptions.search(search), search, searched=True)
 
 
 @router.post("/subscriptions/usage", openapi_extra=body_schema(schemas.SUBSCRIPTION_USAGE))
@@ -83,8 +82,8 @@ def get_subscription_usage(fields: Fields, desk: Reading) -> Reply:
 def search_line_items(fields: OptionalFields, desk: Reading) -> Reply:
     """Search the line items of all subscriptions."""
     search = search_of(fields, ITEM_NAMES)
-    items = [i for s in desk.services.subscriptions.list() for i in s["line_items"]]
-    return listed(page_of(items, search), search, searched=True)
+    found = desk.services.subscriptions.search_line_items(search)
+    return listed(found, search, searched=True)
 
 
 @router.put("/subscriptions/lineitems/{id}", openapi_extra=body_schema(schemas.LINE_ITEM))
@@ -101,9 +100,10 @@ def delete_line_item(id: str, fields: OptionalFields, desk: Administering) -> Re
 
 @router.get("/subscriptions/{id}")
 @router.get("/subscriptions/{id}/v2", operation_id="get_subscription_v2")
-def get_subscription(id: str, desk: Reading) -> Reply:  # noqa: A002 - the name in the path
+def get_subscription(id: str, desk: Reading, expand: str = "") -> Reply:  # noqa: A002
     """Return one subscription."""
-    return Reply(desk.services.subscriptions.get(id))
+    names = search_of({"expand": expand}, {}).expand
+    return Reply(desk.services.subscriptions.get(id, names))
 
 
 @router.put("/subscriptions/{id}", openapi_extra=body_schema(schemas.fields()))
@@ -165,10 +165,6 @@ def sync_plan_prices(id: str, desk: Administering) -> Reply:  # noqa: A002
     added = desk.services.subscriptions.sync_plan(id)
     message = f"{added} line items were added"
     return Reply({"message": message, "workflow_id": "", "run_id": ""})
-
-
-def _found(desk: Desk, search: Search) -> list[dict[str, Any]]:
-    return [s for s in desk.services.subscriptions.list() if s["status"] == search.status]
 
 
 def _numbered(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 
-from tokenmeter.engine.definitions.search import LIMIT_MAX, page_of, search_of
+from tokenmeter.engine.definitions.search import search_of
 from tokenmeter.engine.errors import ValidationError
 from tokenmeter.server import schemas
 from tokenmeter.server.auth import Administering, Reading
-from tokenmeter.server.desk import Desk
 from tokenmeter.server.paging import SEARCH, ListQuery, listed
 from tokenmeter.server.wire import Fields, OptionalFields, Reply, body_schema
 
@@ -39,26 +36,21 @@ def create_wallet(fields: Fields, desk: Administering) -> Reply:
 def list_wallets(asked: ListQuery, desk: Reading) -> Reply:
     """List wallets with their balances."""
     search = asked.search(NAMES)
-    return listed(page_of(desk.services.wallets.list(), search), search)
+    return listed(desk.services.lists.wallets(search), search)
 
 
 @router.post("/wallets/search", openapi_extra=body_schema(SEARCH, required=False))
 def search_wallets(fields: OptionalFields, desk: Reading) -> Reply:
     """Search wallets."""
     search = search_of(fields, NAMES)
-    return listed(page_of(desk.services.wallets.list(), search), search, searched=True)
+    return listed(desk.services.lists.wallets(search), search, searched=True)
 
 
 @router.post("/wallets/transactions/search", openapi_extra=body_schema(SEARCH, required=False))
 def search_transactions(fields: OptionalFields, desk: Reading) -> Reply:
-    """Search the last transactions of every wallet."""
+    """Search the transactions of every wallet."""
     search = search_of(fields, POSTING_NAMES)
-    found = [
-        posting
-        for wallet in desk.services.wallets.list()
-        for posting in _postings(desk, wallet["id"])
-    ]
-    return listed(page_of(found, search), search, searched=True)
+    return listed(desk.services.lists.transactions(search), search, searched=True)
 
 
 @router.get("/wallets/{id}")
@@ -127,7 +119,3 @@ def get_wallets_by_customer_id(id: str, desk: Reading) -> Reply:  # noqa: A002
     """List the wallets of a customer."""
     desk.definitions.get("customer", id)
     return Reply(desk.services.wallets.of_customer(id))
-
-
-def _postings(desk: Desk, wallet_id: str) -> list[dict[str, Any]]:
-    return list(desk.services.wallets.transactions(wallet_id, limit=LIMIT_MAX)["items"])

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tokenmeter.delivery.alarms import Alarms
+from tokenmeter.delivery.inflight import InFlight
 from tokenmeter.delivery.masking import masked
 from tokenmeter.delivery.protocol import Backend, TransientError
 from tokenmeter.delivery.sender import Sender
@@ -27,16 +26,6 @@ BACKOFF_CAP_S = 60.0
 PENDING_MAX = 2_000  # records in flight, those that become no event included
 
 
-@dataclass(slots=True, eq=False)
-class _Item:
-    """A record in flight: the events it became, and the offset after it."""
-
-    log: WriterLog
-    end: int
-    events: Sequence[Event]
-    read_at: float
-
-
 class Shipper:
     """
     Deliver the journal to one backend, in order, at least once.
@@ -51,8 +40,7 @@ class Shipper:
         self._wiring, self._journal = wiring, wiring.journal
         self.sender = Sender(backend, name, wiring.dead, self.alarms)
         self._status = Status(wiring.dead.state_dir, name)
-        self._pending: deque[_Item] = deque()
-        self._events_pending = 0
+        self._flight = InFlight()
         self._behind = False  # more waits in the journal than one batch takes
         self._positions: dict[WriterLog, int] = {}
         self._failures = 0
@@ -98,12 +86,12 @@ class Shipper:
         """Say how far behind this backend is, and what it said last."""
         records, length = self._journal.depth(self.name)
         now = time.monotonic()
-        first = next(iter(self._pending.copy()), None)
+        oldest_at = self._flight.oldest_at
         since = self.sender.sending_since
         return {
             "records": records,
             "bytes": length,
-            "oldest_age_s": now - first.read_at if first else 0.0,
+            "oldest_age_s": now - oldest_at if oldest_at is not None else 0.0,
             "sending_s": now - since if since is not None else 0.0,
             "failures": self._failures,
             "last_error": self.alarms.last,
@@ -130,11 +118,11 @@ class Shipper:
             return False
         self._fill()
         self._behind = self._full()
-        if not self._pending or time.monotonic() < self._retry_at:
+        if not self._flight.records or time.monotonic() < self._retry_at:
             return False
         settled = len(self.sender.settled)
         try:
-            self.sender.deliver([event for item in self._pending for event in item.events])
+            self.sender.deliver(tuple(self._flight.events))
         except TransientError as error:
             if len(self.sender.settled) > settled:
                 self._failures = 0  # it failed in the midst of work, and is no further down
@@ -191,41 +179,41 @@ class Shipper:
             self._take(log, self._journal.read(log, self._positions[log]))
 
     def _full(self) -> bool:
-        return (
-            self._events_pending >= self.sender.batch_events_max
-            or len(self._pending) >= PENDING_MAX
-        )
+        flight = self._flight
+        return len(flight.events) >= self.sender.batch_events_max or flight.records >= PENDING_MAX
 
     def _take(self, log: WriterLog, chunk: Chunk) -> None:
-        now = time.monotonic()
+        flight = self._flight
+        flight.begin(log)
         for end, line in chunk.lines:
             if self._full():
                 return
-            self._add(_Item(log, end, self._events(log, line), now))
+            flight.add(end, self._events(log, line))
+            self._positions[log] = end
             let_others_in()
         if chunk.torn:
             self._skip(log, f"{chunk.torn} bytes cut short or missing")
         if not chunk.lines:
-            self._add(_Item(log, chunk.next_at, (), now))
+            flight.add(chunk.next_at, ())
+            self._positions[log] = chunk.next_at
 
-    def _add(self, item: _Item) -> None:
-        self._pending.append(item)
-        self._events_pending += len(item.events)
-        self._positions[item.log] = item.end
-
-    def _events(self, log: WriterLog, line: bytes) -> Sequence[Event]:
+    def _events(self, log: WriterLog, line: bytes) -> Event | Sequence[Event]:
         found = self._wiring.read(line)
         if found is not None:
             return self._resolved(found)
         self._skip(log, f"{len(line)} bytes that are no JSON object")
-        return [event for record in whole_records(line) for event in self._resolved(record)]
+        events: list[Event] = []
+        for record in whole_records(line):
+            became = self._resolved(record)
+            events += [became] if isinstance(became, Event) else became
+        return events
 
-    def _resolved(self, found: Event | Record) -> Sequence[Event]:
+    def _resolved(self, found: Event | Record) -> Event | Sequence[Event]:
         wiring = self._wiring
         try:
             with self.sender.resolving:
                 if isinstance(found, Event):
-                    return (wiring.price(found),)
+                    return wiring.price(found)
                 return _checked(wiring.resolve(found))
         except TransientError:
             raise
@@ -252,31 +240,12 @@ class Shipper:
 
     def _acknowledge(self) -> bool:
         """Move the cursors over what is settled; True if they moved."""
-        done: dict[WriterLog, int] = {}
-        for item in self._settled_items():
-            for event in item.events:
-                self._status.saw(event)
-            done[item.log] = item.end
-            let_others_in()
+        done = self._flight.settle(self.sender.settled, self._status.saw)
         with self._progress:  # so that flush() returns when this is all done, not half
             for log, end in done.items():
                 self._journal.advance(log, self.name, end)
             self._progress.notify_all()
         return bool(done)
-
-    def _settled_items(self) -> Iterator[_Item]:
-        """Take from the front what is settled: most often everything, and quickly then."""
-        settled, pending = self.sender.settled, self._pending
-        if len(settled) == self._events_pending:
-            settled.clear()
-            self._events_pending = 0
-            while pending:
-                yield pending.popleft()
-        while pending and all(id(event) in settled for event in pending[0].events):
-            item = pending.popleft()
-            self._events_pending -= len(item.events)
-            settled.difference_update(map(id, item.events))
-            yield item
 
 
 def _checked(events: Sequence[object]) -> Sequence[Event]:

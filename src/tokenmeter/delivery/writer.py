@@ -100,9 +100,7 @@ class Writer:
             if self._waiting:
                 self._drain()
             elif self._fd >= 0 and not is_file(self._fd, self._file):
-                self._troubles.append(
-                    ("deleted", "a journal segment was deleted under us, or closed")
-                )
+                self._troubles.append(("deleted", "a segment was deleted or closed under us"))
                 self._let_go()
                 self._drain()
         self._report()

@@ -179,6 +179,22 @@ def test_an_aborted_gemini_stream_keeps_what_was_reported(meter: TokenMeter) -> 
     assert (found["input_tokens"], found["output_tokens"]) == (8, 5)
 
 
+def test_a_gemini_stream_cut_before_it_counted_its_answer_is_estimated(meter: TokenMeter) -> None:
+    begun = {
+        "candidates": [{"content": {"parts": [{"text": "Water it well. " * 8}]}, "index": 0}],
+        "usageMetadata": {"promptTokenCount": 8, "totalTokenCount": 8},
+        "modelVersion": MODEL,
+    }
+    for _ in gemini(
+        wire.Answer(200, dict(wire.SSE), wire.sse(begun))
+    ).models.generate_content_stream(model=MODEL, contents="Hello"):
+        pass
+    found = only(meter).properties
+    assert (found["input_tokens"], found["output_tokens"]) == (8, 30)  # 120 bytes
+    assert found["usage_source"] == "estimated"
+    assert "estimated:output_tokens" in str(found["flags"])
+
+
 def test_gemini_automatic_function_calling_is_metered_call_by_call(meter: TokenMeter) -> None:
     import json
 

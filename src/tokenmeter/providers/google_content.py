@@ -39,7 +39,9 @@ _KINDS = {
 _COUNTED = "counted"  # key of `raw`: the last report of usage
 _QUERY = "query:"  # keys of `raw`: one per search
 _CANDIDATE = "candidate:"  # keys of `raw`: one per candidate that delivered something
+_ENDED = "ended"  # key of `raw`: a candidate said why it ended
 _PLAIN_END = "STOP"
+PLACEHOLDER = "output_placeholder"  # flag: the output was not counted yet
 
 
 def read_chunk(payload: Json) -> Reading:
@@ -79,6 +81,9 @@ def settle_content(reading: Reading, call: Call) -> Reading:
     usage, flags = total(reading)
     if call.api.event_name == IMAGE and reading.raw and "image_count" not in usage:
         usage = usage | {"image_count": 0, "output_count": 0}  # asked for and not delivered
+    begun = call.streamed and "output_tokens" not in usage and marked(reading, _CANDIDATE)
+    if begun and _ENDED not in reading.raw:
+        flags |= {PLACEHOLDER}  # it began to answer, and then the stream was cut
     return replace(reading, usage=usage, flags=reading.flags | flags, raw={})
 
 
@@ -139,6 +144,8 @@ def _marks(candidate: Json) -> dict[str, Any]:
     index = candidate.get("index", 0)
     if next(_parts(candidate), None) is not None and isinstance(index, int):
         marks[f"{_CANDIDATE}{index}"] = True
+    if label(candidate.get("finishReason")):
+        marks[_ENDED] = True
     return marks
 
 

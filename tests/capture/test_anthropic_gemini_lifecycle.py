@@ -185,9 +185,9 @@ def test_a_gemini_stream_cut_before_it_counted_its_answer_is_estimated(meter: To
         "usageMetadata": {"promptTokenCount": 8, "totalTokenCount": 8},
         "modelVersion": MODEL,
     }
-    for _ in gemini(
-        wire.Answer(200, dict(wire.SSE), wire.sse(begun))
-    ).models.generate_content_stream(model=MODEL, contents="Hello"):
+    for _ in gemini(Answer(200, dict(wire.SSE), wire.sse(begun))).models.generate_content_stream(
+        model=MODEL, contents="Hello"
+    ):
         pass
     found = only(meter).properties
     assert (found["input_tokens"], found["output_tokens"]) == (8, 30)  # 120 bytes

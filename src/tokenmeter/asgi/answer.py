@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 
 from tokenmeter.asgi.incoming import OURS, Message, RawHeaders, Send, without_ours
@@ -14,8 +13,6 @@ from tokenmeter.usage import Number
 
 EVENT_IDS_MAX = 20  # that one header names; a run may have more
 BUFFERED_BYTES_MAX = 256 * 1024  # a whole answer up to this size waits for its cost
-
-_AS_JSON = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def sealed(message: Message) -> Message:
@@ -41,10 +38,11 @@ class Told:
 
     def amounts(self) -> None:
         """Tell usage, and cost in USD, as far as known."""
-        usage, cost = self._run.usage, self._run.cost
+        run = self._run
+        usage, cost = run.events[0].usage if len(run.events) == 1 else run.usage, run.cost
         if usage:
-            numbers = {name: _plain(number) for name, number in usage.items()}
-            self.headers.append(_header(b"usage", _AS_JSON(numbers)))
+            said = ",".join([f'"{name}":{_plain(number)}' for name, number in usage.items()])
+            self.headers.append(_header(b"usage", f"{{{said}}}"))
         if cost is not None:
             self.headers.append(_header(b"cost", format(cost.amount, "f")))
 
@@ -82,4 +80,5 @@ async def refuse(send: Send, route: Route | None, refusal: Refusal) -> None:
 
 
 def _plain(number: Number) -> int | str:
-    return number if isinstance(number, int) else format(number, "f")
+    """Write a number as JSON has it: a decimal is a text, as in an event."""
+    return number if isinstance(number, int) else f'"{number:f}"'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 
 from tokenmeter.asgi.body import unpacked
 from tokenmeter.asgi.incoming import Incoming
@@ -16,6 +15,10 @@ from tokenmeter.providers.base import Call, Json, Request
 class Asked:
     """The request of one route; see capture.opening.Outgoing. `content` None: it was too large."""
 
+    __slots__ = (
+        *("_content", "_fields", "_plain", "headers", "host", "method", "path", "query", "url"),
+    )
+
     def __init__(
         self, request: Incoming, route: Route, content: bytes | None, *, method: str = ""
     ) -> None:
@@ -26,8 +29,11 @@ class Asked:
         self.url = f"https://{self.host}{self.path}"
         self.headers: Mapping[str, str] = request.headers
         self._content = content
-        # Several headers of this name are one, in their order (RFC 9110, 5.3).
-        self._encoding = ",".join(request.values("content-encoding"))
+        self._plain = content
+        self._fields: Json | None = None  # read when somebody asks
+        if content and self.headers.get("content-encoding"):
+            # Several headers of this name are one, in their order (RFC 9110, 5.3).
+            self._plain = unpacked(content, ",".join(request.values("content-encoding")))
 
     def body(self) -> bytes | None:
         """The body without its content-encoding."""
@@ -35,6 +41,10 @@ class Asked:
 
     def fields(self) -> Json:
         """The parameters that the body holds."""
+        if self._fields is None:
+            plain = self._plain
+            kind = self.headers.get("content-type", "")
+            self._fields = parse_body(plain, kind) if plain else {}
         return self._fields
 
     @property
@@ -50,19 +60,7 @@ class Asked:
         )
         return None if adapter is None else adapter.describe(request)
 
-    @cached_property
+    @property
     def is_readable(self) -> bool:
         """Whether the body, if there is one, says what is asked for."""
         return self._content == b"" or bool(self.fields())
-
-    @cached_property
-    def _fields(self) -> Json:
-        if not self._plain:
-            return {}
-        return parse_body(self._plain, self.headers.get("content-type", ""))
-
-    @cached_property
-    def _plain(self) -> bytes | None:
-        if self._content is None:
-            return None
-        return unpacked(self._content, self._encoding)

@@ -11,12 +11,12 @@ import hashlib
 import inspect
 import ipaddress
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from tokenmeter.asgi.incoming import Incoming
 from tokenmeter.errors import ConfigurationError
+from tokenmeter.frozen import value
 
 NAME_CHARS_MAX = 256  # of a customer or feature; a longer one is no identity
 
@@ -25,7 +25,7 @@ Source = Look | str
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Identity:
     """Who pays, for what part of the product, on which plan."""
 
@@ -77,18 +77,26 @@ class Identifier:
 
     async def identify(self, request: Incoming) -> Identity:
         """Say whose request this is; what is not known, or no plain name, is None."""
-        found = await _found(self._customer, request)
-        who = found if isinstance(found, Identity) else Identity(customer=_name(found))
-        feature = who.feature or _name(await _found(self._feature, request))
-        plan = who.plan or _name(await _found(self._plan, request))
+        found = self._customer(request)
+        if not isinstance(found, _PLAIN) and inspect.isawaitable(found):
+            found = await found
+        who = found if isinstance(found, Identity) else Identity(_name(found))
+        feature, plan = who.feature, who.plan
+        if self._feature is not None and not feature:
+            feature = _name(await _found(self._feature, request))
+        if self._plan is not None and not plan:
+            plan = _name(await _found(self._plan, request))
+        if feature is who.feature and plan is who.plan and who is not found:
+            return who
         return Identity(_name(who.customer), feature, plan)
 
 
-async def _found(look: Look | None, request: Incoming) -> object:
-    if look is None:
-        return None
+_PLAIN = (str, type(None), Identity)
+
+
+async def _found(look: Look, request: Incoming) -> object:
     found = look(request)
-    return await found if inspect.isawaitable(found) else found
+    return await found if not isinstance(found, _PLAIN) and inspect.isawaitable(found) else found
 
 
 def _name(found: object) -> str | None:

@@ -22,11 +22,13 @@ _HIDING = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 
 OURS = b"x-tokenmeter-"
 OURS_MAX = len(OURS)
+_FIRST = (b"x", b"X")
 
 
 def without_ours(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     """Return headers without those that only we may set, in whatever spelling."""
-    return [pair for pair in headers if not _is_ours(pair[0])]
+    # Most headers begin with another letter: they are let through without a call.
+    return [pair for pair in headers if pair[0][:1] not in _FIRST or not _is_ours(pair[0])]
 
 
 def _is_ours(name: bytes) -> bool:

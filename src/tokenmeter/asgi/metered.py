@@ -18,7 +18,7 @@ from tokenmeter.asgi.asked import Asked
 from tokenmeter.asgi.body import Body
 from tokenmeter.asgi.incoming import App, Incoming, Message, Send
 from tokenmeter.asgi.routes import Route
-from tokenmeter.attribution import Run, Scope, entered
+from tokenmeter.attribution import Run, Scope, current_scope, entered
 from tokenmeter.capture.exchange import Exchange
 from tokenmeter.capture.headers import ListedHeaders
 from tokenmeter.capture.observation import FAILED_FROM
@@ -153,8 +153,11 @@ class Metered:
         if asking.route.host is None:
             return None
         asked = Asked(asking.request, asking.route, asking.body.known)
-        with entered(asking.scope):
+        if current_scope() is asking.scope:
             own = open_exchange(asking.meter, asked)
+        else:  # the application answers from a task of its own
+            with entered(asking.scope):
+                own = open_exchange(asking.meter, asked)
         if own is not None:
             self._upstream.clear()  # it has told the scope, as upstream exchanges do
             self._own = own

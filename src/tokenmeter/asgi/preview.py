@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 PREVIEW_PATH = "/tokenmeter/preview"
 PREVIEW_SWITCH = b"x-tokenmeter-preview"
+SWITCH_CHARS = len(PREVIEW_SWITCH)
 NO_PRICE = Refusal(400, "This is no request whose price is known; send a provider's own body.")
 _JSON: RawHeaders = [(b"content-type", b"application/json")]
 
 
 def is_preview(headers: RawHeaders) -> bool:
     """Whether the client asks what its request would cost instead of making it."""
-    said = [value for name, value in headers if name.lower() == PREVIEW_SWITCH]
+    said = [v for n, v in headers if len(n) == SWITCH_CHARS and n.lower() == PREVIEW_SWITCH]
     return bool(said) and all(value.strip().lower() == b"true" for value in said)
 
 

@@ -81,6 +81,8 @@ class EventReader:
                 if not null or data.rfind(needle, 0, at) >= 0:
                     return False
         self.bytes_seen += len(data)
+        if len(self._sample) < SAMPLE_BYTES_MAX:
+            self._sample += data[:SAMPLE_BYTES_MAX]
         if self._quiet % COUNT_EVERY == 0:
             self._counted += data.count(b"data:")
         self._quiet += 1
@@ -168,9 +170,8 @@ class EventReader:
     def _feed_slowly(self, data: bytes) -> bytes:
         """Go through the events one by one and read those that are wanted."""
         given = self._feed_events(data) if self._large is None else self._feed_large(data)
-        unsampled = len(self._sample) < SAMPLE_BYTES_MAX
         nameless = self._named < FIRST_EVENTS and self.bytes_seen < NAMELESS_BYTES_MAX
-        self._slow = unsampled or nameless or self._large is not None
+        self._slow = nameless or self._large is not None
         return given
 
     def _feed_events(self, data: bytes) -> bytes:

@@ -8,8 +8,6 @@ from typing import Any
 
 import httpx2
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.routing import Route
 
 from tokenmeter import TokenMeter
 from tokenmeter.asgi import ApiKeys, TokenMeterMiddleware
@@ -17,7 +15,18 @@ from tokenmeter.asgi import ApiKeys, TokenMeterMiddleware
 from .proxy import LIMITS, TIMEOUT, GoesTo, Proxy
 from .upstreams import PREFIXES, upstream_of
 
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+class Gateway:
+    """The ASGI application: requests go through the middleware to the proxy, and nowhere else."""
+
+    def __init__(self, metered: TokenMeterMiddleware, lifespan: Starlette) -> None:
+        self._metered = metered
+        self._lifespan = lifespan
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one connection."""
+        app = self._metered if scope["type"] == "http" else self._lifespan
+        await app(scope, receive, send)
 
 
 def create_app(
@@ -27,7 +36,7 @@ def create_app(
     transport: httpx2.AsyncBaseTransport | None = None,
     goes_to: GoesTo = upstream_of,
     **options: Any,
-) -> Starlette:
+) -> Gateway:
     """
     Build the gateway. `keys` says which API key belongs to which customer.
 
@@ -44,8 +53,8 @@ def create_app(
         meter.shutdown()
 
     customers = ApiKeys(keys)
-    metering = Middleware(
-        TokenMeterMiddleware,
+    metered = TokenMeterMiddleware(
+        Proxy(client, customers, goes_to),
         customer=customers,
         feature="path",
         prefixes=PREFIXES,
@@ -53,5 +62,4 @@ def create_app(
         meter=meter,
         **options,
     )
-    routes = [Route("/{path:path}", Proxy(client, customers, goes_to).forward, methods=METHODS)]
-    return Starlette(routes=routes, middleware=[metering], lifespan=lifespan)
+    return Gateway(metered, Starlette(lifespan=lifespan))

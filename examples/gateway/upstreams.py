@@ -42,8 +42,8 @@ def upstream_of(path: str, headers: Mapping[str, str]) -> tuple[Upstream, str]:
     """Return where a request goes, and its path there."""
     if path.startswith("/byteplus/"):
         return BYTEPLUS, path.removeprefix("/byteplus")
-    if path.startswith("/v1/messages") or "anthropic-version" in headers:
+    if path.startswith("/v1/messages") or headers.get("anthropic-version"):
         return ANTHROPIC, path
-    if path.startswith(("/v1beta/", "/v1alpha/")) or "x-goog-api-key" in headers:
+    if path.startswith(("/v1beta/", "/v1alpha/")) or headers.get("x-goog-api-key"):
         return GOOGLE, path
     return OPENAI, path

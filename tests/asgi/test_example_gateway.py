@@ -1,0 +1,150 @@
+"""The example's proxy forwards what it was asked, and lets nobody through unmetered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tracemalloc
+from typing import Any
+
+import httpx2
+import pytest
+from gateway.app import create_app
+
+from tests.asgi.driving import Answered, ask, scope_of
+from tests.asgi.test_attacks import Repeated
+from tests.asgi.test_lifecycle import CHUNKS, SSE, STREAMED, WHOLE
+from tests.capture.play import Answer, Player
+from tokenmeter import TokenMeter
+
+KEY = [("authorization", "Bearer k")]
+ASKED = json.dumps({"model": "gpt-4o-mini", "messages": []}).encode()
+JSON = {"content-type": "application/json", "content-length": str(len(WHOLE))}
+MIB = 1024 * 1024
+
+
+class Gateway:
+    """The example over a player that answers for every provider."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.player = Player(list(answers) or [Answer(200, JSON, [WHOLE])])
+        self.meter = TokenMeter("memory:")
+        transport = self.player.async_transport()
+        self.app = create_app(self.meter, {"k": "acme"}, transport=transport)
+
+    async def ask(self, scope: Any, body: Any = ASKED, **how: Any) -> Answered:
+        return await ask(self.app, scope, body, **how)
+
+    def events(self) -> list[Any]:
+        self.meter.shutdown()
+        events: list[Any] = self.meter.backend.events
+        return events
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/chat/completions?x=1",  # sent as %3F
+        "/v1/chat/completions#x",
+        "/v1/chat/completions;x",
+        "/v1/chat/completions\x00",
+        "//v1/chat/completions",
+        "/V1/chat/completions",
+        "/v1/x/../chat/completions",
+    ],
+)
+async def test_no_spelling_of_a_path_reaches_the_provider_unmetered(path: str) -> None:
+    gateway = Gateway()
+    await gateway.ask({**scope_of("POST", "/", KEY), "path": path})
+    sent = gateway.player.sent
+    assert len(gateway.events()) == 1 or not sent
+    assert all(request.url.query == b"" and not request.url.fragment for request in sent)
+
+
+async def test_the_providers_key_takes_the_place_of_the_clients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GOOGLE_API_KEY", "of-the-gateway")
+    gateway = Gateway()
+    path = "/v1beta/models/gemini-3.5-flash:generateContent?key=k&alt=json"
+    await gateway.ask(scope_of("POST", path, [("cookie", "a=b"), ("x-a", "1"), ("x-a", "2")]))
+    (request,) = gateway.player.sent
+    assert request.headers["x-goog-api-key"] == "of-the-gateway"
+    assert request.url.host == "generativelanguage.googleapis.com"
+    assert request.url.query == b"alt=json"
+    assert "cookie" not in request.headers
+    assert request.headers.get_list("x-a") == ["1", "2"]
+    assert len(gateway.events()) == 1
+
+
+async def test_a_body_without_length_is_not_kept_without_limit() -> None:
+    gateway = Gateway()
+    await gateway.ask(scope_of("POST", "/v1/files", KEY))  # what is loaded once
+    tracemalloc.start()
+    answered = await gateway.ask(scope_of("POST", "/v1/files", KEY), Repeated(b"x" * MIB, 1024))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert answered.status == 413
+    assert peak < 8 * MIB
+    gateway.meter.shutdown()
+
+
+async def test_a_client_that_leaves_while_it_uploads_is_not_forwarded() -> None:
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Any) -> None:
+        raise AssertionError("nobody is there")
+
+    gateway = Gateway()
+    await gateway.app(scope_of("POST", "/v1/chat/completions", KEY), receive, send)
+    assert gateway.player.sent == []
+    assert gateway.events() == []
+
+
+async def test_a_provider_that_breaks_off_breaks_the_answer_off() -> None:
+    gateway = Gateway(Answer(200, SSE, CHUNKS[:5], httpx2.ReadError("gone")))
+    with pytest.raises(httpx2.ReadError):
+        await gateway.ask(scope_of("POST", "/v1/chat/completions", KEY), STREAMED)
+    (event,) = gateway.events()
+    assert event.properties["outcome"] == "failed"
+
+
+async def test_a_provider_that_cannot_be_reached_is_a_502() -> None:
+    gateway = Gateway(Answer(error=httpx2.ConnectError("no")))
+    answered = await gateway.ask(scope_of("POST", "/v1/chat/completions", KEY))
+    assert answered.status == 502
+    assert len(gateway.events()) == 1
+
+
+async def test_a_server_that_stops_cancels_its_streams() -> None:
+    held = asyncio.Event()
+
+    async def receive() -> Any:
+        if not held.is_set():
+            held.set()
+            return {"type": "http.request", "body": STREAMED}
+        await asyncio.sleep(60)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.sleep(60)
+
+    gateway = Gateway(Answer(200, SSE, CHUNKS))
+    scope = scope_of("POST", "/v1/chat/completions", KEY)
+    serving = asyncio.create_task(gateway.app(scope, receive, send))
+    await asyncio.sleep(0.2)
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    (event,) = gateway.events()
+    assert event.properties["outcome"] == "cancelled"
+
+
+async def test_whoever_has_no_key_gets_nowhere() -> None:
+    gateway = Gateway()
+    for path in ("/v1/chat/completions", "/v1/files", "/"):
+        assert (await gateway.ask(scope_of("POST", path))).status == 401
+    assert gateway.player.sent == []
+    gateway.meter.shutdown()

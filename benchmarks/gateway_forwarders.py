@@ -28,6 +28,7 @@ TITLES = {
     "gateway": "the example gateway",
     "litellm": "LiteLLM's proxy",
 }
+KEY = "sk-" + 8 * "0123456789abcdef"  # LiteLLM takes no weak one
 LITELLM = ("litellm[proxy]>=1.80",)
 
 SERVER = """
@@ -67,7 +68,7 @@ def forwarder(kind: str, upstream: str, home: str) -> Any:
 
         os.environ["TOKENMETER_HOME"] = home
         meter = TokenMeter(f"sqlite:///{home}/usage.db")
-        return create_app(meter, {"key-of-acme": "acme"}, goes_to=goes_to)
+        return create_app(meter, {KEY: "acme"}, goes_to=goes_to)
     client = httpx2.AsyncClient(timeout=proxy.TIMEOUT, limits=proxy.LIMITS)
     if kind == "proxy":
         return proxy.Proxy(client, lambda _request: True, goes_to)
@@ -145,11 +146,11 @@ def _litellm(folder: Path) -> list[str]:
 
 @contextmanager
 def _running(commands: Mapping[str, list[str]]) -> Generator[None]:
-    quiet = {"LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION"}
+    told = {"LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION", "LITELLM_MASTER_KEY": KEY}
     started = [
         subprocess.Popen(
             command,
-            env={**os.environ, **quiet},
+            env={**os.environ, **told},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL if kind == "litellm" else None,
         )
@@ -181,7 +182,7 @@ def _await(port: int) -> None:
 async def _rate(port: int, seconds: float, asked: str) -> float:
     import httpx2
 
-    headers = {"authorization": "Bearer key-of-acme", "content-type": "application/json"}
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
     url = f"http://127.0.0.1:{port}/v1/chat/completions"
 
     async def client(until: float) -> int:

@@ -37,6 +37,10 @@ DAMAGES: dict[str, tuple[bytes, list[str]]] = {
 }
 
 
+def as_it_is(given: Event) -> Event:
+    return given
+
+
 @pytest.mark.parametrize("priced", [True, False], ids=["read fast", "read as records"])
 @pytest.mark.parametrize(("content", "whole"), DAMAGES.values(), ids=DAMAGES.keys())
 def test_every_whole_record_of_a_damaged_segment_is_delivered_once(
@@ -47,7 +51,7 @@ def test_every_whole_record_of_a_damaged_segment_is_delivered_once(
     die(journal)
     segments(tmp_path)[0].write_bytes(content)
     sink = Sink()
-    more = {"price": lambda given: given} if priced else {}
+    more = {"price": as_it_is} if priced else {}
     with delivering(sink, tmp_path, **more) as delivery:
         delivery.append_line(line("evt_own"))
         assert delivery.flush(PATIENCE_S)

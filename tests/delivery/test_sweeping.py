@@ -47,7 +47,8 @@ def unseen(state_dir: Path) -> list[Path]:
 
 def age(state_dir: Path, seconds: float) -> None:
     for each in unseen(state_dir):
-        os.utime(each, (time.time() - seconds,) * 2)
+        then = time.time() - seconds
+        os.utime(each, (then, then))
 
 
 def look(state_dir: Path) -> None:

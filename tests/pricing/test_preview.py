@@ -53,7 +53,11 @@ SEEDANCE = ("byteplus", "seedance-1-5-pro-251215")
         (("kling", "kling-3.0-omni"), {"duration": 5, "resolution": "1080p"}, "0.56"),
         (("kling", "kling-v2-6"), {"sound": "on"}, "0.7"),
         (("google", "veo-3.1-generate-001"), {"duration_seconds": 8}, "3.2"),
-        (("google-vertex", "veo-3.1-generate-001"), {"generate_audio": False, "n": 2}, "3.2"),
+        (
+            ("google-vertex", "veo-3.1-generate-001"),
+            {"generate_audio": False, "n": 2, "duration": 8},
+            "3.2",
+        ),
         (("google", "imagen-4.0-generate-001"), {"number_of_images": 4}, "0.16"),
         (("marble", "marble-1.1"), {"input_type": "image"}, "1.264"),
         (("happyhorse", "happyhorse-1.0/video"), {"mode": "pro"}, "2.4"),
@@ -288,6 +292,24 @@ def test_a_quote_adds_what_came_on_top_before() -> None:
     found = previewed("anthropic", "claude-sonnet-4-5", terms, prompt=text, max_tokens=1)
     assert (found.usage.input_tokens or 0) - (plain.usage.input_tokens or 0) == 9_000
     assert "+9000 by history of 4" in found.basis
+
+
+def test_klings_5_041_seconds_are_quoted_as_the_5_it_bills() -> None:
+    for written in (5, "5s", "5.041", 5.041):
+        assert ends(previewed("kling", "kling-v3-omni", duration=written)) == ("0.42",) * 3
+
+
+@pytest.mark.parametrize("odd", [[], {}, None])
+def test_an_odd_flag_is_no_fault_of_ours(odd: object) -> None:
+    assert ends(previewed("kling", "kling-v3-omni", duration=5, generate_audio=odd))[0] == "0.42"
+
+
+def test_a_length_that_nobody_gave_is_an_assumption() -> None:
+    said = previewed("google-vertex", "veo-3.1-lite", duration=8)
+    unsaid = previewed("google-vertex", "veo-3.1-lite")
+    assert (said.exact, unsaid.exact) == (True, False)
+    assert said.expected == unsaid.expected
+    assert "no duration is given" in unsaid.notes[0]
 
 
 def test_stated_quantities_are_priced_as_their_event_and_nothing_beside() -> None:

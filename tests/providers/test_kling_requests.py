@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -251,3 +252,21 @@ def test_a_spoiled_request_is_described_without_raising(bodies: list[Any]) -> No
             call = asked("POST", HOST + path, body if isinstance(body, dict) else {})
             assert {type(value) for value in call.dimensions.values()} <= {str}
             assert all(number > 0 for number in call.usage.values())
+
+
+@pytest.mark.parametrize(
+    ("written", "billed"),
+    [
+        (5, 5),
+        ("5", 5),
+        ("5s", 5),
+        (5.041, 5),
+        ("10.041", 10),
+        ("7.5", Decimal("7.5")),
+        (0.1, Decimal("0.1")),
+    ],
+)
+def test_a_length_is_billed_as_the_seconds_it_stands_for(written: Any, billed: Any) -> None:
+    old = asked("POST", f"{HOST}/v1/videos/text2video", {"duration": written})
+    new = asked("POST", f"{HOST}/omni-video/kling-v3-omni", {"settings": {"duration": written}})
+    assert old.usage.get("video_seconds") == new.usage.get("video_seconds") == billed

@@ -158,6 +158,9 @@ def _media(draft: _Draft, asked: Asked, history: History, billed_by: tuple[str, 
         }
         if "video_tokens" in billed_by:
             _clip(draft, asked)
+        if asked.dimensions.get("duration_assumed") == "true":
+            draft.exact = False
+            draft.notes.append("no duration is given: what the API seems to make is assumed")
     elif asked.event_name == WORLD:
         draft.sure |= {"world_count": 1, "output_count": 1}
 

@@ -134,13 +134,13 @@ def _kling(model: str, asked: Json, _region: str | None) -> tuple[str, str, Json
         return host, f"/{kind}/{model}", settings
     place = "images/generations" if asked.get("kind") == "image" else "videos/text2video"
     body = {**asked, "model_name": model}
-    if asked.get("generate_audio") in {True, "true"}:
+    if asked.get("generate_audio") in (True, "true"):
         body.setdefault("sound", "on")
     return host, f"/v1/{place}", body
 
 
 def _native(asked: Json) -> str:
-    return "native" if asked.get("generate_audio") in {True, "true"} else "off"
+    return "native" if asked.get("generate_audio") in (True, "true") else "off"
 
 
 def _alibaba(model: str, asked: Json, region: str | None) -> tuple[str, str, Json]:

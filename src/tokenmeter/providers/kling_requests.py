@@ -8,16 +8,18 @@ one the model stands in the path and the quality is a resolution. Events carry b
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import NamedTuple
 
 from tokenmeter.providers.base import Json, mapping, text
 from tokenmeter.providers.google_content import objects
 from tokenmeter.providers.google_usage import label, labels
-from tokenmeter.providers.media import IMAGE, OTHER, VIDEO, seconds, whole
+from tokenmeter.providers.media import IMAGE, OTHER, VIDEO, plain, seconds, whole
 from tokenmeter.usage import NOTHING, Usage
 
 AUDIO = "audio_generated"
 SECONDS_DEFAULT = 5
+NEAR = Decimal("0.25")  # a length this close to a whole second is billed as that second
 _RESOLUTIONS = {"std": "720p", "pro": "1080p", "4k": "4k"}
 _MODES = {resolution: mode for mode, resolution in _RESOLUTIONS.items()}
 _SPEAKS = "kling-3.0-turbo"  # always with sound; it has no parameter for it
@@ -174,4 +176,12 @@ def _seconds(fields: Json) -> Usage:
     """Return the length of one video; it is 5, "5", or 5 if nothing is said."""
     value = fields.get("duration")
     length = SECONDS_DEFAULT if value is None else seconds(value)
-    return NOTHING if length is None else Usage(video_seconds=length)
+    if length is None:
+        return NOTHING
+    return Usage(video_seconds=plain(billed_seconds(Decimal(length))))
+
+
+def billed_seconds(length: Decimal) -> Decimal:
+    """Return the length that is billed: 5.041 is 5, whoever writes it."""
+    near = length.to_integral_value()
+    return near if near and abs(length - near) <= NEAR else length

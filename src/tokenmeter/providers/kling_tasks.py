@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from tokenmeter.providers.base import NO_READING, Call, Json, Reading, State, mapping, text
 from tokenmeter.providers.google_content import objects
 from tokenmeter.providers.google_usage import label
-from tokenmeter.providers.kling_requests import AUDIO
+from tokenmeter.providers.kling_requests import AUDIO, billed_seconds
 from tokenmeter.providers.media import IMAGE, OTHER, VIDEO, plain, seconds, settle_job
 from tokenmeter.providers.openai_numbers import decimal
 from tokenmeter.usage import Number, Usage
@@ -28,7 +28,6 @@ STATES: dict[str, State] = {
     "succeeded": "success",
     "failed": "failed",
 }
-NEAR = Decimal("0.25")  # a length this close to a whole second is billed as that second
 _LISTS = {"videos": VIDEO, "images": IMAGE, "series_images": IMAGE, "audios": AUDIO}
 _KINDS = (("video", VIDEO), ("image", IMAGE), ("audio", AUDIO))
 _FILES = ("url", "watermark_url", "mp3_url", "wav_url", "url_mp3", "url_wav", "id", "name")
@@ -222,8 +221,7 @@ def _billed(length: Decimal, before: Decimal | None) -> Decimal:
     5.041 is 5. A video of 10.1 that continues one of 5.1 is 5: only what was added.
     """
     added = length - before if before is not None and length >= before + 1 else length
-    whole = added.to_integral_value()
-    return whole if whole and abs(added - whole) <= NEAR else added
+    return billed_seconds(added)
 
 
 def _with_sound(reading: Reading, sounds: list[Json]) -> Reading:

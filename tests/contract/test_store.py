@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
+import sqlite3
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +19,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, func, select, text
+from sqlalchemy import Connection, create_engine, func, inspect, select, text
 from sqlalchemy.engine import make_url
 
 from tests.engine.made import START, longest_ingest, numbered, url
@@ -87,12 +89,43 @@ def count(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(names)).scalar_one()
 
 
-def test_the_migrations_make_exactly_the_tables_of_the_schema(database: str) -> None:
+def migrated(database: str) -> None:
+    """Make the tables step by step, as an old database got them."""
+    for connection in raw(database):
+        upgraded(connection, "head")
+
+
+def made_at_once(database: str) -> None:
     open_store(database).close()
+
+
+@pytest.mark.parametrize("make", [made_at_once, migrated])
+def test_a_database_has_exactly_the_tables_of_the_schema(
+    database: str, make: Callable[[str], None]
+) -> None:
+    make(database)
     for connection in raw(database):
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, metadata) == []
         assert context.get_current_revision() == HEAD
+
+
+def test_what_is_made_at_once_is_what_the_migrations_make(tmp_path: Path) -> None:
+    whole: list[list[str]] = []
+    for make in (made_at_once, migrated):
+        path = tmp_path / f"{make.__name__}.db"
+        make(url(path))
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            whole.append(sorted(" ".join(line.split()) for line in connection.iterdump()))
+    assert whole[0] == whole[1]
+
+
+def test_a_database_with_tables_of_others_gets_ours_beside_them(database: str) -> None:
+    for connection in raw(database):
+        connection.execute(text("CREATE TABLE theirs (id INTEGER)"))
+    made_at_once(database)
+    for connection in raw(database):
+        assert {"theirs", "events"} <= set(inspect(connection).get_table_names())
 
 
 def test_what_a_body_that_fails_wrote_is_undone(store: Store) -> None:

@@ -6,10 +6,10 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import uvicorn
@@ -17,6 +17,10 @@ import uvicorn
 from tokenmeter.engine.keys import ApiKeys, Scope
 from tokenmeter.engine.local import Engine
 from tokenmeter.server.app import create_app
+from tokenmeter.server.desk import Office
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 START_S_MAX = 10.0
 TIMEOUT_S = 30.0
@@ -89,13 +93,28 @@ class Server(Client):
         return self.clients[-1]
 
 
+_free: list[FastAPI] = []
+
+
+@contextlib.contextmanager
+def application(engine: Engine, now: Callable[[], datetime]) -> Generator[FastAPI, None, None]:
+    """An application over an engine; its routes, which take the longest, are used again."""
+    app = _free.pop() if _free else create_app(engine, now=now)
+    app.state.office = Office(engine, now)
+    yield app
+    _free.append(app)
+
+
 @contextlib.contextmanager
 def running(url: str) -> Generator[Server, None, None]:
     """Serve a database until the end of the block."""
     clock = Clock()
-    with Engine(url) as engine, socket.socket() as listening:
+    with (
+        Engine(url) as engine,
+        application(engine, clock.now) as app,
+        socket.socket() as listening,
+    ):
         listening.bind(("127.0.0.1", 0))
-        app = create_app(engine, now=clock.now)
         config = uvicorn.Config(app, log_level="warning", lifespan="on")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -24,12 +24,11 @@ def create_app(engine: Engine, *, now: Clock = system_clock) -> FastAPI:
 
     Every route but `GET /health` and `/openapi.json` needs an API key of `engine.keys`.
     """
-    office = Office(engine, now)
 
     @contextlib.asynccontextmanager
-    async def until_closed(_app: FastAPI) -> AsyncGenerator[None]:
+    async def until_closed(app: FastAPI) -> AsyncGenerator[None]:
         yield
-        office.close()
+        app.state.office.close()
 
     app = FastAPI(
         lifespan=until_closed,
@@ -40,7 +39,7 @@ def create_app(engine: Engine, *, now: Clock = system_clock) -> FastAPI:
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
     )
-    app.state.office = office
+    app.state.office = Office(engine, now)
     errors.install(app)
     api = APIRouter(prefix=PREFIX)
     for router in ROUTERS:

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from typing import cast
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    insert,
+    inspect,
+    text,
+)
 
+from tokenmeter.engine.store import ledger_schema
+from tokenmeter.engine.store.rollup_schema import rollup_version
 from tokenmeter.engine.store.schema import HEAD, VERSION_TABLE
 from tokenmeter.errors import StoreError
 
+metadata = ledger_schema.metadata  # with all tables in it
 _SCRIPTS = "tokenmeter.engine.store:migrations"
 
 
@@ -22,10 +35,32 @@ def is_current(connection: Connection) -> bool:
 
 def upgrade(connection: Connection) -> None:
     """
-    Run the missing migrations inside the transaction that `connection` is in.
+    Make the tables, or run the missing migrations, in the transaction that `connection` is in.
 
     The caller holds the write lock and has asked `is_current` under it.
     """
+    there = set(inspect(connection).get_table_names())
+    if there.isdisjoint([VERSION_TABLE, *metadata.tables]):
+        _create(connection)
+    else:
+        _migrate(connection)
+
+
+def _create(connection: Connection) -> None:
+    """Make at once what the migrations would make of a database without our tables."""
+    metadata.create_all(connection, checkfirst=False)
+    connection.execute(insert(rollup_version), {"id": 1, "version": 1})
+    version = Table(
+        VERSION_TABLE,
+        MetaData(),
+        Column("version_num", String(32), nullable=False),
+        PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),  # as alembic does it
+    )
+    version.create(connection)
+    connection.execute(insert(version), {"version_num": HEAD})
+
+
+def _migrate(connection: Connection) -> None:
     # Alembic is slow to import and needed once per database, so not at module level.
     from alembic import command
     from alembic.config import Config

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.delivery.journals import segments
-from tests.delivery.records import PATIENCE_S, Sink, delivering, finish, line, run_python
+from tests.delivery.records import (
+    PATIENCE_S,
+    Sink,
+    delivering,
+    finish,
+    leftovers,
+    line,
+    run_python,
+)
 from tokenmeter.delivery.facade import Delivery
 
 
@@ -70,3 +78,44 @@ def test_a_process_that_closes_all_its_descriptors_goes_on(tmp_path: Path) -> No
         print("ok")
     """
     assert finish(run_python(script, tmp_path)) == "ok\n"
+
+
+def test_a_process_without_a_descriptor_left_loses_nothing_and_raises_nothing(
+    tmp_path: Path,
+) -> None:
+    script = """
+        import resource
+        from tokenmeter.delivery.journal import Journal
+        from tokenmeter.delivery.limits import Limits
+        Journal.__init__.__kwdefaults__["limits"] = Limits(segment_bytes_max=2_000)
+
+        sink = Sink()
+        delivery = Delivery(sink, Path(sys.argv[1]), resolve=resolve)
+        delivery.append_line(line("evt_0"))
+        assert delivery.flush(20)
+        (Path(sys.argv[1]) / "dead").mkdir()
+        (Path(sys.argv[1]) / "dead" / "sink.jsonl").write_text("{}\\n")
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        taken = []
+        try:
+            while True:
+                taken.append(os.dup(0))
+        except OSError:
+            pass
+        for n in range(1, 100):
+            delivery.append_line(line(f"evt_{n}"))
+        delivery.flush(0.3)
+        assert "Too many open files" in delivery.health()["last_error"]
+        for fd in taken:
+            os.close(fd)
+        delivery.append_line(line("evt_100"))
+        assert delivery.flush(20), delivery.health()
+        assert sink.ids == [f"evt_{n}" for n in range(101)], sink.ids
+        health = delivery.health()
+        assert (health["dropped"], health["torn"], health["dead_letters"]) == (0, 0, 1), health
+        assert delivery.close(5)
+        print("ok")
+    """
+    assert finish(run_python(script, tmp_path)) == "ok\n"
+    assert leftovers(tmp_path) == []

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tokenmeter.delivery.alarms import Alarms
 from tokenmeter.delivery.files import cut, sync
 from tokenmeter.delivery.masking import masked
 from tokenmeter.delivery.protocol import TransientError
@@ -56,14 +57,6 @@ class DeadLetters:
                 f"a dead letter cannot be written ({error.strerror}); its event waits"
             ) from error
 
-    def count(self) -> int:
-        """Count the dead letters of all processes."""
-        return count(self.state_dir, DEAD)
-
-    def held(self) -> int:
-        """Count the events that wait for a customer."""
-        return count(self.state_dir, HELD)
-
     def forked(self) -> None:
         """In a forked child: a thread of the parent may have held the lock."""
         self._lock = threading.Lock()
@@ -89,6 +82,15 @@ def count(state_dir: Path, kind: str) -> int:
         with path.open("rb") as letters:
             found += sum(1 for _ in letters)
     return found
+
+
+def counted(state_dir: Path, kind: str, alarms: Alarms) -> int:
+    """Count them for health(), which must not raise; what cannot be read is alarmed."""
+    try:
+        return count(state_dir, kind)
+    except OSError as error:
+        alarms.sound("letters", f"letters cannot be counted ({error.strerror})")
+        return 0
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from tokenmeter.delivery import forks
 from tokenmeter.delivery.alarms import Alarms
 from tokenmeter.delivery.backends import BackendSpec
 from tokenmeter.delivery.backends.fanout import FanOut
-from tokenmeter.delivery.deadletters import DeadLetters
+from tokenmeter.delivery.deadletters import DEAD, HELD, DeadLetters, counted
 from tokenmeter.delivery.destinations import (
     close_all,
     names_of,
@@ -193,8 +193,8 @@ class Delivery:
             "oldest_age_s": max((each["oldest_age_s"] for each in backends.values()), default=0.0),
             "waiting_bytes": self._journal.waiting_bytes,
             "elsewhere_bytes": self._journal.elsewhere_bytes,
-            "dead_letters": self._dead.count(),
-            "held": self._dead.held(),
+            "dead_letters": counted(self._home, DEAD, self._alarms),
+            "held": counted(self._home, HELD, self._alarms),
             "dropped": self._journal.dropped + self._deferred_dropped,
             "torn": self._journal.torn,
             "unfinished": self._journal.unfinished,

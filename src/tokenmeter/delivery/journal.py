@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
@@ -189,18 +188,26 @@ class Journal:
         self._writer.root = self._root
 
     def depth(self, name: str) -> tuple[int, int]:
-        """Count what a backend has not taken yet: records and bytes."""
+        """Count what a backend has not taken yet: records that can be read, and bytes."""
         records = length = 0
         for log in self.logs(name):
             at, end = log.cursors[name], self.end(log)
             length += max(0, end - at)
-            while at < end:
-                chunk = self.read(log, at)
-                records += len(chunk.lines)
-                if chunk.next_at <= at:
-                    break
-                at = chunk.next_at
+            try:
+                records += self._count(log, at, end)
+            except OSError as error:
+                self._alarms.sound("count", f"records cannot be counted ({error.strerror})")
         return records, length
+
+    def _count(self, log: WriterLog, at: int, end: int) -> int:
+        records = 0
+        while at < end:
+            chunk = self.read(log, at)
+            records += len(chunk.lines)
+            if chunk.next_at <= at:
+                break
+            at = chunk.next_at
+        return records
 
     def close(self, *, sealed: bool = False) -> None:
         """Let other processes have what is left; remove our log if nothing is."""
@@ -220,13 +227,17 @@ class Journal:
         known = {log.directory.name for log in self._adopted}
         if self._writer.log is not None:
             known.add(self._writer.log.directory.name)
-        with contextlib.suppress(FileNotFoundError):
+        try:
             names = os.listdir(self._root)  # noqa: PTH208  twice as fast as iterdir()
-            for name in names:
-                if name.startswith("."):
-                    sweep(self._root / name)
-            return sorted(n for n in names if n not in known and not n.startswith("."))
-        return []
+        except FileNotFoundError:
+            return []
+        except OSError as error:  # our own records go on
+            self._alarms.sound("look", f"{str(self._root)!r} cannot be read ({error.strerror})")
+            return []
+        for name in names:
+            if name.startswith("."):
+                sweep(self._root / name)
+        return sorted(n for n in names if n not in known and not n.startswith("."))
 
     def _adopt(self, directory: Path) -> None:
         try:

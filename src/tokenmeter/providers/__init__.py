@@ -44,6 +44,7 @@ def _ours() -> tuple[Adapter, ...]:
 REGISTRY = (
     "bedrock",
     "cohere",
+    "ollama",
     "openai",
     "anthropic",
     "google",

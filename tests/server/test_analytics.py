@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from tests.server.running import Server
-from tests.server.story import catalog
+from tests.server.story import catalog, price
+
+ON_BOTH_DATABASES = True
 
 NOVEMBER = {"start_time": "2026-11-01T00:00:00Z", "end_time": "2026-12-01T00:00:00Z"}
 
@@ -99,3 +101,71 @@ def test_events_are_listed_from_the_oldest_in_pages(shop: Server) -> None:
 def test_an_order_that_is_not_there_is_refused(server: Server, wrong: dict[str, Any]) -> None:
     answer = server.post("/events/query", wrong)
     assert (answer.status, answer.body["code"]) == (400, "validation_error")
+
+
+KINDS: list[tuple[dict[str, Any], str]] = [
+    ({"type": "MAX", "field": "v"}, "50"),
+    ({"type": "AVG", "field": "v"}, "20"),
+    ({"type": "LATEST", "field": "v"}, "0"),
+    ({"type": "COUNT_UNIQUE", "field": "user"}, "2"),
+    ({"type": "SUM", "field": "v"}, "80"),
+    ({"type": "COUNT"}, "4"),
+    ({"type": "MAX", "field": "v", "bucket_size": "DAY"}, "70"),
+]
+
+
+@pytest.fixture
+def metered(server: Server, request: pytest.FixtureRequest) -> Server:
+    """Four events of two models on two days, under one price with and one without a filter."""
+    meter = {"name": "m", "event_name": "e", "reset_usage": "BILLING_PERIOD"}
+    held = server.made("/meters", {**meter, "aggregation": request.param})
+    plan = server.made("/plans", {"name": "P"})
+    zone = {"external_id": "cust_001", "timezone": "Asia/Kathmandu"}
+    server.made("/customers", zone)
+    for own in ({}, {"filter_values": {"model": ["sold apart"]}}):
+        server.made("/prices", price(plan["id"], held["id"], amount="2", **own))
+    fields = {"plan_id": plan["id"], "external_customer_id": "cust_001", "currency": "usd"}
+    more = {"billing_period": "MONTHLY", "start_date": NOVEMBER["start_time"]}
+    server.made("/subscriptions", {**fields, **more})
+    values = [(5, 50, "a", "u1"), (5, 10, "b", "u2"), (6, 20, "a", "u1"), (6, 0, "b", "u1")]
+    events = [
+        {
+            "event_name": "e",
+            "event_id": f"e{i}",
+            "external_customer_id": "cust_001",
+            "timestamp": f"2026-11-{day:02}T{10 + i}:00:00Z",
+            "properties": {"v": v, "model": model, "user": user},
+        }
+        for i, (day, v, model, user) in enumerate(values)
+    ]
+    server.made("/events/bulk", {"events": events})
+    return server
+
+
+@pytest.mark.parametrize(
+    ("metered", "total"), KINDS, indirect=["metered"], ids=lambda k: str(k)[:40]
+)
+def test_a_total_counts_the_whole_time_as_its_meter_does(metered: Server, total: str) -> None:
+    """Not the sum of days, nor of the models by which another price is told apart."""
+    for asked in ({}, {"window_size": "DAY"}):
+        told = analytics(metered, **asked)
+        used = [i for i in told["items"] if i["event_count"]]
+        assert [i["total_usage"] for i in used] == [total]
+        assert told["total_cost"] == str(2 * int(total))
+    rated = metered.post(
+        "/subscriptions/usage",
+        {"subscription_id": used[0]["subscription_id"], "lifetime_usage": True},
+    ).body
+    assert rated["amount"] == 2 * int(total)
+    filtered = analytics(metered, property_filters={"user": ["u1", "u2"]})
+    assert filtered["total_cost"] == str(2 * int(total))
+
+
+def test_days_are_those_of_a_customer_without_a_subscription(server: Server) -> None:
+    meter = {"name": "m", "event_name": "e", "reset_usage": "BILLING_PERIOD"}
+    server.made("/meters", {**meter, "aggregation": {"type": "COUNT"}})
+    server.made("/customers", {"external_id": "cust_001", "timezone": "Asia/Kathmandu"})
+    event = {"event_name": "e", "external_customer_id": "cust_001"}
+    server.made("/events", {**event, "timestamp": "2026-11-21T19:00:00Z"})
+    (item,) = analytics(server, window_size="DAY")["items"]
+    assert [p["timestamp"] for p in item["points"]] == ["2026-11-21T18:15:00Z"]

@@ -10,6 +10,8 @@ import pytest
 from tests.server.running import Server
 from tests.server.story import catalog
 
+ON_BOTH_DATABASES = True
+
 
 @pytest.fixture
 def shop(server: Server) -> dict[str, dict[str, Any]]:

@@ -88,7 +88,7 @@ def usage_charges(
         known = found[item.price.meter_id].found.by_price.get(item.price.price_id)
         if known is not None:
             own = replace(terms[item.price.price_id], commitment=item.commitment)
-            demands.append((item, Demand(item.price, _measurement(known, period), own)))
+            demands.append((item, Demand(item.price, measurement_of(known, period), own)))
     return _rated(contract, demands, period, prior, is_last=is_last), found
 
 
@@ -240,7 +240,8 @@ def _query(contract: Contract, meter: Meter, period: Period) -> MeterQuery:
     return MeterQuery(meter, (contract.external_id,), period.start, period.end, zone=contract.zone)
 
 
-def _measurement(quantity: Quantity, period: Period) -> Measurement:
+def measurement_of(quantity: Quantity, period: Period) -> Measurement:
+    """Return what was counted in a period as rating takes it: with its buckets, if any."""
     if quantity.buckets is None:
         return Measurement(quantity.quantity)
     buckets = tuple(Bucket(period.start, "", value) for value in quantity.buckets)

@@ -108,6 +108,33 @@ def assignments(
     return Assignments({p.price_id: found[p.price_id] for p in prices}, found[None])
 
 
+def by_price(
+    store: Store, query: MeterQuery, prices: Sequence[Price], environment: str = ""
+) -> list[tuple[str, Quantity]]:
+    """Count what each price bills in each group and window, with its id; "": none bills it."""
+    sheet = sheet_of(query)
+    names = {n for n in query.group_by if n not in CUSTOMER_NAMES}
+    names |= names_of(f.key for p in prices for f in p.filters)
+    changes = [at for p in prices for at in (p.start, p.end) if at is not None]
+    cuts = (*cuts_of(query), *map(microseconds, changes))
+    chooser = Chooser(prices)
+    with store.reading() as connection:
+        for part in parts(connection, Asked(query, environment, tuple(names), cuts)):
+            price = chooser.price(part)
+            labels = (_label(part, name) for name in query.group_by)
+            group = ("" if price is None else price.price_id, *labels)
+            sheet.add(sheet.page(part.at, group), part)
+    return [
+        (
+            str(key.group[0]),
+            Quantity(
+                dict(zip(query.group_by, key.group[1:], strict=True)), key.window_start, *answer
+            ),
+        )
+        for key, answer in sheet.answers()
+    ]
+
+
 class Chooser:
     """Chooses prices, and remembers: the same labels at the same prices are met often."""
 

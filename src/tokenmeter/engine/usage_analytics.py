@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from tokenmeter.engine.billing import Billing
+from tokenmeter.engine.charging import measurement_of
 from tokenmeter.engine.clock import rfc3339
 from tokenmeter.engine.contract import Contract, Item
 from tokenmeter.engine.definitions import reading
@@ -17,18 +18,16 @@ from tokenmeter.engine.definitions.meters import rating_meter
 from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.errors import ValidationError
 from tokenmeter.engine.invoicing import rate_usage
-from tokenmeter.engine.metering import GROUPS_MAX, SOURCE, MeterQuery, Quantity, measure
+from tokenmeter.engine.metering import SOURCE, MeterQuery, assignments, by_price
 from tokenmeter.engine.store.documents import Document, Documents
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.rating.adjust import rate
-from tokenmeter.rating.aggregation import Measurement
 from tokenmeter.rating.define import define_filters
-from tokenmeter.rating.filters import ALIASES, Filter, choose
+from tokenmeter.rating.filters import Filter
 from tokenmeter.rating.meter import Meter
 from tokenmeter.rating.models import FlatFee
 from tokenmeter.rating.price import Price
 from tokenmeter.rating.rounding import ZERO, divided, plain, plus, times
-from tokenmeter.rating.selection import steps
 from tokenmeter.rating.windows import Period, Window, window_of
 
 LOOK_BACK = timedelta(days=7)
@@ -57,15 +56,6 @@ class Cell:
     quantity: Decimal = ZERO
     events: int = 0
     points: dict[datetime, Amount] = field(default_factory=dict[datetime, Amount])
-
-    def add(self, counted: Quantity) -> None:
-        """Add what was counted in one window."""
-        self.quantity = plus((self.quantity, counted.quantity))
-        self.events += counted.events
-        if counted.window_start is not None:
-            quantity, events = self.points.get(counted.window_start, (ZERO, 0))
-            both = plus((quantity, counted.quantity)), events + counted.events
-            self.points[counted.window_start] = both
 
 
 Cells = dict[tuple[str, Group], Cell]  # by price ("": none bills it) and group
@@ -102,7 +92,8 @@ class Analytics:
         for contract in contracts:
             items += self._sold(contract, asked, wanted)
         if not contracts:
-            items = list(self._unsold(meters, asked, wanted))
+            zone = "" if customer is None else reading.text(customer.body, "timezone")
+            items = list(self._unsold(meters, (asked, zone or "UTC"), wanted))
         currency = contracts[0].currency if contracts else "usd"
         costs = [Decimal(i["total_cost"]) for i in items if i["currency"] == currency]
         total = plain(plus(costs))
@@ -122,19 +113,23 @@ class Analytics:
         charged = {} if asked.filters else self._charged(contract, period)
         for meter_id, items in by_meter.items():
             meter, prices = contract.meters[meter_id], [i.price for i in items]
-            cells = self._cells(meter, prices, (asked, period, contract.zone))
+            query = _query(meter, asked, period, contract.zone)
+            charged |= self._filtered(query, prices) if asked.filters else {}
+            cells = self._cells(query, prices, asked)
             shown = Shown(meter, features.get(meter_id), asked, contract)
             for item in items:
-                yield from shown.priced(item, cells, charged.get(item.price.price_id))
+                yield from shown.priced(item, cells, charged.get(item.price.price_id, ZERO))
             yield from shown.unpriced(cells)
 
     def _unsold(
-        self, meters: Mapping[str, Meter], asked: Asked, features: Mapping[str, Document]
+        self, meters: Mapping[str, Meter], how: tuple[Asked, str], features: Mapping[str, Document]
     ) -> Iterator[dict[str, Any]]:
-        """List the usage of a customer without a subscription."""
+        """List the usage of a customer without a subscription, by the clock of a zone."""
+        asked, zone = how
         for meter_id, meter in meters.items():
             if meter_id in features or not asked.features:
-                cells = self._cells(meter, (), (asked, asked.period, "UTC"))
+                query = _query(meter, asked, asked.period, zone)
+                cells = self._cells(query, (), asked)
                 yield from Shown(meter, features.get(meter_id), asked, None).unpriced(cells)
 
     def _charged(self, contract: Contract, period: Period) -> dict[str, Decimal]:
@@ -145,38 +140,34 @@ class Analytics:
             found[price_id] = plus((found.get(price_id, ZERO), charged.charge.unrounded))
         return found
 
-    def _cells(
-        self, meter: Meter, prices: Sequence[Price], how: tuple[Asked, Period, str]
-    ) -> Cells:
-        """Count by group and by the properties that tell the prices apart, then choose these."""
-        asked, period, zone = how
-        keys = [n for p in prices for f in p.filters for n in ALIASES.get(f.key, (f.key,))]
-        wanted = tuple(dict.fromkeys((*asked.names, *keys)))
-        if len(wanted) > GROUPS_MAX:
-            raise ValidationError(
-                f"group_by: the prices tell events apart by {len(set(keys))} properties, and "
-                f"{GROUPS_MAX} can be told apart at once; group by fewer."
-            )
+    def _filtered(self, query: MeterQuery, prices: Sequence[Price]) -> dict[str, Decimal]:
+        """Price some of the events by themselves: without allowances and commitments."""
+        found = assignments(self._store, query, prices, self._environment).by_price
+        period = Period(query.start, query.end)
+        return {
+            p.price_id: rate(p, measurement_of(found[p.price_id], period)).unrounded
+            for p in prices
+        }
+
+    def _cells(self, query: MeterQuery, prices: Sequence[Price], asked: Asked) -> Cells:
+        """Count by price and group; a cell's quantity is that of the whole time, as it counts."""
+        grouped = replace(query, group_by=asked.names)
         found: Cells = {}
-        for part in steps(prices, period):
-            current = [p for p in prices if p.is_current(part.start)]
-            query = MeterQuery(
-                meter,
-                (asked.customer,),
-                part.start,
-                part.end,
-                filters=asked.filters,
-                group_by=wanted,
-                window=asked.window,
-                zone=zone,
-            )
-            for counted in measure(self._store, query, self._environment):
-                properties = {k: v for k, v in counted.group.items() if v is not None}
-                price = choose(current, properties)
-                group = tuple(counted.group.get(name) for name in asked.names)
-                key = ("" if price is None else price.price_id, group)
-                found.setdefault(key, Cell()).add(counted)
+        for price_id, counted in by_price(self._store, grouped, prices, self._environment):
+            key = (price_id, tuple(counted.group.values()))
+            found[key] = Cell(counted.quantity, counted.events)
+        if asked.window is not None:
+            windows = replace(grouped, window=asked.window)
+            for price_id, counted in by_price(self._store, windows, prices, self._environment):
+                cell = found[price_id, tuple(counted.group.values())]
+                if counted.window_start is not None:
+                    cell.points[counted.window_start] = (counted.quantity, counted.events)
         return found
+
+
+def _query(meter: Meter, asked: Asked, period: Period, zone: str) -> MeterQuery:
+    customers = (asked.customer,)
+    return MeterQuery(meter, customers, period.start, period.end, filters=asked.filters, zone=zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,15 +179,11 @@ class Shown:
     asked: Asked
     contract: Contract | None
 
-    def priced(
-        self, item: Item, cells: Cells, charged: Decimal | None
-    ) -> Iterator[dict[str, Any]]:
+    def priced(self, item: Item, cells: Cells, charged: Decimal) -> Iterator[dict[str, Any]]:
         """Write what a line item's price bills, an item for each group; nothing used is one."""
         price = item.price
         own = {group: cell for (key, group), cell in cells.items() if key == price.price_id}
         whole = plus(cell.quantity for cell in own.values())
-        if charged is None:
-            charged = rate(price, Measurement(whole)).unrounded
         share = Share(price, charged, whole)
         for group, cell in (own or {(None,) * len(self.asked.names): Cell()}).items():
             line = {"price_id": price.price_id, "sub_line_item_id": item.id}

@@ -205,7 +205,11 @@ SUBSCRIPTION = fields(
     metadata=METADATA,
 )
 SUBSCRIPTION_USAGE = fields(
-    ("subscription_id",), subscription_id=NAME, start_time=TIME, end_time=TIME
+    ("subscription_id",),
+    subscription_id=NAME,
+    start_time=TIME,
+    end_time=TIME,
+    lifetime_usage=FLAG,
 )
 LINE_ITEM = fields(price_id=NAME, quantity=DECIMAL, start_date=TIME, effective_from=TIME)
 CANCEL = fields(

@@ -69,11 +69,12 @@ def search_subscriptions(fields: OptionalFields, desk: Reading) -> Reply:
 @router.post("/subscriptions/usage", openapi_extra=body_schema(schemas.SUBSCRIPTION_USAGE))
 def get_subscription_usage(fields: Fields, desk: Reading) -> Reply:
     """Rate a subscription's usage, exactly; by default of the running period."""
-    told = desk.services.rate(
-        subscription_id=reading.needed(fields, "subscription_id"),
-        start=reading.moment(fields, "start_time"),
-        end=reading.moment(fields, "end_time"),
-    )
+    subscription_id = reading.needed(fields, "subscription_id")
+    start, end = reading.moment(fields, "start_time"), reading.moment(fields, "end_time")
+    if reading.flag(fields, "lifetime_usage", default=False):
+        body = desk.services.subscriptions.get(subscription_id)
+        start, end = reading.moment(body, "start_date"), end or desk.now()
+    told = desk.services.rate(subscription_id=subscription_id, start=start, end=end)
     charges = [_numbered(charge) for charge in told["charges"]]
     return Reply({**_numbered(told), "charges": charges})
 

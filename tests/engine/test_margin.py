@@ -180,3 +180,33 @@ def test_a_true_up_is_charged_to_the_customer_and_to_no_model(shop: Shop) -> Non
         ("acme", "a"): ("0.3", "0.18", 0),
         ("acme", None): ("4.70", None, 0),
     }
+
+
+def test_a_cost_that_changed_holds_from_its_date_on(shop: Shop) -> None:
+    shop.subscribe()
+    shop.use("e1", JUNE, image_count=3)
+    shop.use("e2", JUNE + timedelta(days=20), image_count=2)
+    price = shop.services.definitions.by_key("price", "image_cost")
+    dearer = {"amount": "0.05", "effective_from": JUNE + timedelta(days=15)}
+    shop.services.definitions.update("price", price["id"], dearer)
+    told = analytics(shop)
+    assert (told["total_cost"], told["total_revenue"]) == ("0.22", "0.5")
+
+
+def test_currencies_are_never_added_up(shop: Shop) -> None:
+    shop.subscribe()
+    shop.use("e1", JUNE, image_count=3)
+    definitions = shop.services.definitions
+    plan = definitions.create("plan", {"name": "Europe", "lookup_key": "europe"})
+    meter = definitions.by_key("price", "image")["meter_id"]
+    fields = {"entity_type": "PLAN", "entity_id": plan["id"], "type": "USAGE", "meter_id": meter}
+    more = {"billing_model": "FLAT_FEE", "amount": "7", "invoice_cadence": "ARREAR"}
+    rest = {"currency": "eur", "billing_period": "MONTHLY", "price_unit_type": "FIAT"}
+    definitions.create("price", {**fields, **more, **rest})
+    definitions.create("customer", {"external_id": "euro", "name": "Euro"})
+    shop.subscribe("europe", external_customer_id="euro", currency="eur")
+    elsewhere = Event("image_generated", "e9", "euro", JUNE, {"image_count": 1})
+    ingest(shop.store, [elsewhere])
+    told = analytics(shop)
+    assert (told["total_revenue"], told["currency"]) == ("0.3", "usd")
+    assert told["other_currencies"] == ["eur"]

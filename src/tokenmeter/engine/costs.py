@@ -55,8 +55,8 @@ def cost_analytics(
         )
         found = assignments(store, asked, several, environment).by_price
         rows += [_row(meters[meter_id], p, found[p.price_id]) for p in several]
-    revenue, currency = _revenue(store, billing, period, customer, environment)
-    return _answer(rows, revenue, currency, period)
+    revenues = _revenues(store, billing, period, customer, environment)
+    return _answer(rows, revenues, period)
 
 
 def _period(fields: Fields) -> Period:
@@ -81,12 +81,13 @@ def _sheet(
     for document in documents.all("price", parent=sheets[-1].id) if sheets else ():
         price = rating_price(document, units)
         if price.meter_id and (not wanted or price.meter_id in only):
-            prices.setdefault(price.meter_id, []).append(_ever(price))
+            first = not document.body.get("parent_price_id")
+            prices.setdefault(price.meter_id, []).append(_ever(price) if first else price)
     return {m.id: rating_meter(m) for m in documents.all("meter", status=None)}, prices
 
 
 def _ever(price: Price) -> Price:
-    """A cost holds for usage of before it was written down, too."""
+    """A cost holds for usage of before it was written down, too; a later version does not."""
     return replace(price, start=None)
 
 
@@ -106,24 +107,28 @@ def _row(meter: Meter, price: Price, quantity: Quantity) -> dict[str, Any]:
     }
 
 
-def _revenue(
+def _revenues(
     store: Store, billing: Billing, period: Period, customer: str, environment: str
-) -> tuple[Decimal, str]:
-    found: list[Decimal] = []
-    currency = "usd"
+) -> dict[str, Decimal]:
+    """Add up what is charged, by currency."""
+    found: dict[str, Decimal] = {}
     for contract in contracts(store, billing, customer, environment):
         held = period.within(contract.start, contract.end)
         if held is not None:
-            currency = contract.currency
             charges = charged_in(store, contract, held, environment)
-            found += [c.charge.unrounded for c in charges]
-    return plus(found), currency
+            amounts = (c.charge.unrounded for c in charges)
+            found[contract.currency] = plus((found.get(contract.currency, ZERO), *amounts))
+    return found
 
 
 def _answer(
-    rows: Sequence[Mapping[str, Any]], revenue: Decimal, currency: str, period: Period
+    rows: Sequence[Mapping[str, Any]], revenues: Mapping[str, Decimal], period: Period
 ) -> dict[str, Any]:
-    cost = plus(Decimal(row["total_cost"]) for row in rows)
+    """Set cost and revenue of one currency beside each other: the cost's, if there is one."""
+    currencies = list(dict.fromkeys((*(row["currency"] for row in rows), *revenues)))
+    currency = currencies[0] if currencies else "usd"
+    cost = plus(Decimal(row["total_cost"]) for row in rows if row["currency"] == currency)
+    revenue = revenues.get(currency, ZERO)
     margin = minus(revenue, cost)
     roi = divided(margin, cost) if cost else ZERO
     return {
@@ -135,6 +140,7 @@ def _answer(
         "roi": plain(roi),
         "roi_percent": plain(percent(margin, cost)),
         "currency": currency,
+        "other_currencies": currencies[1:],  # of which nothing is in the totals
         "start_time": rfc3339(period.start),
         "end_time": rfc3339(period.end),
     }

@@ -66,11 +66,13 @@ def _keep(store: Store, rows: Sequence[Row]) -> None:
             for row in first
         ]
         plan = current_plan(store, connection)  # before the events that it counts
-        stored = insert_new(connection, numbered)
+        recent = store.tails.current(connection)
+        stored = insert_new(connection, recent, numbered)
         if len(stored) < len(rows):
             found = _conflicts(connection, rows)
             new = insert_conflicts(connection, found)
         combinations = count_new(store, connection, plan, stored)
+    store.tails.keep(recent)
     store.names.keep(named)
     store.labels.keep(labelled)
     store.combinations.keep(combinations)

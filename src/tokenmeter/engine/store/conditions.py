@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, literal
+from sqlalchemy import ColumnElement, Connection, case, func, literal
 
 from tokenmeter.engine.store.hours import within_hours
+from tokenmeter.engine.store.keys import candidates
+from tokenmeter.engine.store.packed import can_be_stored
 from tokenmeter.engine.store.rows import LABELS
-from tokenmeter.engine.store.schema import events, label_sets, names
+from tokenmeter.engine.store.schema import HOUR_US, events, label_sets, names
 from tokenmeter.engine.store.sql import PropertyText
 from tokenmeter.usage import METRICS
 
@@ -62,24 +64,28 @@ def dimension(name: str) -> ColumnElement[Any]:
     return func.coalesce(PropertyText(label_sets.c.labels, literal(name)), own)
 
 
-def where(conditions: Conditions) -> list[ColumnElement[bool]]:
+def where(connection: Connection, conditions: Conditions) -> list[ColumnElement[bool]]:
     """Return the conditions as SQL, all of which must hold."""
     found: list[ColumnElement[bool]] = []
     if conditions.start_us is not None:
         found.append(events.c.timestamp_us >= conditions.start_us)
+        found.append(events.c.hour >= conditions.start_us // HOUR_US)  # for the index
     if conditions.end_us is not None:
         found.append(events.c.timestamp_us < conditions.end_us)
+        found.append(events.c.hour <= (conditions.end_us - 1) // HOUR_US)
     if conditions.environment is not None:
         found.append(label_sets.c.environment == conditions.environment)
     customers = conditions.filters.get("customer", ())
     found += within_hours([(conditions.start_us, conditions.end_us)], len(customers))
+    if "event_id" in conditions.filters:  # which has no index of its own
+        found.append(events.c.id.in_(candidates(connection, conditions.filters["event_id"])))
     found += [among(dimension(name), values) for name, values in conditions.filters.items()]
     return found
 
 
 def among(column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
-    """Ask for one of some texts; nothing that is stored holds a NUL, and PostgreSQL takes none."""
-    return column.in_([value for value in values if "\x00" not in value])
+    """Ask for one of some texts; what nothing that is stored can hold is left out."""
+    return column.in_([value for value in values if can_be_stored(value)])
 
 
 def chosen(

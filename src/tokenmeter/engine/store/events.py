@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Insert, Table, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tokenmeter.engine.store.conditions import Conditions, customers, where, whole_events
+from tokenmeter.engine.store.keys import Recent, add_keys, candidates, key_of, stored_events
 from tokenmeter.engine.store.packed import pack
 from tokenmeter.engine.store.rows import Row, to_event, to_row
 from tokenmeter.engine.store.schema import HOUR_US, event_conflicts, events, label_sets, names
@@ -42,23 +43,44 @@ class Numbered(NamedTuple):
     customer_id: int
 
 
-def insert_new(connection: Connection, rows: Sequence[Numbered]) -> Sequence[Numbered]:
+def insert_new(
+    connection: Connection, recent: Recent, rows: Sequence[Numbered]
+) -> Sequence[Numbered]:
     """
     Insert the rows whose event id is new in its environment; return those.
 
-    The caller ingests (`Store.ingesting`): nobody else inserts meanwhile.
+    The caller ingests (`Store.ingesting`): nobody else inserts meanwhile. No two rows may have
+    one id.
     """
-    last = last_id(connection)
-    if _insert_events(connection, rows) == len(rows):
-        return rows
-    query = select(events.c.environment_id, events.c.event_id).where(events.c.id > last)
-    new = {tuple(found) for found in connection.execute(query)}
-    return [r for r in rows if (r.environment_id, r.row.event_id) in new]
+    ids = [pack(r.row.event_id) for r in rows]
+    keys = [key_of(packed) for packed in ids]
+    held = stored_events(connection, keys, recent)
+    if held:
+        copies = _ids_of(connection, [event for events in held.values() for event in events])
+        kept = [
+            at for at, r in enumerate(rows) if (r.environment_id, r.row.event_id) not in copies
+        ]
+        rows, ids = [rows[at] for at in kept], [ids[at] for at in kept]
+        keys = [keys[at] for at in kept]
+    if rows:
+        first = last_id(connection) + 1
+        _insert_events(connection, first, zip(rows, ids, strict=True))
+        add_keys(connection, recent, first, keys)
+    return rows
+
+
+def _ids_of(connection: Connection, numbers: Sequence[int]) -> set[tuple[int, str]]:
+    """Return the environments and ids of some events."""
+    found: set[tuple[int, str]] = set()
+    for some in _slices(numbers, IDS_PER_QUERY):
+        query = select(events.c.environment_id, events.c.event_id).where(events.c.id.in_(some))
+        found |= {(place, name) for place, name in connection.execute(query)}
+    return found
 
 
 def last_id(connection: Connection) -> int:
     """Return the number of the event that arrived last, 0 if there is none."""
-    return connection.execute(select(func.max(events.c.id))).scalar() or 0
+    return connection.execute(_LAST).scalar() or 0
 
 
 def numbered_between(connection: Connection, after: int, until: int) -> list[Numbered]:
@@ -92,12 +114,12 @@ def stored_copies(
 ) -> dict[str, dict[str, Any]]:
     """Return the stored rows of these ids, by id."""
     environment_id = select(names.c.id).where(names.c.name == environment).scalar_subquery()
+    wanted = frozenset(event_ids)
     found: dict[str, dict[str, Any]] = {}
-    for ids in _slices(event_ids, IDS_PER_QUERY):
-        query = _select().where(
-            events.c.environment_id == environment_id, events.c.event_id.in_(ids)
-        )
-        found |= {row["event_id"]: dict(row) for row in connection.execute(query).mappings()}
+    for some in _slices(candidates(connection, wanted), IDS_PER_QUERY):
+        query = _select().where(events.c.environment_id == environment_id, events.c.id.in_(some))
+        rows = connection.execute(query).mappings()
+        found |= {row["event_id"]: dict(row) for row in rows if row["event_id"] in wanted}
     return found
 
 
@@ -110,12 +132,14 @@ def page(
     oldest_first: bool = False,
 ) -> list[dict[str, Any]]:
     """Return up to `limit` rows in the order of time; rows of one instant in that of arrival."""
-    query = _select().where(*where(conditions))
+    query = _select().where(*where(connection, conditions))
     columns = (events.c.timestamp_us, events.c.id)
     if after is not None:
-        place, here = tuple_(*columns), tuple_(*after)
+        place, here, hour = tuple_(*columns), tuple_(*after), after.timestamp_us // HOUR_US
         query = query.where(place > here if oldest_first else place < here)
-    order = columns if oldest_first else [column.desc() for column in columns]
+        query = query.where(events.c.hour >= hour if oldest_first else events.c.hour <= hour)
+    in_time = (events.c.hour, *columns)  # the hour is what the index is of
+    order = in_time if oldest_first else [column.desc() for column in in_time]
     query = query.order_by(*order).limit(limit)
     return [dict(row) for row in connection.execute(query).mappings()]
 
@@ -142,7 +166,9 @@ def _select() -> Any:
     ).select_from(whole_events)
 
 
+_LAST = select(func.max(events.c.id))
 _COLUMNS = (
+    "id",
     "environment_id",
     "labels_id",
     "customer_id",
@@ -155,30 +181,34 @@ _COLUMNS = (
 )
 
 
-def _insert_events(connection: Connection, rows: Sequence[Numbered]) -> int:
+def _insert_events(
+    connection: Connection, first: int, rows: Iterable[tuple[Numbered, bytes]]
+) -> None:
     # The hottest statement: its values go to the driver as they are, since processing each of
     # them costs more than the insert itself.
     values = [
         (
+            number,
             environment_id,
             labels_id,
             customer_id,
             row.timestamp_us,
-            pack(row.event_id),
+            packed,
             None if row.run_id is None else pack(row.run_id),
             None if row.call_id is None else pack(row.call_id),
             row.rest,
             row.timestamp_us // HOUR_US,
         )
-        for row, environment_id, labels_id, customer_id in rows
+        for number, ((row, environment_id, labels_id, customer_id), packed) in enumerate(
+            rows, start=first
+        )
     ]
     sign = "?" if connection.dialect.name == "sqlite" else "%s"
     statement = (
         f"INSERT INTO events ({', '.join(_COLUMNS)}) "  # noqa: S608 - our own names
-        f"VALUES ({', '.join([sign] * len(_COLUMNS))}) ON CONFLICT DO NOTHING"
+        f"VALUES ({', '.join([sign] * len(_COLUMNS))})"
     )
-    options = connection.execution_options(preserve_rowcount=True)
-    return options.exec_driver_sql(statement, values).rowcount
+    connection.exec_driver_sql(statement, values)
 
 
 def _if_new(connection: Connection, table: Table) -> Insert:

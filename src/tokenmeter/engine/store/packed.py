@@ -32,6 +32,11 @@ def pack(text: str) -> bytes:
     return b"\0" + text.encode()
 
 
+def can_be_stored(text: str) -> bool:
+    """Tell whether an event can hold a text: no NUL, and nothing that is no Unicode."""
+    return "\x00" not in text and text.encode(errors="ignore").decode() == text
+
+
 def unpack(packed: bytes) -> str:
     """Return the id of `pack(...)`."""
     code, rest = packed[0], packed[1:]

@@ -17,6 +17,7 @@ from tokenmeter.engine.store.interning import (
     interned_labels,
     interned_names,
 )
+from tokenmeter.engine.store.keys import Tails
 from tokenmeter.errors import MissingExtraError, StoreBusyError, StoreError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class PostgresStore:
         self.names = interned_names()
         self.labels = interned_labels()
         self.combinations = interned_combinations()
+        self.tails = Tails()
         self.plan: object = None
         self._engine = _engine(url)
         self._use = ForkGate(self._engine).use
@@ -76,6 +78,7 @@ class PostgresStore:
         self.names.forget()
         self.labels.forget()
         self.combinations.forget()
+        self.tails.forget()
         self.plan = None
         self._engine.dispose()
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection as Connection
 
     from tokenmeter.engine.store.interning import Interned
+    from tokenmeter.engine.store.keys import Tails
     from tokenmeter.engine.store.rows import Labels, LabelSet
 
 
@@ -19,6 +20,7 @@ class Store(Protocol):
     names: Interned[str]
     labels: Interned[LabelSet]
     combinations: Interned[Labels]
+    tails: Tails
     plan: object  # what `engine.rollups` remembers of the meters that are counted
 
     def writing(self) -> AbstractContextManager[Connection]:

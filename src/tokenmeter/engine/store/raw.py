@@ -14,7 +14,7 @@ from tokenmeter.engine.store.conditions import customers, whole_events
 from tokenmeter.engine.store.hours import within_hours
 from tokenmeter.engine.store.interning import numbers_of
 from tokenmeter.engine.store.rows import moment
-from tokenmeter.engine.store.schema import events, label_sets
+from tokenmeter.engine.store.schema import HOUR_US, events, label_sets
 
 ROWS_PER_FETCH = 1_000
 RANGES_PER_QUERY = 100
@@ -89,7 +89,12 @@ def rows(connection: Connection, query: Any) -> Iterator[StoredEvent]:
 
 
 def _within(part: Range) -> Any:
-    return and_(events.c.timestamp_us >= part.start_us, events.c.timestamp_us < part.end_us)
+    return and_(
+        events.c.timestamp_us >= part.start_us,
+        events.c.timestamp_us < part.end_us,
+        events.c.hour >= part.start_us // HOUR_US,  # for the index
+        events.c.hour <= (part.end_us - 1) // HOUR_US,
+    )
 
 
 _EVENTS = select(

@@ -49,7 +49,7 @@ class Beginning(NamedTuple):
 
 def version(connection: Connection) -> int:
     """Return the number that rises with every change of a meter or a price."""
-    found: int = connection.execute(select(rollup_version.c.version)).scalar_one()
+    found: int = connection.execute(_VERSION).scalar_one()
     return found
 
 
@@ -115,6 +115,7 @@ def reach(connection: Connection, ids: Sequence[int], done_until: int) -> None:
     connection.execute(chosen.values(done_until=done_until))
 
 
+_VERSION = select(rollup_version.c.version)
 _COUNTED = (
     select(
         rollup_meters.c.id,

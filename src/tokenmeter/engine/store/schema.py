@@ -72,10 +72,28 @@ events = Table(
     Column("call_id", PackedId),
     Column("rest", Text, nullable=False),
     Column("hour", Integer, nullable=False, server_default="0"),  # since 1970, UTC
-    UniqueConstraint("event_id", "environment_id", name="uq_events_event_id"),
-    Index("ix_events_timestamp", "timestamp_us"),
-    # By the hour first: new events lie together, whoever their customers are. `hours` asks it.
+    # The one index: by the hour first, so that new events lie together, whoever their customers
+    # are. What asks for a time names its hours, see `hours`.
     Index("ix_events_hour_customer", "hour", "customer_id"),
+)
+
+# The events by the hash of their id, see `keys`: the ids of both environments and of different
+# events may have one key.
+event_keys = Table(
+    "event_keys",
+    metadata,
+    Column("key", BigInteger, primary_key=True, autoincrement=False),
+    Column("event_id", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+# The keys of the latest events, in their order, 8 bytes each, until all are in `event_keys`.
+event_tails = Table(
+    "event_tails",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("first_event", BigInteger, nullable=False),
+    Column("keys", LargeBinary, nullable=False),
 )
 
 # A copy of a stored event that differs from it, once per difference.

@@ -24,6 +24,7 @@ from tokenmeter.engine.store.interning import (
     interned_labels,
     interned_names,
 )
+from tokenmeter.engine.store.keys import Tails
 from tokenmeter.engine.store.merging import merged_states
 from tokenmeter.errors import ConfigurationError, StoreBusyError, StoreError
 
@@ -68,6 +69,7 @@ class SqliteStore:
         self.names = interned_names()
         self.labels = interned_labels()
         self.combinations = interned_combinations()
+        self.tails = Tails()
         self.plan: object = None
         self.name = "a database in memory" if path is None else str(path)
         # A database in memory lives in one connection, which every thread has to share.
@@ -117,6 +119,7 @@ class SqliteStore:
         self.names.forget()
         self.labels.forget()
         self.combinations.forget()
+        self.tails.forget()
         self.plan = None
         self._engine.dispose()
 

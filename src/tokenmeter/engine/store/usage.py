@@ -76,7 +76,7 @@ def counts(
     """Count events and attempts and add up their cost, per group."""
     keys, names = _keys(grouping)
     query = select(*keys, *_counts()).select_from(whole_events)
-    query = query.where(*where(conditions)).group_by(*names)
+    query = query.where(*where(connection, conditions)).group_by(*names)
     width = len(keys)
     return {
         _key(row[:width]): Counts(*row[width:])
@@ -98,7 +98,7 @@ def sums(
     query = (
         select(*keys, entry.c.key, ExactTotal(entry.c.value))
         .select_from(whole_events.join(entry, true()))
-        .where(*where(conditions), entry.c.key.in_(metrics))
+        .where(*where(connection, conditions), entry.c.key.in_(metrics))
         .group_by(*names, entry.c.key)
     )
     found: dict[Key, dict[str, Number]] = {}
@@ -124,9 +124,14 @@ def quantity(
         "COUNT_UNIQUE": func.count(distinct(value)),
         "LATEST": clamped,
     }
-    query = select(answers[aggregation]).select_from(whole_events).where(*where(conditions))
+    query = (
+        select(answers[aggregation])
+        .select_from(whole_events)
+        .where(*where(connection, conditions))
+    )
     if aggregation == "LATEST":
-        query = query.order_by(events.c.timestamp_us.desc(), events.c.id.desc()).limit(1)
+        in_time = (events.c.hour, events.c.timestamp_us, events.c.id)
+        query = query.order_by(*(column.desc() for column in in_time)).limit(1)
     return number(connection.execute(query).scalar())
 
 

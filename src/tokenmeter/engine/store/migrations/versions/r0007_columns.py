@@ -1,4 +1,4 @@
-"""Cells in columns and in the order of time; events by the hour, then by their customer."""
+"""Cells in columns and in the order of time; events by the hour, and ids by their keys."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from tokenmeter.engine.store.keys import key_of
 from tokenmeter.errors import StoreError
 
 revision = "0007"
@@ -17,17 +18,20 @@ branch_labels = None
 depends_on = None
 
 ROWS_PER_COPY = 1_000
+KEYS_PER_COPY = 100_000
 PLACES = 8
 WHOLE_MAX = 2**32
 HOUR_US = 3_600_000_000
+_NEW = "events_r0007"
 _CELLS = ("rollup_hours", "rollup_days")
 _KINDS = {0, 1}  # of states: a count; a count and a sum
 
 
 def upgrade() -> None:
     """Give the meters their columns, and move the cells to them."""
-    _events()
     connection = op.get_bind()
+    _events(connection)
+    _keys(connection)
     op.add_column("rollup_meters", sa.Column("place", sa.Integer))
     places = _places(connection)
     chosen = sa.text("UPDATE rollup_meters SET place = :place WHERE id = :id")
@@ -49,11 +53,61 @@ def downgrade() -> None:
     raise StoreError("rollups cannot be moved back to the layout of an older version")
 
 
-def _events() -> None:
-    op.add_column("events", sa.Column("hour", sa.Integer, nullable=False, server_default="0"))
-    op.execute(f"UPDATE events SET hour = timestamp_us / {HOUR_US}")  # noqa: S608 - a number
+def _events(connection: sa.Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        op.add_column("events", sa.Column("hour", sa.Integer, nullable=False, server_default="0"))
+        op.execute(f"UPDATE events SET hour = timestamp_us / {HOUR_US}")  # noqa: S608 - a number
+        op.drop_constraint("uq_events_event_id", "events")
+        op.drop_index("ix_events_customer_timestamp", "events")
+        op.drop_index("ix_events_timestamp", "events")
+    else:  # which drops no constraint
+        _rebuilt()
     op.create_index("ix_events_hour_customer", "events", ["hour", "customer_id"])
-    op.drop_index("ix_events_customer_timestamp", "events")
+
+
+def _rebuilt() -> None:
+    op.create_table(
+        _NEW,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("environment_id", sa.Integer, nullable=False),
+        sa.Column("labels_id", sa.Integer, nullable=False),
+        sa.Column("customer_id", sa.Integer, nullable=False),
+        sa.Column("timestamp_us", sa.BigInteger, nullable=False),
+        sa.Column("event_id", sa.LargeBinary, nullable=False),
+        sa.Column("run_id", sa.LargeBinary),
+        sa.Column("call_id", sa.LargeBinary),
+        sa.Column("rest", sa.Text, nullable=False),
+        sa.Column("hour", sa.Integer, nullable=False, server_default="0"),
+    )
+    columns = "id, environment_id, labels_id, customer_id, timestamp_us, event_id, run_id, call_id"
+    op.execute(
+        f"INSERT INTO {_NEW} SELECT {columns}, rest, timestamp_us / {HOUR_US} "  # noqa: S608
+        "FROM events ORDER BY id"
+    )
+    op.drop_table("events")
+    op.rename_table(_NEW, "events")
+
+
+def _keys(connection: sa.Connection) -> None:
+    """Sort the keys of all events in; none is aside."""
+    table = op.create_table(
+        "event_keys",
+        sa.Column("key", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("event_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "event_tails",
+        sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("first_event", sa.BigInteger, nullable=False),
+        sa.Column("keys", sa.LargeBinary, nullable=False),
+    )
+    query = sa.text("SELECT id, event_id FROM events ORDER BY id")
+    found = connection.execute(query, execution_options={"yield_per": KEYS_PER_COPY})
+    for part in found.partitions():
+        keys = sorted((key_of(bytes(packed)), number) for number, packed in part)
+        rows = [{"key": key, "event_id": number} for key, number in keys]
+        connection.execute(sa.insert(table), rows)
 
 
 def _places(connection: sa.Connection) -> dict[str, int | None]:

@@ -1,0 +1,185 @@
+"""
+Which event ids are stored: their keys, short hashes, new ones aside until they are sorted in.
+
+Ids of events lie anywhere in the order of ids: an index of them would have each batch change as
+many pages as it has events. So a batch's keys are written as one row, a tail, and with tail n
+the keys of all tails that fall into slice n % SLICES are sorted in: few pages, side by side.
+After SLICES tails a tail has nothing left and goes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from tokenmeter.engine.store.packed import can_be_stored, pack
+from tokenmeter.engine.store.schema import event_tails
+
+SLICES = 64
+TAIL_KEYS_MAX = 2_000  # a larger batch makes several tails
+KEYS_PER_QUERY = 1_000
+SOUGHT_MAX = 8  # keys that are searched for in the bytes of tails; more are compared one by one
+KEY_BYTES = 8
+_SLICE_SHIFT = 57  # a key has 63 bits, its slice is the first 6 of them
+
+
+def key_of(packed: bytes) -> int:
+    """Return the key of a packed id; two ids may have one, and are told apart by their events."""
+    return int.from_bytes(blake2b(packed, digest_size=KEY_BYTES).digest(), "big") >> 1
+
+
+class Recent:
+    """The keys that are not sorted in, as of one tail."""
+
+    def __init__(self) -> None:
+        self.number = 0  # of the last tail
+        self._slices: list[dict[int, int]] = [{} for _ in range(SLICES)]
+        self._twins: dict[int, list[int]] = {}  # further events of a key, which is rare
+
+    def found(self, key: int) -> list[int]:
+        """Return the events of a key that are not sorted in."""
+        event = self._slices[key >> _SLICE_SHIFT].get(key)
+        return [] if event is None else [event, *self._twins.get(key, ())]
+
+    def take(self, number: int, first: int, keys: Iterable[int]) -> None:
+        """Take the keys of the next tail, which are of events numbered from `first` on."""
+        slices = self._slices
+        for event, key in enumerate(keys, start=first):
+            known = slices[key >> _SLICE_SHIFT]
+            if key in known:
+                self._twins.setdefault(key, []).append(event)
+            else:
+                known[key] = event
+        self.number = number
+
+    def sorted_in(self, number: int) -> list[tuple[int, int]]:
+        """Give up the slice that is sorted in with a tail: keys and their events."""
+        at = number % SLICES
+        held, self._slices[at] = self._slices[at], {}
+        rows = list(held.items())
+        if self._twins:
+            for key in held.keys() & self._twins.keys():
+                rows += [(key, event) for event in self._twins.pop(key)]
+        return sorted(rows)
+
+
+class Tails:
+    """What a process remembers of the tails, so that it need not read them each time."""
+
+    def __init__(self) -> None:
+        self._recent: Recent | None = None
+
+    def current(self, connection: Connection) -> Recent:
+        """
+        Return the keys that are not sorted in; hand them back with `keep` after the commit.
+
+        The caller ingests: nobody else adds meanwhile.
+        """
+        recent, self._recent = self._recent, None
+        last = connection.execute(_LAST).scalar() or 0
+        if recent is None or not recent.number <= last < recent.number + SLICES:
+            recent = Recent()
+            recent.number = max(0, last - SLICES)  # what came before is sorted in
+        if recent.number < last:
+            _catch_up(connection, recent)
+        return recent
+
+    def keep(self, recent: Recent) -> None:
+        """Remember what has been committed."""
+        self._recent = recent
+
+    def forget(self) -> None:
+        """Remember nothing, of a database that may be gone."""
+        self._recent = None
+
+
+def add_keys(connection: Connection, recent: Recent, first: int, keys: Sequence[int]) -> None:
+    """Keep the keys of new events, numbered from `first` on."""
+    for start in range(0, len(keys), TAIL_KEYS_MAX):
+        some = keys[start : start + TAIL_KEYS_MAX]
+        number = recent.number + 1
+        row = {"number": number, "first_event": first + start, "keys": _written(some)}
+        connection.execute(insert(event_tails), row)
+        recent.take(number, first + start, some)
+        rows = recent.sorted_in(number)
+        if rows:
+            sign = "?" if connection.dialect.name == "sqlite" else "%s"
+            connection.exec_driver_sql(
+                f"INSERT INTO event_keys (key, event_id) VALUES ({sign}, {sign}) "  # noqa: S608
+                "ON CONFLICT DO NOTHING",
+                rows,
+            )
+        connection.execute(delete(event_tails).where(event_tails.c.number <= number - SLICES + 1))
+
+
+def stored_events(
+    connection: Connection, keys: Sequence[int], recent: Recent
+) -> dict[int, list[int]]:
+    """Return the events that have one of the keys, by key; most keys have none."""
+    found: defaultdict[int, list[int]] = defaultdict(list)
+    for key, event in _sorted_in(connection, keys):
+        found[key].append(event)
+    for key in keys:
+        events = recent.found(key)
+        if events:
+            found[key] += events
+    return found
+
+
+def candidates(connection: Connection, ids: Iterable[str]) -> list[int]:
+    """Return the numbers of the events that may have one of these ids, and perhaps others."""
+    keys = list({key_of(pack(name)) for name in ids if can_be_stored(name)})
+    found = [event for _key, event in _sorted_in(connection, keys)]
+    if keys:
+        for first, held in connection.execute(_TAILS):
+            found += _within(bytes(held), first, keys)
+    return found
+
+
+def _catch_up(connection: Connection, recent: Recent) -> None:
+    query = _TAILS.add_columns(event_tails.c.number).where(event_tails.c.number > recent.number)
+    for first, held, number in connection.execute(query.order_by(event_tails.c.number)):
+        recent.take(number, first, _read(bytes(held)))
+        recent.sorted_in(number)
+
+
+def _sorted_in(connection: Connection, keys: Sequence[int]) -> Iterator[tuple[int, int]]:
+    for start in range(0, len(keys), KEYS_PER_QUERY):
+        some: Any = tuple(keys[start : start + KEYS_PER_QUERY])
+        if connection.dialect.name == "sqlite":
+            listed, values = f"IN ({', '.join('?' * len(some))})", some
+        else:
+            listed, values = "= ANY(%s)", (list(some),)
+        query = f"SELECT key, event_id FROM event_keys WHERE key {listed}"  # noqa: S608
+        yield from connection.exec_driver_sql(query, values)
+
+
+def _within(held: bytes, first: int, keys: Sequence[int]) -> Iterator[int]:
+    if len(keys) > SOUGHT_MAX:
+        sought = frozenset(keys)
+        yield from (at for at, key in enumerate(_read(held), start=first) if key in sought)
+        return
+    for key in keys:
+        told = _written([key])
+        at = held.find(told)
+        while at >= 0:
+            if at % KEY_BYTES == 0:
+                yield first + at // KEY_BYTES
+            at = held.find(told, at + 1)
+
+
+def _written(keys: Sequence[int]) -> bytes:
+    return struct.pack(f">{len(keys)}Q", *keys)
+
+
+def _read(held: bytes) -> Sequence[int]:
+    return struct.unpack(f">{len(held) // KEY_BYTES}Q", held)
+
+
+_LAST = select(func.max(event_tails.c.number))
+_TAILS = select(event_tails.c.first_event, event_tails.c["keys"])

@@ -48,6 +48,26 @@ def test_bad_events_are_set_apart_and_the_rest_goes_through(
     }
 
 
+@pytest.mark.parametrize("error", [KeyError("x"), RuntimeError("no"), TypeError()], ids=repr)
+def test_a_backend_that_raises_when_it_is_asked_what_it_can_harms_no_call(
+    tmp_path: Path, error: Exception
+) -> None:
+    class Grumpy(Sink):
+        def __getattribute__(self, name: str) -> object:
+            if name in {"batch_events_max", "before_fork", "health", "check"}:
+                raise error
+            return super().__getattribute__(name)
+
+    sink = Grumpy()
+    with delivering(sink, tmp_path) as delivery:
+        delivery.append(record("evt_1"))
+        assert delivery.flush(PATIENCE_S)
+        assert delivery.health()["backends"]["sink"]["failures"] == 0
+        delivery.before_fork()
+        delivery.after_fork()
+    assert sink.ids == ["evt_1"]
+
+
 def test_an_outage_that_looks_like_bad_events_buries_nothing(tmp_path: Path) -> None:
     sink = Sink(raising(10_000, RuntimeError("the backend has a bug")))
     journal, shipper = by_hand(tmp_path, sink)
@@ -101,7 +121,23 @@ def test_a_receipt_that_names_unknown_events_is_ignored_with_one_warning(
     assert len([each for each in caplog.messages if "was not sent" in each]) == 1
 
 
-@pytest.mark.parametrize("nonsense", [None, 7, "ok", Receipt(1, 5), Receipt(1, ("x",))], ids=repr)  # type: ignore[arg-type]
+class Touchy:
+    """Raises whatever it is asked."""
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError(name)
+
+    def __repr__(self) -> str:
+        return "Touchy()"
+
+
+NONSENSE: list[Any] = [None, 7, "ok", (1, ()), {"accepted": 1}, Touchy()]
+REJECTED: list[Any] = [5, ("x",), (None,), (Touchy(),), 7.5, None]
+
+
+@pytest.mark.parametrize(
+    "nonsense", [*NONSENSE, *(Receipt(1, rejected) for rejected in REJECTED)], ids=repr
+)
 def test_a_receipt_that_makes_no_sense_loses_nothing(tmp_path: Path, nonsense: object) -> None:
     sink = Answering(nonsense)
     with delivering(sink, tmp_path) as delivery:

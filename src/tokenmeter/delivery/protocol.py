@@ -72,3 +72,15 @@ class Backend(Protocol):
     def close(self) -> None:
         """Let go of connections and files; nothing is sent afterwards."""
         ...
+
+
+def optional(backend: Backend, name: str) -> object:
+    """
+    Return what a backend may have beside the protocol; None if it has not.
+
+    Also if asking raises: it is foreign code, and does without what is optional.
+    """
+    try:
+        return getattr(backend, name, None)
+    except Exception:  # noqa: BLE001  a border, as said above
+        return None

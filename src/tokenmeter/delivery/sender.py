@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from tokenmeter.delivery.alarms import Alarms
 from tokenmeter.delivery.deadletters import DeadLetters
@@ -16,6 +16,7 @@ from tokenmeter.delivery.protocol import (
     RefusedError,
     Rejection,
     TransientError,
+    optional,
 )
 from tokenmeter.delivery.slices import let_others_in
 from tokenmeter.event import Event
@@ -57,8 +58,8 @@ class Sender:
         """Let the backend close what a child must not inherit, once it is not in use."""
         if self.resolving.acquire(timeout=RESOLVE_WAIT_S):
             self._held.append(self.resolving)
-        close: Callable[[], None] | None = getattr(self.backend, "before_fork", None)
-        if close is None:
+        close = optional(self.backend, "before_fork")
+        if not callable(close):
             return
         try:
             if self._in_use.acquire(timeout=FORK_WAIT_S):
@@ -196,12 +197,12 @@ def _reasons(receipt: Receipt) -> dict[str, Rejection]:
             str(each.event_id): Rejection(str(each.event_id), str(each.reason), each.held is True)
             for each in receipt.rejected
         }
-    except (TypeError, AttributeError) as error:
+    except Exception as error:  # a border: whatever a backend put into it
         raise TransientError(f"a receipt makes no sense: {_reason(error)}") from error
 
 
 def _batch_events_max(backend: Backend) -> int:
-    named: object = getattr(backend, "batch_events_max", BATCH_EVENTS_MAX)
+    named = optional(backend, "batch_events_max")
     return (
         min(named, BATCH_EVENTS_CAP) if isinstance(named, int) and named > 0 else BATCH_EVENTS_MAX
     )

@@ -11,7 +11,7 @@ from typing import Any
 from tokenmeter.delivery.alarms import Alarms
 from tokenmeter.delivery.inflight import InFlight
 from tokenmeter.delivery.masking import masked
-from tokenmeter.delivery.protocol import Backend, TransientError
+from tokenmeter.delivery.protocol import Backend, TransientError, optional
 from tokenmeter.delivery.sender import Sender
 from tokenmeter.delivery.slices import let_others_in
 from tokenmeter.delivery.status import Status
@@ -102,7 +102,7 @@ class Shipper:
 
     def _own_health(self) -> dict[str, Any]:
         """What the backend says of itself; it is foreign code."""
-        tell: object = getattr(self.sender.backend, "health", None)
+        tell = optional(self.sender.backend, "health")
         if not callable(tell):
             return {}
         try:

@@ -12,12 +12,12 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from capture_envs import NotInstalledError, environment
 
 ROOT = Path(__file__).parents[1]
-SHARE_GOAL, LITELLM_GOAL = 0.85, 5.0
+GOALS = {"proxy": 0.85, "starlette": 0.85, "litellm": 5.0}
 ROUNDS = 3
 CONNECTIONS = 8
 START_S_MAX = 120.0  # LiteLLM's proxy takes its time
@@ -110,24 +110,45 @@ def over_sockets(seconds: float, asked: str) -> None:
             kinds.append("litellm")
         except NotInstalledError as error:
             print(f"LiteLLM's proxy is not measured: {error}")
-        with _running(commands):
-            found: dict[str, list[float]] = {kind: [] for kind in kinds}
+        with _running(commands) as pids:
+            found: dict[str, list[Rate]] = {kind: [] for kind in kinds}
+            for kind in kinds:
+                asyncio.run(_rate(PORTS[kind], 1.0, asked))  # warm
             for _ in range(ROUNDS):
                 for kind, rates in found.items():
-                    rates.append(asyncio.run(_rate(PORTS[kind], seconds, asked)))
-    rate = {kind: statistics.median(rates) for kind, rates in found.items()}
-    load = os.getloadavg()[0]
-    for kind, value in rate.items():
-        print(f"{TITLES[kind]:28} {value:8.0f} requests/s at {CONNECTIONS} connections")
-    for kind in ("proxy", "starlette"):
-        _told(f"gateway / {TITLES[kind]}", rate["gateway"] / rate[kind], SHARE_GOAL)
-    if "litellm" in rate:
-        _told("gateway / LiteLLM's proxy", rate["gateway"] / rate["litellm"], LITELLM_GOAL)
-    print(f"load average {load:.1f}")
+                    before_s = _cpu_s(pids[kind])
+                    made, took_s = asyncio.run(_rate(PORTS[kind], seconds, asked))
+                    rates.append(Rate(made / took_s, made / (_cpu_s(pids[kind]) - before_s)))
+    middle = {
+        kind: Rate(*map(statistics.median, zip(*r, strict=True))) for kind, r in found.items()
+    }
+    print(f"load average {os.getloadavg()[0]:.1f}: what counts beside other load is the second")
+    print(f"{'':28} requests/s at {CONNECTIONS} connections, requests per second of CPU")
+    for kind, rate in middle.items():
+        print(f"{TITLES[kind]:28} {rate.per_s:8.0f} {rate.per_cpu_s:8.0f}")
+    for kind, goal in GOALS.items():
+        if kind in middle:
+            _told(f"gateway / {TITLES[kind]}", middle["gateway"], middle[kind], goal)
 
 
-def _told(what: str, value: float, goal: float) -> None:
-    print(f"{what}: {value:.2f} (goal {goal}), {'met' if value >= goal else 'missed'}")
+class Rate(NamedTuple):
+    """How many requests were answered."""
+
+    per_s: float
+    per_cpu_s: float  # of the whole process: journal, shipper and pricing are in it
+
+
+def _told(what: str, ours: Rate, theirs: Rate, goal: float) -> None:
+    wall, cpu = ours.per_s / theirs.per_s, ours.per_cpu_s / theirs.per_cpu_s
+    print(
+        f"{what}: {wall:.2f}, by CPU {cpu:.2f} (goal {goal}), {'met' if cpu >= goal else 'missed'}"
+    )
+
+
+def _cpu_s(pid: int) -> float:
+    """Return how long a process's threads have run."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 def _command(kind: str, folder: str) -> list[str]:
@@ -145,25 +166,25 @@ def _litellm(folder: Path) -> list[str]:
 
 
 @contextmanager
-def _running(commands: Mapping[str, list[str]]) -> Generator[None]:
+def _running(commands: Mapping[str, list[str]]) -> Generator[dict[str, int]]:
     told = {"LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION", "LITELLM_MASTER_KEY": KEY}
-    started = [
-        subprocess.Popen(
+    started = {
+        kind: subprocess.Popen(
             command,
             env={**os.environ, **told},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL if kind == "litellm" else None,
         )
         for kind, command in commands.items()
-    ]
+    }
     try:
         for kind in commands:
             _await(PORTS[kind])
-        yield
+        yield {kind: process.pid for kind, process in started.items()}
     finally:
-        for each in started:
+        for each in started.values():
             each.terminate()
-        for each in started:
+        for each in started.values():
             each.wait(30)
 
 
@@ -179,7 +200,7 @@ def _await(port: int) -> None:
     raise TimeoutError(f"nobody listens on {port}")
 
 
-async def _rate(port: int, seconds: float, asked: str) -> float:
+async def _rate(port: int, seconds: float, asked: str) -> tuple[int, float]:
     import httpx2
 
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
@@ -194,7 +215,6 @@ async def _rate(port: int, seconds: float, asked: str) -> float:
                 made += 1
         return made
 
-    await client(time.monotonic() + 1)  # warm
     begun = time.monotonic()
     made = await asyncio.gather(*(client(begun + seconds) for _ in range(CONNECTIONS)))
-    return sum(made) / (time.monotonic() - begun)
+    return sum(made), time.monotonic() - begun

@@ -11,7 +11,7 @@ import pytest
 from tests.asgi.driving import ask, scope_of
 from tests.asgi.upstream import answering, read_all, reply
 from tokenmeter import TokenMeter
-from tokenmeter.asgi import ApiKeys, TokenMeterMiddleware
+from tokenmeter.asgi import ApiKeys, Incoming, TokenMeterMiddleware
 from tokenmeter.asgi.incoming import App, Message, Receive, Scope, Send
 
 PATH = "/v1/chat/completions"
@@ -28,13 +28,17 @@ WHOLE = json.dumps(
 ).encode()
 
 
+def _acme(_request: Incoming) -> str:
+    return "acme"
+
+
 class Gateway:
     """A middleware around an application, and what came of it."""
 
     def __init__(self, app: App, **options: Any) -> None:
         self.meter = TokenMeter("memory:")
-        options.setdefault("customer", lambda _request: "acme")
-        self.app = TokenMeterMiddleware(app, meter=self.meter, **options)
+        named: dict[str, Any] = {"customer": _acme, **options}
+        self.app = TokenMeterMiddleware(app, meter=self.meter, **named)
 
     def events(self) -> list[Any]:
         self.meter.shutdown()

@@ -34,6 +34,10 @@ URL = f"https://api.openai.com{IMAGE_PATH}"
 CALLS = 2  # that the credit covers
 
 
+def not_you(_ask: Ask) -> str:
+    return "Not you."
+
+
 def never(_ask: Ask) -> Any:
     return Refusal(429, "Slowly.", 7)
 
@@ -141,7 +145,7 @@ async def test_a_session_that_raises_for_all_errors_raises(meter: TokenMeter) ->
 @pytest.mark.parametrize(
     ("decides", "code", "status"),
     [
-        (lambda _ask: "Not you.", "ServiceQuotaExceededException", 402),
+        (not_you, "ServiceQuotaExceededException", 402),
         (never, "ThrottlingException", 429),
     ],
 )

@@ -116,7 +116,8 @@ async def aiohttp_response(
     raises = options.get("raise_for_status")
     raises = session._raise_for_status if raises is None else raises  # noqa: SLF001 - as above
     if callable(raises):
-        await raises(response)
+        told: Any = raises(response)
+        await told
     elif raises:
         response.raise_for_status()
     return response

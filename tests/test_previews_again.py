@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.pricing.events import NOON as AT
 from tokenmeter import TokenMeter
+from tokenmeter.previews import HttpRequest
 from tokenmeter.pricing.forecast import Asked
 from tokenmeter.pricing.keywords import asked_by_keywords
 from tokenmeter.pricing.preview import Terms, quote
@@ -73,3 +75,21 @@ def test_a_part_of_an_odd_kind_is_quoted_by_what_it_holds(meter: TokenMeter, kin
     odd = {"role": "user", "type": kind, "content": "Hello"}
     found = meter.preview(provider="openai", model="gpt-4o", max_tokens=9, messages=[odd])
     assert found.usage.input_tokens == 8
+
+
+def test_a_request_that_asks_for_the_same_is_quoted_by_its_own_body(meter: TokenMeter) -> None:
+    url = "https://api.openai.com/v1/chat/completions"
+    bodies: list[dict[str, Any]] = [
+        {"model": "gpt-4o", "messages": said["messages"], **more}
+        for said in TEXTS[:4]
+        for more in ({}, {"n": 3}, {"max_tokens": 7}, {"service_tier": "flex"}, {"stream": True})
+    ]
+    bodies.append({**bodies[0], "model": "gpt-4o-mini"})
+    for body in (*bodies, *reversed(bodies)):
+        asked = HttpRequest("POST", url, {}, json.dumps(body).encode())
+        alone = TokenMeter("memory:")
+        wanted, found = alone.preview_request(asked), meter.preview_request(asked)
+        alone.shutdown()
+        assert wanted is not None
+        assert found is not None
+        assert (found.cost, found.usage, found.basis) == (wanted.cost, wanted.usage, wanted.basis)

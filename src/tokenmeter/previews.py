@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tokenmeter.attribution import Attribution
+from tokenmeter.capture.known import KnownCalls
 from tokenmeter.capture.previewed import Previewed
 from tokenmeter.capture.previewing import stopped_call
 from tokenmeter.capture.requests import parse_body
@@ -77,6 +78,7 @@ class Previews:
         self._engine = engine
         self._hosts = hosts
         self._charger: Charger | None = None if engine is None else self._charge
+        self._calls = KnownCalls()
         self._place = lru_cache(maxsize=PLACES_MAX)(self._placed)
         self._asked = lru_cache(maxsize=ASKED_MAX, typed=True)(self._read)
         self._histories: dict[tuple[str, str, str | None], tuple[float, History]] = {}
@@ -120,12 +122,18 @@ class Previews:
         host, path, query, adapter = self._place(request.url)
         if adapter is None:
             return None
-        headers, body = request.headers, request.body
+        headers, body, call = request.headers, request.body, None
         if isinstance(body, bytes):
+            call = self._calls.find(request.method, request.url, body)
             is_json = body[:1] == b"{"
             body = parse_body(body, "" if is_json else headers.get("content-type", ""))
-        call = adapter.describe(Request(request.method, host, path, query, headers, body))
-        return None if call is None else self.of_call(call, body, whose)
+        if call is None:
+            call = adapter.describe(Request(request.method, host, path, query, headers, body))
+            if call is None:
+                return None
+            if isinstance(request.body, bytes):
+                self._calls.learn(request.method, request.url, request.body, call)
+        return self.of_call(call, body, whose)
 
     def _placed(self, url: str) -> tuple[str, str, str, Adapter | None]:
         parts = urlsplit(url)

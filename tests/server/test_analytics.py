@@ -169,3 +169,12 @@ def test_days_are_those_of_a_customer_without_a_subscription(server: Server) -> 
     server.made("/events", {**event, "timestamp": "2026-11-21T19:00:00Z"})
     (item,) = analytics(server, window_size="DAY")["items"]
     assert [p["timestamp"] for p in item["points"]] == ["2026-11-21T18:15:00Z"]
+
+
+def test_events_are_listed_by_a_plain_get(shop: Server) -> None:
+    page = shop.get("/events", event_name="image_generated", source="batch", page_size=1).body
+    assert [e["id"] for e in page["events"]] == ["evt_3"]
+    assert (page["total_count"], page["has_more"]) == (2, True)
+    more = {"page_size": 1, "iter_last_key": page["iter_last_key"], "source": "batch"}
+    assert [e["id"] for e in shop.get("/events", **more).body["events"]] == ["evt_2"]
+    assert shop.get("/events", page_size=0).status == 400

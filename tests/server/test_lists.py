@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.server.running import Server
-from tests.server.story import catalog
+from tests.server.story import catalog, price
 
 ON_BOTH_DATABASES = True
 
@@ -147,3 +147,12 @@ def test_an_environment_lists_none_of_anothers_money(busy: Server) -> None:
     for path in PATHS:
         assert other.post(f"{path}/search", {}).body["pagination"]["total"] == 0
         assert other.post(f"{path}/search", {"filters": [UNKNOWN]}).body["items"] == []
+
+
+def test_amounts_are_sorted_by_value(server: Server, shop: dict[str, Any]) -> None:
+    for i, amount in enumerate(("9", "10", "0.5")):
+        own = {"amount": amount, "filter_values": {"model": [f"m{i}"]}}
+        server.made("/prices", price(shop["/plans"]["id"], shop["/meters"]["id"], **own))
+    sort = [{"field": "amount", "direction": "asc"}]
+    found = server.post("/prices/search", {"sort": sort}).body["items"]
+    assert [p["amount"] for p in found] == ["0.04", "0.5", "9", "10"]

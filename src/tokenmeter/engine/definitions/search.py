@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import cast
 
 from tokenmeter.engine.definitions import reading
@@ -12,7 +13,7 @@ from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.definitions.registry import Body
 from tokenmeter.engine.errors import ValidationError
 from tokenmeter.rating.filters import text
-from tokenmeter.rating.rounding import number
+from tokenmeter.rating.rounding import ZERO, number
 
 LIMIT = 50
 LIMIT_MAX = 1_000
@@ -89,8 +90,14 @@ class Listing:
 def page_of(bodies: Iterable[Body], wanted: Search) -> Listing:
     """Choose from bodies what a search wants: conditions, order, page."""
     found = [b for b in bodies if all(c.holds(b) for c in wanted.conditions)]
-    found.sort(key=lambda b: text(b.get(wanted.sort, "")), reverse=wanted.order == "desc")
+    found.sort(key=lambda b: _rank(b.get(wanted.sort)), reverse=wanted.order == "desc")
     return Listing(tuple(found[wanted.offset : wanted.offset + wanted.limit]), len(found))
+
+
+def _rank(held: object) -> tuple[bool, Decimal, str]:
+    """Sort numbers by value, before texts: amounts are decimals written as text."""
+    value = number(held)
+    return value is None, value or ZERO, text("" if held is None else held)
 
 
 def search_of(fields: Fields, names: Mapping[str, str]) -> Search:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Request
 
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.registry import environment_id
@@ -106,6 +106,20 @@ def query_events(fields: OptionalFields, desk: Reading) -> Reply:
             "offset": offset + len(page.events),
         }
     )
+
+
+@router.get("/events")
+def list_events(
+    request: Request,
+    desk: Reading,
+    *,
+    page_size: Annotated[int, Query(ge=1, le=EVENTS_LIMIT_MAX)] = PAGE,
+    offset: Annotated[int, Query(ge=0, le=OFFSET_MAX)] = 0,
+) -> Reply:
+    """Return a page of events, as `POST /events/query` does: its fields stand in the query."""
+    asked = {**request.query_params, "page_size": page_size, "offset": offset}
+    asked.pop("property_filters", None)  # a body says it better
+    return query_events(asked, desk)
 
 
 @router.get("/events/lookup")

@@ -18,9 +18,16 @@ from tokenmeter.rating.errors import RatingError
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 TIERS = [{"up_to": 10, "unit_amount": "1"}, {"up_to": None, "unit_amount": "0.5"}]
-KINDS = {"/meters": "meter", "/prices": "price", "/plans": "plan", "/customers": "customer"}
-KINDS |= {"/features": "feature", "/prices/units": "price_unit", "/entitlements": "entitlement"}
-KINDS |= {"/creditgrants": "credit_grant"}
+KINDS = {
+    "/meters": "meter",
+    "/prices": "price",
+    "/plans": "plan",
+    "/customers": "customer",
+    "/features": "feature",
+    "/prices/units": "price_unit",
+    "/entitlements": "entitlement",
+    "/creditgrants": "credit_grant",
+}
 
 
 class Door(Protocol):

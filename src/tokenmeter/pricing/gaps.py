@@ -37,7 +37,7 @@ def fill(facts: Facts, event_name: str, card: Card) -> tuple[Facts, list[str]]:
         facts = _with_totals(facts, card, notes)
     if card.draws or card.modal_cache or card.seconds_min:
         facts = _with_splits(facts, event_name, card, notes)
-    if card.unrated or _LONG_WRITES in facts:
+    if _LONG_WRITES in facts or not facts.keys().isdisjoint(card.unrated):
         notes.extend(_unrated(facts, card))
     return facts, notes
 

@@ -92,6 +92,25 @@ def test_a_bomb_in_a_bomb_does_not_go_off() -> None:
     assert peak < 80 * MIB
 
 
+@pytest.mark.parametrize("coding", ["br", "zstd"])
+def test_bombs_of_other_codings_do_not_go_off(coding: str) -> None:
+    bomb = PACKED[coding][0](b" " * (256 * MIB))
+    tracemalloc.start()
+    assert unpacked(bomb, coding) is None
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 64 * MIB
+
+
+def test_a_bomb_within_another_coding_is_not_opened() -> None:
+    bomb = gzip.compress(zstd(b" " * (256 * MIB)))
+    tracemalloc.start()
+    assert unpacked(bomb, "zstd, gzip") is None
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < MIB
+
+
 class Gateway:
     """An enforcing middleware: what it asked about, and what the application got."""
 

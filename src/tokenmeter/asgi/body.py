@@ -9,6 +9,9 @@ from tokenmeter.capture.decode import open_decoder
 
 UNPACKED_BYTES_MAX = 32 * 1024 * 1024  # of a compressed request body
 PIECE_BYTES = 64 * 1024  # shorter parts of a body are gathered: it may come byte by byte
+# Some zstd packages inflate in one piece what they are given, up to 32 KiB for each byte.
+SLICE_BYTES = 128
+ZSTD = "zstd"
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
@@ -105,6 +108,8 @@ def unpacked(body: bytes, encoding: str) -> bytes | None:
     names = [name for name in names if name != "identity"]
     if not names:
         return body
+    if ZSTD in names and len(names) > 1:
+        return None  # what comes out of another decoder is too much at a time for this one
     window = _WINDOW.get(names[0]) if len(names) == 1 else None
     return _inflated(body, window) if window is not None else _decoded(body, encoding)
 
@@ -126,9 +131,10 @@ def _decoded(body: bytes, encoding: str) -> bytes | None:
         return None
     parts: list[bytes] = []
     size = 0
-    for part in decoder.decode(body):
-        parts.append(part)
-        size += len(part)
-        if size > UNPACKED_BYTES_MAX:
-            return None
+    for start in range(0, len(body), SLICE_BYTES):
+        for part in decoder.decode(body[start : start + SLICE_BYTES]):
+            parts.append(part)
+            size += len(part)
+            if size > UNPACKED_BYTES_MAX:
+                return None
     return None if decoder.failed else b"".join(parts)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
@@ -106,3 +107,21 @@ def test_sums_beyond_64_bits_stay_exact(engine: Engine) -> None:
 def test_an_unknown_aggregation_is_refused(engine: Engine) -> None:
     with pytest.raises(QueryError, match="'MEDIAN' is unknown; use COUNT, SUM"):
         engine.aggregate("used", "MEDIAN")
+
+
+def test_metrics_add_up_exactly_however_large_small_or_written(engine: Engine) -> None:
+    values: list[int | Decimal] = [3, -4, 2**31, 2**31 + 1, 2**63 - 1, 2**63 - 1, 10**40]
+    values += [Decimal("0.1"), Decimal("0.2"), Decimal("1E-20"), -(2**63 - 1)]
+    many = [
+        made(f"evt_{at}", properties={"input_tokens": value}) for at, value in enumerate(values)
+    ]
+    engine.ingest(many)
+    engine.ingest(
+        [
+            made("evt_text", properties={"output_tokens": "12"}),
+            made("evt_int", properties={"output_tokens": 30}),
+        ]
+    )
+    used = engine.usage()[0].usage
+    assert used["input_tokens"] == sum(map(Fraction, values))
+    assert used["output_tokens"] == 42

@@ -43,6 +43,14 @@ def divide(total: Number, count: int) -> Decimal:
     return _QUOTIENT.divide(total, count)
 
 
+def plus(left: object, right: object) -> str | None:
+    """SQLite function: add two sums, either of which may be NULL."""
+    if left is None or right is None:
+        told = right if left is None else left
+        return None if told is None else str(told)
+    return str(_EXACT.add(Decimal(str(left)), Decimal(str(right))))
+
+
 class ExactSum:
     """SQLite aggregate: the sum of the numbers among the values, as text; NULL if none is."""
 

@@ -10,6 +10,8 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from tokenmeter.engine.store.exact import EXPONENT_MAX, NUMBER_TEXT_MAX
 
+_SMALL_MAX = 2**31  # fewer than 2**32 of these fit an integer of SQLite's
+
 
 class PropertyText(FunctionElement[Any]):
     """
@@ -27,6 +29,18 @@ class ExactTotal(FunctionElement[Any]):
     """The exact sum of numbers written as text, as text; NULL if there is none."""
 
     name = "exact_total"
+    type = Text()
+    inherit_cache = True
+
+
+class MembersTotal(FunctionElement[Any]):
+    """
+    As `ExactTotal`, of the values of `Members`, which SQLite knows the numbers among.
+
+    It adds the small ones up itself; only what it might round comes to Python.
+    """
+
+    name = "members_total"
     type = Text()
     inherit_cache = True
 
@@ -86,6 +100,16 @@ def _sqlite_exact_total(element: ExactTotal, compiler: Any, **options: Any) -> s
     return f"exact_sum({compiler.process(element.clauses, **options)})"
 
 
+@compiles(MembersTotal, "sqlite")
+def _sqlite_members_total(element: MembersTotal, compiler: Any, **options: Any) -> str:
+    value = compiler.process(element.clauses, **options)
+    small = f"typeof({value}) = 'integer' AND {value} BETWEEN -{_SMALL_MAX} AND {_SMALL_MAX}"
+    return (
+        f"exact_plus(sum({value}) FILTER (WHERE {small}), "
+        f"exact_sum({value}) FILTER (WHERE NOT ({small})))"
+    )
+
+
 @compiles(ExactLargest, "sqlite")
 def _sqlite_exact_largest(element: ExactLargest, compiler: Any, **options: Any) -> str:
     return f"exact_max({compiler.process(element.clauses, **options)})"
@@ -124,8 +148,9 @@ def _postgres_property_text(element: PropertyText, compiler: Any, **options: Any
     return f"(({column})::json ->> ({key})::text)"
 
 
+@compiles(MembersTotal, "postgresql")
 @compiles(ExactTotal, "postgresql")
-def _postgres_exact_total(element: ExactTotal, compiler: Any, **options: Any) -> str:
+def _postgres_exact_total(element: FunctionElement[Any], compiler: Any, **options: Any) -> str:
     return f"CAST(sum({_numeric(element, compiler, options)}) AS text)"
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from tokenmeter.engine.store import migrate
-from tokenmeter.engine.store.exact import ExactMax, ExactSum
+from tokenmeter.engine.store.exact import ExactMax, ExactSum, plus
 from tokenmeter.engine.store.forks import ForkGate
 from tokenmeter.engine.store.interning import (
     interned_combinations,
@@ -148,6 +148,7 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
     connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     connection.create_function("merged_states", 2, merged_states, deterministic=True)
+    connection.create_function("exact_plus", 2, plus, deterministic=True)
     for name, aggregate in (("exact_sum", ExactSum), ("exact_max", ExactMax)):
         # typeshed knows aggregates that answer an int only; text is just as good.
         connection.create_aggregate(name, 1, cast(Any, aggregate))

@@ -31,6 +31,7 @@ from tokenmeter.engine.store.sql import (
     ExactLargest,
     ExactTotal,
     HexText,
+    MembersTotal,
     MonthStart,
     members,
 )
@@ -96,7 +97,7 @@ def sums(
     keys, names = _keys(grouping)
     entry = members(events.c.rest)
     query = (
-        select(*keys, entry.c.key, ExactTotal(entry.c.value))
+        select(*keys, entry.c.key, MembersTotal(entry.c.value))
         .select_from(whole_events.join(entry, true()))
         .where(*where(connection, conditions), entry.c.key.in_(metrics))
         .group_by(*names, entry.c.key)

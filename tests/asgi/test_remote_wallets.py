@@ -176,7 +176,7 @@ async def test_a_server_that_is_gone_is_decided_by_the_setting(
     assert {a.status for a in answers} == {status}
     assert took_s < 15
     beats.cancel()
-    assert await _longest(beats) < 0.5  # the event loop went on
+    assert await _longest(beats) < QUICK.timeout_s  # the event loop waited for no answer
     if status == 503:
         assert answers[0].headers["retry-after"] == "5"
 

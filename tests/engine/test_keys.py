@@ -115,9 +115,9 @@ def test_an_ingest_that_was_undone_is_forgotten(
             patch.setattr(counting, "add_cells", _broken)
             with pytest.raises(ZeroDivisionError):
                 one.ingest([event(1)])
-        other.ingest([event(2)])  # takes the place in the order that was given up
+        other.ingest([event(3), event(2)])  # takes the place in the order that was given up
         one.ingest([event(1), event(2)])
-        assert ids_of(other) == ["evt_0", "evt_1", "evt_2"]
+        assert ids_of(other) == ["evt_0", "evt_1", "evt_2", "evt_3"]
 
 
 def _broken(*_arguments: object) -> None:

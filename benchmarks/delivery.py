@@ -135,8 +135,8 @@ def keeping() -> list[Line]:
                 f"{name}, p50 / p99.9",
                 f"{at(times, 0.5):.2f} / {at(times, 0.999):.1f} us ({ratios[0]:.2f} x / "
                 f"{ratios[1]:.2f} x)",
-                f"{KEEP_GOAL:g} x" if times is line else "",
-                ratios[0] <= KEEP_GOAL if times is line else None,
+                f"{KEEP_GOAL:g} x",
+                ratios[0] <= KEEP_GOAL,
             )
         )
     return found

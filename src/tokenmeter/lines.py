@@ -13,7 +13,7 @@ from tokenmeter.event import SOURCE, Event, Property, parse_timestamp
 from tokenmeter.usage import METRICS
 
 # Decimals become strings, as Flexprice writes them.
-_fast = msgspec.json.Encoder(decimal_format="string").encode
+_fast = msgspec.json.Encoder(decimal_format="string").encode_lines
 # One encoder for all lines: making one per line costs more than a short line.
 _thorough = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
@@ -24,7 +24,7 @@ _DECODER = json.JSONDecoder()
 def to_line(fields: Mapping[str, Any]) -> bytes:
     """Write one record; half characters and foreign types included."""
     try:
-        return _fast(fields) + b"\n"
+        return _fast((fields,))
     except (TypeError, ValueError, msgspec.MsgspecError):  # UnicodeEncodeError is a ValueError
         return _thorough(fields).encode() + b"\n"
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from os import write
 from pathlib import Path
 
 from tokenmeter.delivery.alarms import Alarms
@@ -65,18 +66,18 @@ class Writer:
         """Write one record, which ends with a newline and holds no other."""
         with self._lock:
             try:
-                written = os.write(self._fd, line)
+                written = write(self._fd, line)
             except OSError:
                 self._keep(line)
             else:
-                self._room -= written
-                if written != len(line):
+                self._room = room = self._room - written
+                if room > 0 and written == len(line):
+                    return
+                if written == len(line):
+                    self._check()
+                else:
                     cut(self._fd, written)
                     self._keep(line)
-                elif self._room > 0:
-                    return
-                else:
-                    self._check()
         self._report()
 
     def if_free(self, task: Callable[[], None]) -> bool:

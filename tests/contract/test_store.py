@@ -116,7 +116,8 @@ def test_what_is_made_at_once_is_what_the_migrations_make(tmp_path: Path) -> Non
         path = tmp_path / f"{make.__name__}.db"
         make(url(path))
         with contextlib.closing(sqlite3.connect(path)) as connection:
-            whole.append(sorted(" ".join(line.split()) for line in connection.iterdump()))
+            dump = (" ".join(line.split()) for line in connection.iterdump())
+            whole.append(sorted(line.replace('"', "") for line in dump))  # of a renamed table
     assert whole[0] == whole[1]
 
 

@@ -139,7 +139,10 @@ ENDS = {
         "signal.signal(15, lambda *_: sys.exit(3)); os.kill(os.getpid(), 15); time.sleep(5)",
         3,
     ),
-    "SIGHUP": ("os.kill(os.getpid(), signal.SIGHUP)", -signal.SIGHUP),
+    "SIGHUP": (  # nohup, which may have started us, ignores it
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL); os.kill(os.getpid(), signal.SIGHUP)",
+        -signal.SIGHUP,
+    ),
     "os._exit": ("os._exit(4)", 4),
     "abort": ("os.abort()", -signal.SIGABRT),
     "an exception": ("raise SystemExit(5)", 5),

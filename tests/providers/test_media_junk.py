@@ -209,6 +209,8 @@ def test_a_length_that_is_none_is_never_billed(provider: str, value: Any) -> Non
     ("value", "length"), [(8, "8"), ("8", "8"), (5.041, "5.041"), ("5s", "5")]
 )
 def test_a_length_is_read_however_it_is_written(provider: str, value: Any, length: str) -> None:
+    if provider.startswith("kling"):
+        length = length.removesuffix(".041")  # it bills the whole second that is nearest
     assert str(length_of(provider, value)) == length
 
 

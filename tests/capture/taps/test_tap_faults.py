@@ -84,6 +84,7 @@ def test_an_answer_that_we_cannot_begin_to_read_is_handed_on(
     faulty: TokenMeter, server: Server, monkeypatch: pytest.MonkeyPatch, by: str, stream: bool
 ) -> None:
     monkeypatch.setattr(Exchange, "response", broken)
+    monkeypatch.setattr(Exchange, "answered", broken)
     assert BY[by](server, stream=stream) == (COMES if stream else PLAIN)
     assert faulty.faults
     assert "meter_fault" in str(only(faulty).properties.get("flags"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 
 from tokenmeter.engine.store.schema import HOUR_US, events
 
@@ -42,7 +43,7 @@ def _listed(ranges: Sequence[tuple[int | None, int | None]]) -> list[int] | None
     return sorted(found) if len(found) <= LISTED_MAX else None
 
 
-def _seen(first: int | None, last: int | None) -> ColumnElement[int]:
+def _seen(first: int | None, last: int | None) -> Select[Any]:
     """Find the hours that have events, each by one step in the index."""
     beginning = select(func.min(events.c.hour).label("hour"))
     if first is not None:
@@ -54,5 +55,4 @@ def _seen(first: int | None, last: int | None) -> ColumnElement[int]:
         following = following.where(later.c.hour <= last)
     step = select(following.scalar_subquery()).where(seen.c.hour.is_not(None))
     steps = seen.union_all(step)
-    found: ColumnElement[int] = select(steps.c.hour).where(steps.c.hour.is_not(None))  # type: ignore[assignment]
-    return found
+    return select(steps.c.hour).where(steps.c.hour.is_not(None))

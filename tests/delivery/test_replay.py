@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,19 @@ from tests.delivery.records import (
 from tokenmeter.delivery.deadletters import DEAD, HELD, DeadLetters, count
 from tokenmeter.delivery.protocol import Receipt, Rejection
 from tokenmeter.delivery.replay import Replayed, attribute_held, replay_dead
+from tokenmeter.event import Event
+
+
+class Rejecting(Sink):
+    """Refuses each event, whichever come together."""
+
+    def send(self, events: Sequence[Event]) -> Receipt:
+        super().send(events)
+        return Receipt(0, tuple(Rejection(each.event_id, "no such meter") for each in events))
 
 
 def refused(state_dir: Path, *ids: str) -> None:
-    sink = Answering(Receipt(0, tuple(Rejection(each, "no such meter") for each in ids)))
-    with delivering(sink, state_dir) as delivery:
+    with delivering(Rejecting(), state_dir) as delivery:
         for each in ids:
             delivery.append(record(each))
         assert delivery.flush(PATIENCE_S)

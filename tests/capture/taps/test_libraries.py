@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,6 +38,15 @@ def server() -> Iterator[Server]:
             patch.setenv(name, made.url)
         patch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
         yield made
+
+
+@pytest.fixture(autouse=True)
+def _left_open() -> Iterator[None]:
+    """Collect what these libraries leave open, now: not in the test that comes next."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def attempts(events: list[Event]) -> list[tuple[object, object, object]]:

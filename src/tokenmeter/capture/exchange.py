@@ -90,15 +90,11 @@ class Exchange:
         )
 
     def whole(self, content: bytes) -> bytes:
-        """Take an answer that is there as a whole; return what the user is to get."""
-        return self.chunk(content) + self.end()
+        """Take a whole answer of which `answered` has said no; return what the user is to get."""
+        return self.chunk(content) + self._ended()
 
     def answered(self, status: int, headers: Mapping[str, str], body: bytes) -> bool:
-        """
-        Take a whole answer of the usual form at once, decoded.
-
-        False if it is not: then it is given by `response` and `whole`, or `chunk` and `end`.
-        """
+        """Take a whole, decoded answer of the usual form; False: give it by `response` and on."""
         return status == SUCCESS and self._plain(body, headers)
 
     def quiet(self) -> Callable[[bytes], bool]:
@@ -144,13 +140,19 @@ class Exchange:
 
     def end(self) -> bytes:
         """The answer is complete; return the bytes that were held back."""
-        held, reader = b"", self.reader
-        if reader is not None and self._open:
+        try:
+            body = None if self.reader is None or self.status != SUCCESS else self.reader.body()
+            if body and self._open and self._plain(body, NO_HEADERS):
+                return b""
+        except Exception as error:  # noqa: BLE001 - as in chunk()
+            self.broken(error)
+        return self._ended()
+
+    def _ended(self) -> bytes:
+        held = b""
+        if self.reader is not None and self._open:
             try:
-                body = reader.body() if self.status == SUCCESS else None
-                if body and self._plain(body, NO_HEADERS):
-                    return b""
-                held = reader.end()
+                held = self.reader.end()
             except Exception as error:  # noqa: BLE001 - as in chunk()
                 held = self.broken(error).end()
         self.is_complete = True

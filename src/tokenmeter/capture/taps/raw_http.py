@@ -11,11 +11,6 @@ from tokenmeter.capture.requests import FIELD_BYTES_MAX
 from tokenmeter.providers.base import Json
 
 
-def plain_headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Decode headers once: asking httpx for one of them searches the whole list."""
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
-
-
 @lru_cache(maxsize=1024)
 def split(url: str) -> tuple[str, str, str]:
     """Split a URL into host, path and query."""

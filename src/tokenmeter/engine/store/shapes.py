@@ -89,7 +89,7 @@ def _labels(shape: Shape, place: tuple[str, str, str], values: Any) -> LabelSet 
 
 def quick_row(event: Event, environment: str = "") -> Row | None:
     """
-    Return what `to_row` does, in half the time; None where it has to look closer.
+    Return what `to_row` does, by what is known of the shape; None where it has to look closer.
 
     An event that nobody has checked may hold anything, whatever its types say.
     """

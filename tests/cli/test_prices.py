@@ -213,3 +213,10 @@ def test_a_backend_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
     result = run("check", "--backend", url(tmp_path / "gone.db"))
     assert result.exit_code == 2
     assert "there is no file" in result.stderr
+
+
+def test_the_studios_own_prices_are_named_like_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PRICES_VARIABLE, "studio")
+    shown = CliRunner().invoke(app, ["prices", "show", "--model", "marble 0.1-plus", "--json"])
+    assert shown.exit_code == 0
+    assert '"1.58"' in shown.stdout

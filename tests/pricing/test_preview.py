@@ -52,6 +52,7 @@ SEEDANCE = ("byteplus", "seedance-1-5-pro-251215")
         (("kling", "kling-v3-omni"), {"duration": "5s", "generate_audio": True}, "0.56"),
         (("kling", "kling-3.0-omni"), {"duration": 5, "resolution": "1080p"}, "0.56"),
         (("kling", "kling-v2-6"), {"sound": "on"}, "0.7"),
+        (("kling", "kling-image-o1"), {"n": 3}, "0.084"),
         (("google", "veo-3.1-generate-001"), {"duration_seconds": 8}, "3.2"),
         (
             ("google-vertex", "veo-3.1-generate-001"),

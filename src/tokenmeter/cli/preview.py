@@ -29,7 +29,8 @@ Prices = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help=f"A price list of your own, whose rows go first. Default: {PRICES_VARIABLE}.",
+        help="A price list of your own, or the bundled sheet `studio`; its rows go first. "
+        f"Default: {PRICES_VARIABLE}.",
     ),
 ]
 

@@ -22,6 +22,8 @@ from tokenmeter.pricing.media_words import PROVIDERS, REPORTED_UNITS, Known, spe
 from tokenmeter.pricing.priced import Priced
 
 DATA = Path(__file__).parent / "data"
+SHEETS = Path(__file__).parent / "sheets"
+BUNDLED = ("studio",)  # sheets that can be named instead of a file
 TARIFFS_MAX = 4096  # combinations of provider and model names that are kept looked up
 SHOWN_MAX = 60  # characters of a foreign text in a reason
 USERS, OURS = 0, 1  # the layers of price lists: the user's is asked first
@@ -32,12 +34,13 @@ class MediaPrices:
     """
     The price lists of media, and the user's own.
 
-    `extra` is a file of the user's: its rows go before ours. It is read at once, and raises
-    ConfigurationError, with file and line, if it makes no sense.
+    `extra` is a file of the user's, or the name of a bundled sheet (`studio`): its rows go before
+    ours. It is read at once, and raises ConfigurationError, with file and line, if it makes no
+    sense.
     """
 
     def __init__(self, extra: str | Path | None = None) -> None:
-        self._extra = None if extra is None else Path(extra).expanduser()
+        self._extra = None if extra is None else _sheet(extra)
         self._tariff = lru_cache(maxsize=TARIFFS_MAX)(self._find)
         if self._extra is not None:
             self.shelf  # noqa: B018  its mistakes are raised now
@@ -134,6 +137,12 @@ class MediaPrices:
             note = f"{refs[0]} is not in the price book: priced as {offer.model}"
             offer = replace(offer, note=note)
         return MediaTariff(replace(offer, region=known.region), self.shelf.units, self.version)
+
+
+def _sheet(named: str | Path) -> Path:
+    if str(named) in BUNDLED:
+        return SHEETS / f"{named}.yaml"
+    return Path(named).expanduser()
 
 
 def _known(provider: object) -> Known | None:

@@ -35,9 +35,9 @@ class PriceBook:
     """
     Prices events. Construction is free; the first price loads the price data (0.3 s).
 
-    `extra` is a price list of the user's own, whose rows go before ours; it is read at once, and
-    raises ConfigurationError if it makes no sense. Load and price in the thread that ships, not
-    in the one that makes the user's call.
+    `extra` is a price list of the user's own, or the name of a bundled one (`studio`): its rows
+    go before ours. It is read at once, and raises ConfigurationError if it makes no sense. Load
+    and price in the thread that ships, not in the one that makes the user's call.
     """
 
     def __init__(self, extra: str | Path | None = None) -> None:

@@ -132,7 +132,8 @@ def _kling(model: str, asked: Json, _region: str | None) -> tuple[str, str, Json
         settings = {"settings": {**asked, "audio": _native(asked)}}
         kind = "omni-video" if "omni" in model else "text-to-video"
         return host, f"/{kind}/{model}", settings
-    place = "images/generations" if asked.get("kind") == "image" else "videos/text2video"
+    is_image = asked.get("kind") == "image" or model.startswith("kling-image")
+    place = "images/generations" if is_image else "videos/text2video"
     body = {**asked, "model_name": model}
     if asked.get("generate_audio") in (True, "true"):
         body.setdefault("sound", "on")

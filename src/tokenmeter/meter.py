@@ -265,7 +265,7 @@ class TokenMeter:
 
     def cost_of(self, event: Event) -> Decimal | None:
         """Return what the provider bills for an event, in USD; None if no price is known."""
-        return self.prices.price(event).cost
+        return self.prices.cost(event)
 
     def priced(self, event: Event) -> Event:
         """Return an event with its cost, as it reaches the backend."""

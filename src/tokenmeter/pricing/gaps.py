@@ -11,17 +11,15 @@ from tokenmeter.usage import Number
 
 _ALL = ("text", *MEDIA)
 _DISJOINT_INPUT = ("uncached_input_tokens", "cache_read_tokens", "cache_write_tokens")
+OUTPUT_PARTS = ("reasoning_tokens", *(f"output_{name}_tokens" for name in _ALL))
 _PARTS = {
     "input_tokens": (
         *_DISJOINT_INPUT,
         *(f"input_{name}_tokens" for name in _ALL),
     ),
-    "output_tokens": (
-        "reasoning_tokens",
-        *(f"output_{name}_tokens" for name in _ALL),
-    ),
+    "output_tokens": OUTPUT_PARTS,
 }
-_LONG_WRITES = "cache_write_12h_tokens"
+LONG_WRITES = "cache_write_12h_tokens"
 
 Facts = Mapping[str, object]
 
@@ -37,7 +35,7 @@ def fill(facts: Facts, event_name: str, card: Card) -> tuple[Facts, list[str]]:
         facts = _with_totals(facts, card, notes)
     if card.draws or card.modal_cache or card.seconds_min:
         facts = _with_splits(facts, event_name, card, notes)
-    if _LONG_WRITES in facts or not facts.keys().isdisjoint(card.unrated):
+    if LONG_WRITES in facts or not facts.keys().isdisjoint(card.unrated):
         notes.extend(_unrated(facts, card))
     return facts, notes
 
@@ -62,8 +60,8 @@ def unrated(facts: Facts, card: Card) -> list[str]:
 def _unrated(facts: Facts, card: Card) -> Iterator[str]:
     for metric in unrated(facts, card):
         yield f"{metric} has no rate in the price book"
-    if _count(facts, _LONG_WRITES):
-        yield f"{_LONG_WRITES} is priced as a short cache write"
+    if _count(facts, LONG_WRITES):
+        yield f"{LONG_WRITES} is priced as a short cache write"
 
 
 def _with_totals(facts: Facts, card: Card, notes: list[str]) -> Facts:

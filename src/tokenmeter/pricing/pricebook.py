@@ -8,8 +8,10 @@ from pathlib import Path
 
 from tokenmeter.event import Event, Property
 from tokenmeter.pricing import names
+from tokenmeter.pricing.formula import Formulas
 from tokenmeter.pricing.media import MediaPrices
 from tokenmeter.pricing.priced import DRIFT_MAX, Line, Priced, amount_text
+from tokenmeter.pricing.tariff import Tariff
 from tokenmeter.pricing.tokens import NO_LIST, TokenPrices
 
 __all__ = ["COST_PROPERTIES", "DRIFT_MAX", "Line", "PriceBook", "Priced", "price_event"]
@@ -43,6 +45,7 @@ class PriceBook:
     def __init__(self, extra: str | Path | None = None) -> None:
         self._tokens = TokenPrices()
         self._media = MediaPrices(extra)
+        self._formulas = Formulas(self._usual, lambda: self.version)
 
     @property
     def version(self) -> str:
@@ -78,6 +81,14 @@ class PriceBook:
             reported = self._media.charged(event)
         return computed if reported is None else _with_reported(computed, reported)
 
+    def cost(self, event: Event) -> Decimal | None:
+        """Return what the provider bills for this event, in USD; None is unpriced."""
+        formula = self._formulas.of(event)
+        total = None if formula is None else formula.total(event.properties)
+        if formula is None or total is None:
+            return self.price(event).cost
+        return Decimal(formula.text(total))
+
     def priced(self, event: Event) -> Event:
         """
         Return the event with its cost: `cost_usd`, `cost_source`, `pricebook_version`.
@@ -86,18 +97,32 @@ class PriceBook:
         Assumptions stand in `cost_note`; a reported cost that differs from the computed one by
         more than DRIFT_MAX has `cost_drift`, the ratio of the two. Pricing again replaces these.
         """
+        facts = event.properties
+        formula = self._formulas.of(event)
+        total = None if formula is None else formula.total(facts)
+        if formula is None or total is None:
+            return self._priced(event)
+        found = {**facts, **formula.costs}
+        found["cost_usd"] = formula.text(total)
+        return _with(event, found)
+
+    def _priced(self, event: Event) -> Event:
+        """Price an event the long way."""
         costs = _cost_properties(self.price(event))
         facts = event.properties
         if "cost_source" in facts:
             facts = {k: v for k, v in facts.items() if k not in COST_PROPERTIES}
-        return Event(
-            event.event_name,
-            event.event_id,
-            event.external_customer_id,
-            event.timestamp,
-            {**facts, **costs},
-            event.source,
-        )
+        return _with(event, {**facts, **costs})
+
+    def _usual(self, event: Event) -> Tariff | None:
+        """Return the token rates of an event for which no other rule can apply."""
+        facts = event.properties
+        if facts.get("outcome") == "failed" or _not_billed(facts) is not None:
+            return None
+        if self._media.tariff(facts) is not None:
+            return None
+        found = self._tokens.tariff(facts)
+        return None if isinstance(found, str) else found
 
     def _computed(self, event: Event) -> Priced:
         free = _not_billed(event.properties)
@@ -125,6 +150,17 @@ _BOOK = PriceBook()
 def price_event(event: Event, book: PriceBook = _BOOK) -> Event:
     """Return the event with its cost, as `PriceBook.priced` does."""
     return book.priced(event)
+
+
+def _with(event: Event, properties: dict[str, Property]) -> Event:
+    return Event(
+        event.event_name,
+        event.event_id,
+        event.external_customer_id,
+        event.timestamp,
+        properties,
+        event.source,
+    )
 
 
 def _cost_properties(priced: Priced) -> dict[str, Property]:

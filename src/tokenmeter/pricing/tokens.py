@@ -7,6 +7,7 @@ one: its updater is never started, and a snapshot that other code sets is not us
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -57,9 +58,8 @@ class TokenPrices:
         """genai-prices' data, loaded when first asked for."""
         return Book()
 
-    def price(self, event: Event) -> Priced:
-        """Price the tokens, searches, characters or seconds of an event, or say why not."""
-        facts = event.properties
+    def tariff(self, facts: Mapping[str, Property]) -> Tariff | str:
+        """Return the rates of the model that an event names, or the reason why there are none."""
         get = facts.get
         asked = (
             get("provider"),
@@ -72,9 +72,14 @@ class TokenPrices:
             get("operation"),
         )
         try:
-            found = self._tariff(*asked)
+            return self._tariff(*asked)
         except TypeError:  # a value that cannot be a key
-            found = self._find(*asked)
+            return self._find(*asked)
+
+    def price(self, event: Event) -> Priced:
+        """Price the tokens, searches, characters or seconds of an event, or say why not."""
+        facts = event.properties
+        found = self.tariff(facts)
         if isinstance(found, str):
             return Priced(None, self.version, found)
         card = found.card(event.timestamp)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from tests.engine.made import START, url
 from tests.engine.metered import define, fresh, meter_of
-from tokenmeter.engine import counting
+from tokenmeter.engine import gathering
 from tokenmeter.engine.local import Engine
 from tokenmeter.engine.store import events as stored
 from tokenmeter.engine.store import keys
@@ -98,8 +98,11 @@ def one_of_three(packed: bytes) -> int:
 def test_ids_of_one_key_are_told_apart(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, key_of: Callable[[bytes], int]
 ) -> None:
-    monkeypatch.setattr(keys, "key_of", key_of)
-    monkeypatch.setattr(stored, "key_of", key_of)
+    def keys_of(packed: Sequence[bytes]) -> list[int]:
+        return list(map(key_of, packed))
+
+    monkeypatch.setattr(keys, "keys_of", keys_of)
+    monkeypatch.setattr(stored, "keys_of", keys_of)
     for environment in ("", "other"):
         for first in range(0, 2 * SLICES, 2):
             batch = [event(number) for number in range(first, first + 3)]
@@ -120,7 +123,7 @@ def test_an_ingest_that_was_undone_is_forgotten(
         define(one, "", COUNT)
         one.ingest([event(0)])
         with monkeypatch.context() as patch:
-            patch.setattr(counting, "add_cells", _broken)
+            patch.setattr(gathering, "add_cells", _broken)
             with pytest.raises(ZeroDivisionError):
                 one.ingest([event(1)])
         other.ingest([event(3), event(2)])  # takes the place in the order that was given up

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -23,10 +24,11 @@ from tests.engine.metered import (
     meter_of,
     queries,
 )
-from tokenmeter.engine import counting
+from tokenmeter.engine import counting, gathering
 from tokenmeter.engine.local import Engine
 from tokenmeter.engine.metering import MeterQuery, assignments, measure
 from tokenmeter.engine.spans import DAY_US, HOUR_US, spans_of
+from tokenmeter.engine.store.bulk import ROWS_PER_STATEMENT
 from tokenmeter.engine.store.rollup_schema import rollup_hours
 from tokenmeter.event import Event
 from tokenmeter.rating.aggregation import tally
@@ -150,6 +152,41 @@ def test_a_new_filter_key_counts_anew_and_answers_stay_right(engine: Engine) -> 
     assert measure(engine.store, query)[0].quantity == 40
 
 
+def test_large_batches_of_many_meters_count_as_their_events_do(engine: Engine) -> None:
+    rng = random.Random(5)
+    odd: list[dict[str, str | int]] = [
+        {"units": "1.5"},
+        {"units": -3},
+        {"units": 2**32},
+        {"own": 1},
+    ]
+    events = [
+        Event(
+            NAME,
+            f"evt_{at}",
+            f"cust_{rng.randrange(60)}",
+            START + timedelta(minutes=rng.randrange(40 * 60)),
+            {
+                "units": rng.randrange(2**32),
+                "size": f"{rng.randrange(3)}",
+                **(rng.choice(odd) if at % 50 == 0 else {}),
+            },
+        )
+        for at in range(2 * 3 * ROWS_PER_STATEMENT + 7)
+    ]
+    kinds = [RULES[0], RULES[1], RULES[3], RULES[4], Aggregation(AggregationType.SUM, "own")]
+    meters = list(map(meter_of, kinds))
+    for meter in meters:
+        define(engine, "", meter, "size")
+    for first in range(0, len(events), 3 * ROWS_PER_STATEMENT):
+        engine.ingest(events[first : first + 3 * ROWS_PER_STATEMENT])
+    for meter in meters:
+        assert counts_apart(engine, "", meter, "size")
+        for window in (None, Window.HOUR, Window.DAY):
+            query = MeterQuery(meter, None, START, END, window=window, group_by=("size",))
+            agreed(measure(engine.store, query), events, query)
+
+
 def test_a_late_event_counts_in_its_own_hour(engine: Engine) -> None:
     meter = meter_of(RULES[1])
     define(engine, "", meter)
@@ -176,7 +213,7 @@ def test_a_batch_that_fails_counts_nothing(engine: Engine) -> None:
     define(engine, "", meter_of(RULES[1]))
     engine.ingest([image(0, START)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counting, "add_cells", _broken)
+        patch.setattr(gathering, "add_cells", _broken)
         with pytest.raises(ZeroDivisionError):
             engine.ingest([image(1, START, "cust_new", size="new")])
     engine.ingest([image(1, START, "cust_new", size="new")])

@@ -9,9 +9,18 @@ from hypothesis import strategies as st
 
 from tests.engine.made import START
 from tokenmeter.engine.local import Engine
-from tokenmeter.engine.store.packed import pack, unpack
-from tokenmeter.engine.store.rows import COST, LABEL_CHARS_MAX, LABELS, to_row
-from tokenmeter.engine.store.shapes import quick_row
+from tokenmeter.engine.store import shapes
+from tokenmeter.engine.store.packed import pack, pack_all, unpack
+from tokenmeter.engine.store.rows import (
+    COST,
+    EVENT_BYTES_MAX,
+    LABEL_CHARS_MAX,
+    LABELS,
+    Refusal,
+    Row,
+    to_row,
+)
+from tokenmeter.engine.store.shapes import FEW, to_rows
 from tokenmeter.event import Event
 
 ON_BOTH_DATABASES = True
@@ -29,6 +38,20 @@ storable = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="
 @example("")
 def test_an_id_comes_back_as_it_was_packed(text: str) -> None:
     assert unpack(pack(text)) == text
+
+
+ids = st.one_of(
+    storable,
+    st.sampled_from(["evt_", "run_", "", "x"]).flatmap(
+        lambda prefix: st.text("0123456789abcdefA ", min_size=31, max_size=33).map(prefix.__add__)
+    ),
+)
+alike = st.text("0123456789abcdef", min_size=32, max_size=32).map("evt_".__add__)
+
+
+@given(st.one_of(st.lists(ids), st.lists(alike), st.tuples(alike, ids).map(list)))
+def test_many_ids_are_packed_as_each_is(texts: list[str]) -> None:
+    assert pack_all(texts) == [pack(text) for text in texts]
 
 
 def test_an_id_of_our_own_takes_17_bytes() -> None:
@@ -83,26 +106,83 @@ named = st.sampled_from(
 )
 
 
-@given(st.dictionaries(named, odd, max_size=6), st.lists(odd, min_size=4, max_size=4))
-def test_the_quick_way_to_a_row_is_the_same_way(
-    properties: dict[str, Any], texts: list[Any]
+def long_way(events: list[Event]) -> tuple[list[Row], list[str]]:
+    rows: list[Row] = []
+    told: list[str] = []
+    for event in events:
+        try:
+            rows.append(to_row(event, "env"))
+        except Refusal as refusal:
+            told.append(str(refusal))
+    return rows, told
+
+
+def quick_way(events: list[Event]) -> tuple[list[Row], list[str]]:
+    rows, refused = to_rows(events, "env")
+    return [rows.row(at) for at in range(len(rows))], [str(why) for _event, why in refused]
+
+
+made = st.builds(
+    Event,
+    st.one_of(st.just("n"), odd),
+    st.one_of(st.just("evt_1"), odd),
+    st.one_of(st.just("c"), odd),
+    st.sampled_from([START, START, START.replace(tzinfo=None), START.replace(year=1969)]),
+    st.dictionaries(named, odd, max_size=6),
+    st.one_of(st.just("s"), odd),
+)
+
+
+@given(st.lists(made, max_size=8), st.lists(st.integers(0, 7), max_size=3 * FEW), st.data())
+def test_the_quick_way_to_rows_is_the_same_way(
+    kinds: list[Event], again: list[int], data: st.DataObject
 ) -> None:
-    plain = [text if isinstance(text, str) else "evt_1" for text in texts]
-    for name, customer, event_id, source in (plain, ["n", "c", "e", "s"], texts):
-        event = Event(name, event_id, customer, START, properties, source)
-        quick = quick_row(event, "env")
-        if quick is not None:
-            assert quick == to_row(event, "env")
-            assert quick.labels is to_row(event, "env").labels
+    events = [*kinds, *(kinds[at] for at in again if at < len(kinds))]
+    for name, at in ((name, at) for name in ("own", "model", COST) for at in again[:3]):
+        if at < len(kinds):  # one of many is odd
+            events.append(kinds[at].with_properties({name: data.draw(odd)}))
+    rows, told = quick_way(events)
+    assert (rows, told) == long_way(events)
+    assert all(
+        row.labels is other.labels for row, other in zip(rows, long_way(events)[0], strict=True)
+    )
 
 
-def test_an_event_as_capture_makes_them_takes_the_quick_way() -> None:
-    event = Event("n", "evt_1", "c", START, {"model": "m", "input_tokens": 5, COST: "0.17"})
-    assert quick_row(event) == to_row(event)
+def test_events_as_capture_makes_them_take_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    mores: list[dict[str, Any]] = [
+        {},
+        {"run_id": "run_1", "note": '"ä" 100%'},
+        {"run_id": 7, "size": "s"},
+    ]
+    events = [
+        Event("n", f"evt_{at}", "ä", START, {"model": "m", "input_tokens": at, COST: cost, **more})
+        for at, cost in enumerate(["0.17", "1", "2E-7", "12.5E-19"])
+        for more in mores
+    ]
+    expected = long_way(events)
+    monkeypatch.setattr(shapes, "to_row", None)
+    assert quick_way(events) == expected
 
 
 @pytest.mark.parametrize("value", [True, 2**63, 1.0, "x\x00", "\ud800"])
-def test_what_is_not_plain_takes_the_long_way(value: Any) -> None:
+def test_what_is_not_plain_takes_the_long_way(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fine = [Event("n", f"evt_{at}", "c", START, {"own": at}) for at in range(2 * FEW)]
+    monkeypatch.setattr(shapes, "to_row", _refuse)
     for name in ("model", "own", "run_id"):
-        assert quick_row(Event("n", "evt_1", "c", START, {name: value})) is None
-    assert quick_row(Event("n", "evt_1", "c", START, {COST: "1e3x"})) is None
+        told = quick_way([*fine, Event("n", "evt_1", "c", START, {name: value})])[1]
+        assert told[-1] == "looked at"
+    told = quick_way([*fine, Event("n", "evt_1", "c", START, {COST: "1e3x"})])[1]
+    assert told == ["looked at"]
+
+
+def _refuse(*_arguments: object) -> None:
+    raise Refusal("looked at")
+
+
+def test_a_large_event_is_refused_and_its_neighbours_are_stored() -> None:
+    events = [Event("n", f"evt_{at}", "c", START, {"own": "x"}) for at in range(3 * FEW)]
+    events[20] = events[20].with_properties({"own": "x" * EVENT_BYTES_MAX})
+    events[21] = events[21].with_properties({"own": "x" * (EVENT_BYTES_MAX // 2)})
+    rows, told = quick_way(events)
+    assert [row.event_id for row in rows] == [e.event_id for e in events if e is not events[20]]
+    assert told == [f"it is larger than {EVENT_BYTES_MAX} bytes"]

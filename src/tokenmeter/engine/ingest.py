@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tokenmeter.delivery.protocol import Receipt, Rejection
 from tokenmeter.engine.counting import backfill, count_new
 from tokenmeter.engine.rollups import Plan, current_plan
+from tokenmeter.engine.store.columns import Rows
 from tokenmeter.engine.store.events import (
     Conflict,
     Numbered,
@@ -18,8 +19,8 @@ from tokenmeter.engine.store.events import (
     stored_copies,
 )
 from tokenmeter.engine.store.protocol import Store
-from tokenmeter.engine.store.rows import Refusal, Row, metrics, to_row
-from tokenmeter.engine.store.shapes import quick_row
+from tokenmeter.engine.store.rows import Row, metrics
+from tokenmeter.engine.store.shapes import to_rows
 from tokenmeter.event import Event
 from tokenmeter.usage import Number
 
@@ -39,37 +40,31 @@ def ingest(store: Store, events: Iterable[Event], *, environment: str = "") -> R
     and ignored too, kept in the table `event_conflicts` with what differs, and logged. An event
     that cannot be stored is rejected with the reason; the others are stored.
     """
-    rows: list[Row] = []
-    rejected: list[Rejection] = []
-    for event in events:
-        try:
-            rows.append(quick_row(event, environment) or to_row(event, environment))
-        except Refusal as refusal:
-            rejected.append(Rejection(str(event.event_id), str(refusal)))
+    rows, refused = to_rows(list(events), environment)
     if rows:
-        _keep(store, rows)
+        _keep(store, environment, rows)
         if isinstance(store.plan, Plan) and store.plan.pending:
             backfill(store)
-    return Receipt(len(rows), tuple(rejected))
+    return Receipt(
+        len(rows), tuple([Rejection(str(event.event_id), str(said)) for event, said in refused])
+    )
 
 
-def _keep(store: Store, rows: Sequence[Row]) -> None:
-    first = list({(row.environment, row.event_id): row for row in reversed(rows)}.values())[::-1]
+def _keep(store: Store, environment: str, rows: Rows) -> None:
+    first = rows.unique()
     new = 0
     found: list[Conflict] = []
     with store.ingesting() as connection:
-        names = {name for row in first for name in (row.environment, row.customer)}
-        named = store.names.numbers(connection, names)
-        labelled = store.labels.numbers(connection, {row.labels for row in first})
-        numbered = [
-            Numbered(row, named[row.environment], labelled[row.labels], named[row.customer])
-            for row in first
-        ]
+        named = store.names.numbers(connection, {environment, *first.customers})
+        labelled = store.labels.numbers(connection, set(first.labels))
+        numbered = Numbered(
+            first, [labelled[one] for one in first.labels], [named[one] for one in first.customers]
+        )
         plan = current_plan(store, connection)  # before the events that it counts
         recent = store.tails.current(connection)
-        stored = insert_new(connection, recent, numbered)
-        if len(stored) < len(rows):
-            found = _conflicts(connection, rows)
+        stored = insert_new(connection, recent, named[environment], numbered)
+        if len(stored.rows) < len(rows):
+            found = _conflicts(connection, environment, rows)
             new = insert_conflicts(connection, found)
         combinations = count_new(store, connection, plan, stored)
     store.tails.keep(recent)
@@ -86,17 +81,11 @@ def _keep(store: Store, rows: Sequence[Row]) -> None:
         )
 
 
-def _conflicts(connection: Connection, rows: Sequence[Row]) -> list[Conflict]:
-    by_environment: dict[str, list[Row]] = {}
-    for row in rows:
-        by_environment.setdefault(row.environment, []).append(row)
-    found: list[Conflict] = []
-    for environment, copies in by_environment.items():
-        ids = list({copy.event_id for copy in copies})
-        stored = stored_copies(connection, environment, ids)
-        compared = ((copy, difference(stored[copy.event_id], copy)) for copy in copies)
-        found += [Conflict(environment, copy.event_id, text) for copy, text in compared if text]
-    return found
+def _conflicts(connection: Connection, environment: str, rows: Rows) -> list[Conflict]:
+    stored = stored_copies(connection, environment, list(dict.fromkeys(rows.event_ids)))
+    copies = map(rows.row, range(len(rows)))
+    compared = ((copy.event_id, difference(stored[copy.event_id], copy)) for copy in copies)
+    return [Conflict(environment, name, text) for name, text in compared if text]
 
 
 def difference(stored: Mapping[str, Any], copy: Row) -> str:

@@ -58,7 +58,8 @@ class Plan:
     version: int
     families: dict[tuple[str, str], Family]
     pending: bool  # a meter has not counted all that came before it
-    compiled: dict[Any, Any] = field(default_factory=dict[Any, Any])  # see `counting`
+    compiled: dict[Any, Any] = field(default_factory=dict[Any, Any])  # see `compiled`
+    ways: dict[Any, Any] = field(default_factory=dict[Any, Any])  # see `compiled`
 
 
 @dataclass(slots=True)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, literal, or_, select, tuple_
 
+from tokenmeter.engine.store.bulk import Insertion, insert_rows
 from tokenmeter.engine.store.conditions import customers
 from tokenmeter.engine.store.merging import merged_states
-from tokenmeter.engine.store.rollup_schema import rollup_combinations, rollup_days, rollup_hours
+from tokenmeter.engine.store.rollup_schema import (
+    PLACES,
+    rollup_combinations,
+    rollup_days,
+    rollup_hours,
+)
 from tokenmeter.engine.store.rollups import Counted
 
 CELLS_PER_QUERY = 500
@@ -24,10 +30,11 @@ _PLACE = ("family_id", "at", "customer_id", "combination_id")
 
 
 class Added(NamedTuple):
-    """What a batch adds to cells of one family."""
+    """What a batch adds to cells of one family; the columns that it does not name keep theirs."""
 
-    columns: Sequence[str]
-    numbers: Mapping[Place, Sequence[int]]  # by `columns`
+    alike: Sequence[str]  # columns that all take the first of the numbers
+    columns: Sequence[str]  # columns that take one each, in this order, after that
+    numbers: Mapping[Place, tuple[int, ...]]
     states: Mapping[Place, str]  # JSON, by meter; cells may be in either, or in both
 
 
@@ -68,9 +75,12 @@ def add_cells(connection: Connection, grain: str, added: Added) -> None:
     """
     table = GRAINS[grain]
     if added.numbers:
-        changes = [f"{name} = {table.name}.{name} + excluded.{name}" for name in added.columns]
-        rows = [(*place, *numbers) for place, numbers in added.numbers.items()]
-        _upsert(connection, table.name, (added.columns, changes), rows)
+        change = "{name} = {table}.{name} + excluded.{name}"
+        names = (*added.alike, *added.columns)
+        first = bool(added.alike)
+        takes = [0] * len(added.alike) + list(range(first, first + len(added.columns)))
+        rows = [place + numbers for place, numbers in added.numbers.items()]
+        insert_rows(connection, _upsert(table.name, names, tuple(takes), change), rows)
     if added.states:
         _add_states(connection, table, added.states)
 
@@ -136,12 +146,12 @@ def _where(table: Table, wanted: Wanted) -> Iterator[ColumnElement[bool]]:
 
 def _add_states(connection: Connection, table: Table, states: Mapping[Place, str]) -> None:
     if connection.dialect.name == "sqlite":
-        changes = [f"states = merged_states({table.name}.states, excluded.states)"]
+        change = "{name} = merged_states({table}.{name}, excluded.{name})"
     else:
         states = _merged(connection, table, states)
-        changes = ["states = excluded.states"]
+        change = "{name} = excluded.{name}"
     rows = [(*place, told) for place, told in states.items()]
-    _upsert(connection, table.name, (("states",), changes), rows)
+    insert_rows(connection, _upsert(table.name, ("states",), (0,), change), rows)
 
 
 def _merged(connection: Connection, table: Table, states: Mapping[Place, str]) -> dict[Place, str]:
@@ -157,18 +167,17 @@ def _merged(connection: Connection, table: Table, states: Mapping[Place, str]) -
 
 
 def _upsert(
-    connection: Connection,
-    table: str,
-    columns: tuple[Iterable[str], Iterable[str]],
-    rows: Sequence[tuple[Any, ...]],
-) -> None:
-    """Insert rows, or do the changes to those that are there; the driver gets them as is."""
-    names, changes = columns
-    listed = (*_PLACE, *names)
-    sign = "?" if connection.dialect.name == "sqlite" else "%s"
-    connection.exec_driver_sql(
-        f"INSERT INTO {table} ({', '.join(listed)}) "  # noqa: S608 - our own names
-        f"VALUES ({', '.join([sign] * len(listed))}) "
+    table: str, columns: tuple[str, ...], takes: tuple[int, ...], change: str
+) -> Insertion:
+    """Say how to insert cells, or do the change to those that are there."""
+    changes = [change.format(table=table, name=name) for name in columns]
+    return Insertion(
+        table,
+        (*_PLACE, *columns),
+        (*range(len(_PLACE)), *(len(_PLACE) + at for at in takes)),
         f"ON CONFLICT ({', '.join(_PLACE)}) DO UPDATE SET {', '.join(changes)}",
-        list(rows),
+        tuple(name for name in _NUMBERS if name not in columns),
     )
+
+
+_NUMBERS = [name for place in range(PLACES) for name in columns_of(place)]

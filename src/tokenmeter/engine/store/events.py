@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Insert, Table, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
+from tokenmeter.engine.store.bulk import Insertion, insert_rows
+from tokenmeter.engine.store.columns import Rows
 from tokenmeter.engine.store.conditions import Conditions, customers, where, whole_events
-from tokenmeter.engine.store.keys import Recent, add_keys, candidates, key_of, stored_events
-from tokenmeter.engine.store.packed import pack
-from tokenmeter.engine.store.rows import Row, to_event, to_row
+from tokenmeter.engine.store.keys import Recent, add_keys, candidates, keys_of, stored_events
+from tokenmeter.engine.store.packed import pack_all
+from tokenmeter.engine.store.rows import to_event, to_row
 from tokenmeter.engine.store.schema import HOUR_US, event_conflicts, events, label_sets, names
 
 IDS_PER_QUERY = 500
@@ -34,39 +38,46 @@ class Conflict(NamedTuple):
     difference: str
 
 
-class Numbered(NamedTuple):
-    """A row and the numbers that stand for its environment, labels and customer."""
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """Rows, and the numbers that stand for their labels and customers."""
 
-    row: Row
-    environment_id: int
-    labels_id: int
-    customer_id: int
+    rows: Rows
+    labels_ids: Sequence[int]
+    customer_ids: Sequence[int]
+
+    def taken(self, places: Sequence[int]) -> Numbered:
+        """Return those at some places."""
+        labels, customers_ = self.labels_ids, self.customer_ids
+        return Numbered(
+            self.rows.taken(places),
+            [labels[at] for at in places],
+            [customers_[at] for at in places],
+        )
 
 
 def insert_new(
-    connection: Connection, recent: Recent, rows: Sequence[Numbered]
-) -> Sequence[Numbered]:
+    connection: Connection, recent: Recent, environment_id: int, found: Numbered
+) -> Numbered:
     """
-    Insert the rows whose event id is new in its environment; return those.
+    Insert the rows whose event id is new in their environment; return those.
 
     The caller ingests (`Store.ingesting`): nobody else inserts meanwhile. No two rows may have
     one id.
     """
-    ids = [pack(r.row.event_id) for r in rows]
-    keys = [key_of(packed) for packed in ids]
+    ids = pack_all(found.rows.event_ids)
+    keys = keys_of(ids)
     held = stored_events(connection, keys, recent)
     if held:
         copies = _ids_of(connection, [event for events in held.values() for event in events])
-        kept = [
-            at for at, r in enumerate(rows) if (r.environment_id, r.row.event_id) not in copies
-        ]
-        rows, ids = [rows[at] for at in kept], [ids[at] for at in kept]
-        keys = [keys[at] for at in kept]
-    if rows:
+        names_ = found.rows.event_ids
+        kept = [at for at, name in enumerate(names_) if (environment_id, name) not in copies]
+        found, ids, keys = found.taken(kept), [ids[at] for at in kept], [keys[at] for at in kept]
+    if ids:
         first = last_id(connection) + 1
-        _insert_events(connection, first, zip(rows, ids, strict=True))
+        _insert_events(connection, range(first, first + len(ids)), ids, (environment_id, found))
         add_keys(connection, recent, first, keys)
-    return rows
+    return found
 
 
 def _ids_of(connection: Connection, numbers: Sequence[int]) -> set[tuple[int, str]]:
@@ -83,20 +94,17 @@ def last_id(connection: Connection) -> int:
     return connection.execute(_LAST).scalar() or 0
 
 
-def numbered_between(connection: Connection, after: int, until: int) -> list[Numbered]:
+def numbered_between(connection: Connection, after: int, until: int) -> Numbered:
     """Return the events that arrived after one and until another, as they were inserted."""
-    numbers = (events.c.environment_id, events.c.labels_id, events.c.customer_id)
+    numbers = (events.c.labels_id, events.c.customer_id)
     query = _select().add_columns(*numbers, label_sets.c.environment)
     query = query.where(events.c.id > after, events.c.id <= until)
-    return [
-        Numbered(
-            to_row(to_event(dict(row)), row["environment"]),
-            row["environment_id"],
-            row["labels_id"],
-            row["customer_id"],
-        )
-        for row in connection.execute(query).mappings()
-    ]
+    found = list(connection.execute(query).mappings())
+    return Numbered(
+        Rows.of([to_row(to_event(dict(row)), row["environment"]) for row in found]),
+        [row["labels_id"] for row in found],
+        [row["customer_id"] for row in found],
+    )
 
 
 def insert_conflicts(connection: Connection, conflicts: Iterable[Conflict]) -> int:
@@ -179,36 +187,36 @@ _COLUMNS = (
     "rest",
     "hour",
 )
+_INTO = Insertion("events", _COLUMNS, tuple(range(len(_COLUMNS))))
 
 
 def _insert_events(
-    connection: Connection, first: int, rows: Iterable[tuple[Numbered, bytes]]
+    connection: Connection,
+    numbers: Sequence[int],
+    ids: Sequence[bytes],
+    found: tuple[int, Numbered],
 ) -> None:
-    # The hottest statement: its values go to the driver as they are, since processing each of
-    # them costs more than the insert itself.
-    values = [
-        (
-            number,
-            environment_id,
-            labels_id,
-            customer_id,
-            row.timestamp_us,
-            packed,
-            None if row.run_id is None else pack(row.run_id),
-            None if row.call_id is None else pack(row.call_id),
-            row.rest,
-            row.timestamp_us // HOUR_US,
-        )
-        for number, ((row, environment_id, labels_id, customer_id), packed) in enumerate(
-            rows, start=first
-        )
-    ]
-    sign = "?" if connection.dialect.name == "sqlite" else "%s"
-    statement = (
-        f"INSERT INTO events ({', '.join(_COLUMNS)}) "  # noqa: S608 - our own names
-        f"VALUES ({', '.join([sign] * len(_COLUMNS))})"
+    environment_id, numbered = found
+    rows = numbered.rows
+    values = zip(
+        numbers,
+        repeat(environment_id, len(ids)),
+        numbered.labels_ids,
+        numbered.customer_ids,
+        rows.timestamps_us,
+        ids,
+        _packed(rows.run_ids),
+        _packed(rows.call_ids),
+        rows.rests,
+        [timestamp_us // HOUR_US for timestamp_us in rows.timestamps_us],
+        strict=True,
     )
-    connection.exec_driver_sql(statement, values)
+    insert_rows(connection, _INTO, list(values))
+
+
+def _packed(ids: Sequence[str | None]) -> Sequence[bytes | None]:
+    packed = iter(pack_all([name for name in ids if name is not None]))
+    return [None if name is None else next(packed) for name in ids]
 
 
 def _if_new(connection: Connection, table: Table) -> Insert:

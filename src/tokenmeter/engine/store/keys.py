@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
 
+from tokenmeter.engine.store.bulk import Insertion, insert_rows
 from tokenmeter.engine.store.packed import can_be_stored, pack
 from tokenmeter.engine.store.schema import event_tails
 
@@ -28,9 +29,10 @@ KEY_BYTES = 8
 _SLICE_SHIFT = 57  # a key has 63 bits, its slice is the first 6 of them
 
 
-def key_of(packed: bytes) -> int:
-    """Return the key of a packed id; two ids may have one, and are told apart by their events."""
-    return int.from_bytes(blake2b(packed, digest_size=KEY_BYTES).digest(), "big") >> 1
+def keys_of(packed: Sequence[bytes]) -> list[int]:
+    """Return the key of each packed id; two ids may have one: their events tell them apart."""
+    digests = b"".join([blake2b(name, digest_size=KEY_BYTES).digest() for name in packed])
+    return [key >> 1 for key in _read(digests)]
 
 
 class Recent:
@@ -108,12 +110,7 @@ def add_keys(connection: Connection, recent: Recent, first: int, keys: Sequence[
         recent.take(number, first + start, some)
         rows = recent.sorted_in(number)
         if rows:
-            sign = "?" if connection.dialect.name == "sqlite" else "%s"
-            connection.exec_driver_sql(
-                f"INSERT INTO event_keys (key, event_id) VALUES ({sign}, {sign}) "  # noqa: S608
-                "ON CONFLICT DO NOTHING",
-                rows,
-            )
+            insert_rows(connection, _INTO, rows)
         connection.execute(delete(event_tails).where(event_tails.c.number <= number - SLICES + 1))
 
 
@@ -133,7 +130,7 @@ def stored_events(
 
 def candidates(connection: Connection, ids: Iterable[str]) -> list[int]:
     """Return the numbers of the events that may have one of these ids, and perhaps others."""
-    keys = list({key_of(pack(name)) for name in ids if can_be_stored(name)})
+    keys = list(set(keys_of([pack(name) for name in ids if can_be_stored(name)])))
     found = [event for _key, event in _sorted_in(connection, keys)]
     if keys:
         for first, held in connection.execute(_TAILS):
@@ -181,5 +178,6 @@ def _read(held: bytes) -> Sequence[int]:
     return struct.unpack(f">{len(held) // KEY_BYTES}Q", held)
 
 
+_INTO = Insertion("event_keys", ("key", "event_id"), (0, 1), "ON CONFLICT DO NOTHING")
 _LAST = select(func.max(event_tails.c.number))
 _TAILS = select(event_tails.c.first_event, event_tails.c["keys"])

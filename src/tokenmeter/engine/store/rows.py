@@ -52,7 +52,8 @@ _IDS = frozenset({"run_id", "call_id"})
 _NUMBERS = METRICS | {COST}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_SURE_NUMBER = re.compile(r"\d{1,19}(?:\.\d{1,19})?", re.ASCII).fullmatch
+# Tells of most texts that write a number that they do, at little cost.
+sure_number = re.compile(r"\d{1,19}(?:\.\d{1,19})?(?:E-[1-3]?\d)?", re.ASCII).fullmatch
 _quoted = json.encoder.encode_basestring
 
 Stored = str | int
@@ -157,14 +158,9 @@ def _stored(given: Mapping[str, Any]) -> Properties:
         name
         for name, value in given.items()
         if not (type(value) is int and -INTEGER_MAX <= value <= INTEGER_MAX)
-        and (type(value) is not str or (name in _NUMBERS and not is_sure_number(value)))
+        and (type(value) is not str or (name in _NUMBERS and not sure_number(value)))
     ]
     return {**given, **{name: _plain(name, given[name]) for name in odd}} if odd else given
-
-
-def is_sure_number(text: str) -> bool:
-    """Tell of most texts that write a number that they do, at little cost."""
-    return _SURE_NUMBER(text) is not None
 
 
 def _rest(properties: Properties, pairs: Labels) -> str:

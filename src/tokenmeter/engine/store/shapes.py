@@ -1,68 +1,113 @@
-"""Rows of events whose shape was met before: the same names of properties, plain values."""
+"""
+Events taken apart, many at a time.
+
+Events of one shape, the same names of properties and plain values of the same types, are alike
+in nearly all that `to_row` looks at: it is looked at once, and what is left of each event goes
+column by column. What is not plain takes `to_row`, which also says why an event is refused.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
+from itertools import chain, repeat
+from json.encoder import encode_basestring
 from operator import itemgetter
 from typing import Any
 
-import msgspec
-
+from tokenmeter.engine.store.columns import Rows
 from tokenmeter.engine.store.rows import (
     COST,
+    EVENT_BYTES_MAX,
     INTEGER_MAX,
     LABELS,
     LabelSet,
     Refusal,
     Row,
-    check_text,
-    is_sure_number,
     label_set,
     labels_among,
     microseconds,
+    sure_number,
+    to_row,
 )
 from tokenmeter.event import Event
 from tokenmeter.usage import METRICS
 
 SHAPES_MAX = 1_000  # remembered
-CHOICES_MAX = 10_000  # sets of labels remembered
+CHOICES_MAX = 10_000  # sets of labels remembered of each shape
+FEW = 16  # events that are looked at together where an odd one is among many
 
-_IDS = frozenset({"run_id", "call_id"})
+_IDS = ("run_id", "call_id")
 _NUMBERS = METRICS | {COST}
-_encode = msgspec.json.Encoder().encode
 _PLAIN = frozenset({str, int})
+_ONLY_TEXT = {str}
+_BYTES_A_CHARACTER_MAX = 4
+
+_Pick = Callable[[dict[str, Any]], tuple[Any, ...]]
+_Place = tuple[str, str, str, tuple[Any, ...]]  # environment, event name, source, and values
 
 
-_Pick = Callable[[dict[str, Any]], Sequence[Any]]
+class _Choices(dict[_Place, LabelSet | None]):
+    """The label sets that `to_row` makes of a shape; None where a label is too long to be one."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self._names = names
+
+    def __missing__(self, place: _Place) -> LabelSet | None:
+        if len(self) >= CHOICES_MAX:
+            self.clear()
+        self[place] = made = self._made(*place)
+        return made
+
+    def _made(self, environment: str, name: str, source: str, values: Any) -> LabelSet | None:
+        pairs = labels_among(dict(zip(self._names, values, strict=True)))
+        if len(pairs) < len(values) or not _are_names((name, source)):
+            return None
+        try:
+            return label_set(environment, name.strip(), source, pairs)
+        except (Refusal, UnicodeEncodeError):  # `to_row` says why
+            return None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
     """The names and types of an event's properties, sorted out."""
 
-    labels: tuple[str, ...]
+    names: frozenset[str]
+    choices: _Choices
     pick_labels: _Pick
-    own: tuple[str, ...]
+    pick_own: _Pick  # what is written as JSON
+    form: str  # of the JSON, all of it but the values
     pick_ints: _Pick
     pick_numbers: _Pick  # texts that must write a number
+    pick_texts: _Pick  # that may hold anything, and stand in the JSON
+    has_texts: bool
 
 
 @lru_cache(maxsize=SHAPES_MAX)
 def _shape(names: tuple[str, ...], types: tuple[type, ...]) -> Shape | None:
     if not _PLAIN.issuperset(types) or not all(type(name) is str and name for name in names):
         return None
+    if not _is_storable("".join(names)):
+        return None
     typed = dict(zip(names, types, strict=True))
     labels = tuple(name for name in names if name in LABELS)
-    own = tuple(name for name in names if name not in LABELS and name not in _IDS)
+    own = [name for name in names if name not in LABELS and name not in _IDS]
+    texts = [name for name in own if typed[name] is str and name not in _NUMBERS]
+    text = "%s" if texts else '"%s"'  # a number needs no escapes
+    members = [f"{_escaped(name)}:{text if typed[name] is str else '%s'}" for name in own]
     return Shape(
-        labels,
+        frozenset(names),
+        _Choices(labels),
         _pick(labels),
-        own,
+        _pick(own),
+        f"{{{','.join(members)}}}",
         _pick([name for name in names if typed[name] is int]),
         _pick([name for name in own if typed[name] is str and name in _NUMBERS]),
+        _pick(texts),
+        bool(texts),
     )
 
 
@@ -72,80 +117,150 @@ def _pick(names: Sequence[str]) -> _Pick:
     return lambda properties: tuple([properties[name] for name in names])
 
 
-@lru_cache(maxsize=CHOICES_MAX)
-def _labels(shape: Shape, place: tuple[str, str, str], values: Any) -> LabelSet | None:
-    """Return the label set that `to_row` makes; None where a label is too long to be one."""
-    environment, event_name, source = place
-    told = dict(zip(shape.labels, values, strict=True))
-    pairs = labels_among(told)
-    named = all(name and not name.isspace() for name in (event_name, source))
-    if len(pairs) < len(values) or not named:
-        return None
-    try:
-        return label_set(environment, event_name.strip(), source, pairs)
-    except (Refusal, UnicodeEncodeError):  # `to_row` says why
-        return None
+def _escaped(name: str) -> str:
+    return encode_basestring(name).replace("%", "%%")
 
 
-def quick_row(event: Event, environment: str = "") -> Row | None:
+def to_rows(
+    events: Sequence[Event], environment: str = ""
+) -> tuple[Rows, list[tuple[Event, Refusal]]]:
     """
-    Return what `to_row` does, by what is known of the shape; None where it has to look closer.
+    Return what `to_row` makes of the events, in their order, and those it refuses.
 
     An event that nobody has checked may hold anything, whatever its types say.
     """
-    properties: Any = event.properties
-    if type(properties) is not dict:
+    alike: dict[Shape | None, list[int]] = {}
+    for at, event in enumerate(events):
+        given: Any = event.properties
+        shape = None
+        if type(given) is dict:
+            shape = _shape(tuple(given), tuple(map(type, given.values())))
+        alike.setdefault(shape, []).append(at)
+    taking = _Taking(events, environment)
+    for shape, places in alike.items():
+        taking.take(shape, places)
+    return taking.rows(), [(events[at], said) for at, said in sorted(taking.refused)]
+
+
+class _Taking:
+    """The rows of a batch so far, and where their events stand in it."""
+
+    def __init__(self, events: Sequence[Event], environment: str) -> None:
+        self._events = events
+        self._environment = environment
+        self._parts: list[Rows] = []
+        self._order: list[int] = []
+        self.refused: list[tuple[int, Refusal]] = []
+
+    def take(self, shape: Shape | None, places: Sequence[int]) -> None:
+        """Take the events at some places, of one shape; the odd ones take the long way."""
+        rows = None
+        if shape is not None:
+            rows = _rows(shape, [self._events[at] for at in places], self._environment)
+        if rows is not None:
+            self._parts.append(rows)
+            self._order += places
+        elif shape is None or len(places) <= FEW:
+            self._take_each(places)
+        else:
+            for first in range(0, len(places), FEW):
+                self.take(shape, places[first : first + FEW])
+
+    def rows(self) -> Rows:
+        """Return the rows in the order of their events."""
+        rows, order = Rows.together(self._parts), self._order
+        if len(self._parts) == 1:
+            return rows
+        return rows.taken(sorted(range(len(order)), key=order.__getitem__))
+
+    def _take_each(self, places: Sequence[int]) -> None:
+        rows: list[Row] = []
+        for at in places:
+            try:
+                rows.append(to_row(self._events[at], self._environment))
+            except Refusal as refusal:
+                self.refused.append((at, refusal))
+            else:
+                self._order.append(at)
+        self._parts.append(Rows.of(rows))
+
+
+def _rows(shape: Shape, events: Sequence[Event], environment: str) -> Rows | None:
+    """Return the rows of events of one shape; None where `to_row` has to look at one of them."""
+    properties: list[Any] = [event.properties for event in events]
+    ids, customers = [e.event_id for e in events], [e.external_customer_id for e in events]
+    named, sources = [e.event_name for e in events], [e.source for e in events]
+    if not (_are_names(ids) and _are_names(customers) and _are_texts([*named, *sources])):
         return None
-    shape = _shape(tuple(properties), tuple(map(type, properties.values())))
-    if shape is None or not _is_named(event.event_id) or not _is_named(event.external_customer_id):
+    moments = _moments(events)
+    if not moments or not _are_numbers(shape, properties):
         return None
-    place: Any = (environment, event.event_name, event.source)
-    if type(place[1]) is not str or type(place[2]) is not str:
-        return None
-    labels = _labels(shape, place, tuple(shape.pick_labels(properties)))
-    try:
-        rest = _rest(shape, properties)
-    except UnicodeEncodeError:  # `to_row` says why
-        return None
-    timestamp_us = _instant(event.timestamp)
-    if labels is None or rest is None or timestamp_us < 0:
-        return None
-    run_id, call_id = properties.get("run_id"), properties.get("call_id")
-    row = Row(
-        event.event_id,
-        event.external_customer_id,
-        timestamp_us,
-        labels,
-        None if run_id is None else str(run_id),
-        None if call_id is None else str(call_id),
-        rest,
-        properties,
+    places = zip(
+        repeat(environment), named, sources, map(shape.pick_labels, properties), strict=False
     )
-    return row if _is_fine(row) else None
-
-
-def _rest(shape: Shape, properties: dict[str, Any]) -> str | None:
-    """Write what is no label; None if a number is none, or too large."""
-    ints = shape.pick_ints(properties)
-    if ints and not -INTEGER_MAX <= min(ints) <= max(ints) <= INTEGER_MAX:
+    labels: list[Any] = list(map(shape.choices.__getitem__, places))
+    if None in labels:
         return None
-    for text in shape.pick_numbers(properties):
-        if not is_sure_number(text):
-            return None
-    return _encode({name: properties[name] for name in shape.own}).decode()
+    runs, calls = _ids("run_id", shape, properties), _ids("call_id", shape, properties)
+    rows = Rows(ids, customers, moments, labels, runs, calls, _json(shape, properties), properties)
+    texts = chain(ids, customers, *(i for i in (runs, calls) if None not in i))
+    own = "".join(chain(texts, chain.from_iterable(map(shape.pick_texts, properties))))
+    return rows if _is_storable(own) and _is_small(rows) else None
 
 
-def _instant(timestamp: datetime) -> int:
-    return -1 if timestamp.tzinfo is None else microseconds(timestamp)
-
-
-def _is_named(name: object) -> bool:
-    return type(name) is str and name != "" and not name.isspace()
-
-
-def _is_fine(row: Row) -> bool:
+def _moments(events: Sequence[Event]) -> list[int] | None:
     try:
-        check_text(row)
-    except (Refusal, UnicodeEncodeError):  # `to_row` says why
+        found = [microseconds(event.timestamp) for event in events]
+    except TypeError:  # one has no time zone
+        return None
+    return found if min(found) >= 0 else None
+
+
+def _are_numbers(shape: Shape, properties: Sequence[dict[str, Any]]) -> bool:
+    """Tell whether the numbers are some, and not too large."""
+    ints = list(chain.from_iterable(map(shape.pick_ints, properties)))
+    if ints and not -INTEGER_MAX <= min(ints) <= max(ints) <= INTEGER_MAX:
         return False
-    return True
+    return all(map(sure_number, chain.from_iterable(map(shape.pick_numbers, properties))))
+
+
+def _json(shape: Shape, properties: Sequence[dict[str, Any]]) -> list[str]:
+    """Write what is no label."""
+    own = map(shape.pick_own, properties)
+    if not shape.has_texts:
+        return list(map(shape.form.__mod__, own))
+    return [
+        shape.form % tuple([encode_basestring(v) if type(v) is str else v for v in values])
+        for values in own
+    ]
+
+
+def _ids(name: str, shape: Shape, properties: Sequence[dict[str, Any]]) -> list[Any]:
+    if name not in shape.names:
+        return [None] * len(properties)
+    return [str(given[name]) for given in properties]
+
+
+def _are_texts(values: Iterable[object]) -> bool:
+    return {*map(type, values)} == _ONLY_TEXT
+
+
+def _are_names(values: Sequence[str]) -> bool:
+    return _are_texts(values) and "" not in values and not any(map(str.isspace, values))
+
+
+def _is_storable(text: str) -> bool:
+    """Tell whether a text holds no NUL, and nothing that is no Unicode."""
+    try:
+        return "\x00" not in text and (text.isascii() or bool(text.encode()))
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_small(rows: Rows) -> bool:
+    """Tell of most that no event is too large, whichever has the longest of each column."""
+    columns: list[Any] = [rows.event_ids, rows.customers, rows.rests]
+    columns += [column for column in (rows.run_ids, rows.call_ids) if None not in column]
+    characters = sum(max(map(len, column)) for column in columns) + len("NoneNone")
+    size = max(labels.size for labels in rows.labels)
+    return size + _BYTES_A_CHARACTER_MAX * characters <= EVENT_BYTES_MAX

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from tokenmeter.engine.store.keys import key_of
+from tokenmeter.engine.store.keys import keys_of
 from tokenmeter.errors import StoreError
 
 revision = "0007"
@@ -105,7 +105,8 @@ def _keys(connection: sa.Connection) -> None:
     query = sa.text("SELECT id, event_id FROM events ORDER BY id")
     found = connection.execute(query, execution_options={"yield_per": KEYS_PER_COPY})
     for part in found.partitions():
-        keys = sorted((key_of(bytes(packed)), number) for number, packed in part)
+        numbers, packed = zip(*part, strict=True)
+        keys = sorted(zip(keys_of([bytes(name) for name in packed]), numbers, strict=True))
         rows = [{"key": key, "event_id": number} for key, number in keys]
         connection.execute(sa.insert(table), rows)
 

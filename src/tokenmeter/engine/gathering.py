@@ -1,0 +1,196 @@
+"""What a batch of events adds to the cells, in memory and then in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import repeat
+from operator import add
+from typing import TYPE_CHECKING, NamedTuple
+
+from tokenmeter.engine.compiled import Rule, Way, all_rules, compiled_of, labels_among
+from tokenmeter.engine.rollups import Family, Plan
+from tokenmeter.engine.spans import HOUR_US
+from tokenmeter.engine.store.cells import Added, Place, add_cells
+from tokenmeter.engine.store.events import Numbered
+from tokenmeter.engine.store.merging import merged_states, states_text
+from tokenmeter.engine.store.protocol import Store
+from tokenmeter.engine.store.rollup_schema import WHOLE_MAX
+from tokenmeter.engine.store.rows import Labels, Properties, moment
+from tokenmeter.engine.tallies import ADDED, State, merge, state_of
+
+if TYPE_CHECKING:
+    from tokenmeter.engine.store.protocol import Connection
+
+HOURS_PER_DAY = 24
+
+Amounts = Sequence[tuple[int, ...]]
+
+
+class _Seen(NamedTuple):
+    """An event as a meter looks at it."""
+
+    event_name: str
+    event_id: str
+    timestamp: datetime
+    properties: Properties
+
+
+class _Placed(NamedTuple):
+    """What is added to cells, by place."""
+
+    numbers: dict[Place, tuple[int, ...]]
+    states: dict[Place, str]
+
+
+class _Cells:
+    """What one family counted of the same labels, by hour and customer."""
+
+    def __init__(self, family: Family) -> None:
+        self.family = family
+        self.width = len(family.columns)
+        self.numbers: dict[tuple[int, int], list[int]] = {}
+        self.states: dict[tuple[int, int], dict[int, State]] = {}
+
+    def put(self, key: tuple[int, int], rule: Rule, state: State) -> None:
+        """Add a state: to the columns what they can hold."""
+        if rule.at >= 0:
+            cell = self.numbers.get(key) or self.numbers.setdefault(key, [0] * self.width)
+            cell[rule.at] += state[1]
+            amount = state[2] if state[0] == ADDED else 0
+            if amount <= WHOLE_MAX and amount == int(amount):
+                cell[rule.at + 1] += int(amount)
+                return
+            state = [ADDED, 0, amount]
+        held = self.states.setdefault(key, {})
+        name = rule.slot.counted.id
+        if name in held:
+            merge(held[name], state)
+        else:
+            held[name] = state
+
+
+class Gathered:
+    """
+    What some events add, by cell.
+
+    Nearly all go the way of their labels, many at once; what is not plain is looked at by itself.
+    """
+
+    def __init__(self, plan: Plan, numbered: Numbered) -> None:
+        self._rows = numbered.rows
+        self._customers = numbered.customer_ids
+        self._hours = [timestamp_us // HOUR_US for timestamp_us in self._rows.timestamps_us]
+        self._compiled = [compiled_of(plan, labels) for labels in self._rows.labels]
+        self._cells: dict[tuple[int, Labels], _Cells] = {}
+        self._ways: list[tuple[Way, list[int], Amounts]] = []
+        for way, places in self._look().items():
+            self._go(way, places)
+
+    def keep(self, store: Store, connection: Connection) -> dict[Labels, int]:
+        """Write it to the database; return the numbers of the combinations, to remember."""
+        told = {c for c in self._compiled if c is not None and c.way is not None}
+        labels = {c.labels for c in told} | {labels for _, labels in self._cells}
+        numbers = store.combinations.numbers(connection, labels)
+        combinations = {c: numbers[c.labels] for c in told}
+        for way, places, amounts in self._ways:
+            for grain, moments in self._moments(places):
+                cells = zip(
+                    repeat(way.family.id),
+                    moments,
+                    [self._customers[at] for at in places],
+                    [combinations[c] for at in places if (c := self._compiled[at])],
+                    strict=False,
+                )
+                added = _added_up(list(cells), amounts)
+                add_cells(connection, grain, Added(way.counts, way.totals, added, {}))
+        self._keep_cells(connection, numbers)
+        return numbers
+
+    def _look(self) -> dict[Way, list[int]]:
+        """Find the ways that events go; count those that go none."""
+        found: dict[Way, list[int]] = {}
+        together = zip(self._compiled, self._rows.properties, strict=True)
+        for at, (compiled, properties) in enumerate(together):
+            if compiled is None:
+                continue
+            if not properties.keys().isdisjoint(compiled.unsure):
+                labels = labels_among(compiled.family.keys, properties)
+                self._sample(at, compiled.family, labels, all_rules(compiled.family))
+                continue
+            if compiled.way is not None:
+                found.setdefault(compiled.way, []).append(at)
+            if compiled.others:
+                self._sample(at, compiled.family, compiled.labels, compiled.others)
+        return found
+
+    def _go(self, way: Way, places: list[int]) -> None:
+        properties = self._rows.properties
+        amounts = way.amounts([properties[at] for at in places])
+        if amounts is None:
+            fine: list[int] = []
+            for at in places:
+                compiled = self._compiled[at]
+                if way.amounts([properties[at]]) is not None:
+                    fine.append(at)
+                elif compiled is not None:
+                    self._sample(at, compiled.family, compiled.labels, compiled.sure)
+            places, amounts = fine, way.amounts([properties[at] for at in fine]) or []
+        if places:
+            self._ways.append((way, places, amounts))
+
+    def _moments(self, places: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
+        hours = [self._hours[at] for at in places]
+        yield "hours", hours
+        yield "days", [hour // HOURS_PER_DAY for hour in hours]
+
+    def _sample(self, at: int, family: Family, labels: Labels, rules: Iterable[Rule]) -> None:
+        """Let meters look at an event, and add what they count."""
+        place = (family.id, labels)
+        if place not in self._cells:
+            self._cells[place] = _Cells(family)
+        row = self._rows.row(at)
+        seen = _Seen(row.event_name, row.event_id, moment(row.timestamp_us), row.properties)
+        for rule in rules:
+            sample = rule.slot.meter.sample(seen)
+            if sample is not None:
+                key = (self._hours[at], self._customers[at])
+                self._cells[place].put(key, rule, state_of(rule.form, sample))
+
+    def _keep_cells(self, connection: Connection, numbers: Mapping[Labels, int]) -> None:
+        by_family: dict[int, list[tuple[int, _Cells]]] = {}
+        for (family, labels), cells in self._cells.items():
+            by_family.setdefault(family, []).append((numbers[labels], cells))
+        for found in by_family.values():
+            columns = found[0][1].family.columns
+            hours, days = _by_place(found)
+            add_cells(connection, "hours", Added((), columns, *hours))
+            add_cells(connection, "days", Added((), columns, *days))
+
+
+def _added_up(places: Sequence[Place], amounts: Amounts) -> dict[Place, tuple[int, ...]]:
+    found = dict(zip(places, amounts, strict=True))
+    if len(found) < len(places):  # some have one place
+        found.clear()
+        for place, amount in zip(places, amounts, strict=True):
+            held = found.get(place)
+            found[place] = amount if held is None else tuple(map(add, held, amount))
+    return found
+
+
+def _by_place(found: Iterable[tuple[int, _Cells]]) -> tuple[_Placed, _Placed]:
+    """Return what there is by hour and by day."""
+    hours, days = _Placed({}, {}), _Placed({}, {})
+    for number, cells in found:
+        family = cells.family.id
+        for (hour, customer), cell in cells.numbers.items():
+            hours.numbers[family, hour, customer, number] = tuple(cell)
+            day = (family, hour // HOURS_PER_DAY, customer, number)
+            held = days.numbers.get(day)
+            days.numbers[day] = tuple(cell if held is None else map(add, held, cell))
+        for (hour, customer), states in cells.states.items():
+            told = states_text(states)
+            hours.states[family, hour, customer, number] = told
+            day = (family, hour // HOURS_PER_DAY, customer, number)
+            days.states[day] = merged_states(days.states.get(day), told)
+    return hours, days

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -190,15 +190,24 @@ def innermost() -> Scope:
 @contextlib.contextmanager
 def entered(scope: Scope) -> Generator[Scope]:
     """Make `scope` the innermost one; restore the outer one on the way out."""
-    token = _scope.set(scope)
+    token = enter(scope)
     try:
         yield scope
     finally:
-        # A generator may be finalized in another context; there is nothing to restore there.
-        with contextlib.suppress(ValueError):
-            _scope.reset(token)
-        if scope.notes:
-            hand_notes_out(scope)
+        leave(scope, token)
+
+
+enter = _scope.set  # make a scope the innermost one; the token is for `leave`
+
+
+def leave(scope: Scope, token: Token[Scope | None]) -> None:
+    """Restore the scope that was there before `enter`."""
+    try:  # noqa: SIM105 - on the way of every request; suppress() takes longer than the rest
+        _scope.reset(token)
+    except ValueError:
+        pass  # a generator may be finalized in another context: there is nothing to restore
+    if scope.notes:
+        hand_notes_out(scope)
 
 
 def hand_notes_out(scope: Scope) -> None:

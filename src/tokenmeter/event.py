@@ -51,7 +51,7 @@ class Event:
             {
                 name: value
                 for name, value in self.properties.items()
-                if name in METRICS and not isinstance(value, str)
+                if not isinstance(value, str) and name in METRICS
             }
         )
 

@@ -2,68 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from tokenmeter.asgi.incoming import OURS, Message, RawHeaders, Send, without_ours
+import msgspec
+
+from tokenmeter.asgi.incoming import OURS, Headers, Message, RawHeaders, Send, without_ours
 from tokenmeter.asgi.routes import Route
 from tokenmeter.attribution import Run
 from tokenmeter.capture.refusal import Refusal
 from tokenmeter.money import Money
-from tokenmeter.usage import Number
+from tokenmeter.usage import METRICS
+
+Header = tuple[bytes, bytes]
 
 EVENT_IDS_MAX = 20  # that one header names; a run may have more
 BUFFERED_BYTES_MAX = 256 * 1024  # a whole answer up to this size waits for its cost
 
 
-def sealed(message: Message) -> Message:
-    """Return a message without headers of ours that the application, or its upstream, set."""
-    return {**message, "headers": without_ours(message.get("headers", ()))}
+def sealed(message: Message, told: RawHeaders) -> Message:
+    """Return a message with what is `told`, without headers of ours that somebody else set."""
+    return {**message, "headers": [*without_ours(message.get("headers", ())), *told]}
 
 
-class Told:
-    """What is told of a run, in the order in which it is known."""
-
-    __slots__ = ("_run", "headers")
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self.headers: RawHeaders = [_header(b"run-id", run.run_id)]
-
-    def ids(self, under_way: Iterable[str]) -> None:
-        """Name the events of this run so far, newest last; none if there are none."""
-        named = [event.event_id for event in self._run.events[-EVENT_IDS_MAX:]]
-        named += under_way
-        if named:
-            self.headers.append(_header(b"event-id", ",".join(named[-EVENT_IDS_MAX:])))
-
-    def amounts(self) -> None:
-        """Tell usage, and cost in USD, as far as known."""
-        run = self._run
-        usage, cost = run.events[0].usage if len(run.events) == 1 else run.usage, run.cost
-        if usage:
-            said = ",".join([f'"{name}":{_plain(number)}' for name, number in usage.items()])
-            self.headers.append(_header(b"usage", f"{{{said}}}"))
-        if cost is not None:
-            self.headers.append(_header(b"cost", format(cost.amount, "f")))
-
-    def charge(self, charge: Money | None) -> None:
-        """Tell what the customer is charged, if that is known."""
-        if charge is not None:
-            self.headers.append(_header(b"charge", format(charge.amount, "f")))
-            self.headers.append(_header(b"charge-currency", charge.currency))
+def run_header(run: Run) -> Header:
+    """Name the run."""
+    return b"x-tokenmeter-run-id", run.run_id.encode("ascii", "replace")
 
 
-def _header(name: bytes, value: str) -> tuple[bytes, bytes]:
+def event_headers(run: Run, under_way: Iterable[str]) -> RawHeaders:
+    """Name the events of a run so far, newest last; none if there are none."""
+    named = [event.event_id for event in run.events[-EVENT_IDS_MAX:]]
+    named += under_way
+    return [_header(b"event-id", ",".join(named[-EVENT_IDS_MAX:]))] if named else []
+
+
+def amount_headers(run: Run) -> RawHeaders:
+    """Tell usage, and cost in USD, as far as known."""
+    told: RawHeaders = []
+    usage = run.events[0].properties if len(run.events) == 1 else run.usage
+    plain = {
+        name: number if type(number) is int else format(number, "f")
+        for name, number in usage.items()
+        if type(number) is not str and name in METRICS
+    }
+    if plain:
+        told.append((b"x-tokenmeter-usage", _json(plain)))
+    cost = run.cost
+    if cost is not None:
+        told.append(_header(b"cost", format(cost.amount, "f")))
+    return told
+
+
+def charge_headers(charge: Money) -> RawHeaders:
+    """Tell what the customer is charged."""
+    return [
+        _header(b"charge", format(charge.amount, "f")),
+        _header(b"charge-currency", charge.currency),
+    ]
+
+
+_json = msgspec.json.Encoder().encode
+
+
+def _header(name: bytes, value: str) -> Header:
     """Return one of our headers; `value` is made of what cannot end a header line."""
     return OURS + name, value.encode("ascii", "replace")
 
 
-def is_small(headers: Mapping[str, str]) -> bool:
+def is_small(headers: Headers) -> bool:
     """Whether an answer is no stream, and short enough to wait for its end."""
-    length = headers.get("content-length", "")
-    if not (length.isdecimal() and length.isascii() and len(length) <= LENGTH_DIGITS_MAX):
+    length = headers.known.get(b"content-length", b"")
+    # Bytes know no digits but ASCII's.
+    if not (length.isdigit() and len(length) <= LENGTH_DIGITS_MAX):
         return False
-    streamed = "event-stream" in headers.get("content-type", "").lower()
+    streamed = b"event-stream" in headers.known.get(b"content-type", b"").lower()
     return not streamed and int(length) <= BUFFERED_BYTES_MAX
 
 
@@ -77,8 +89,3 @@ async def refuse(send: Send, route: Route | None, refusal: Refusal) -> None:
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": refusal.status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
-
-
-def _plain(number: Number) -> int | str:
-    """Write a number as JSON has it: a decimal is a text, as in an event."""
-    return number if isinstance(number, int) else f'"{number:f}"'

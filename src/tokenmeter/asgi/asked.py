@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from tokenmeter.asgi.body import unpacked
 from tokenmeter.asgi.incoming import Incoming
 from tokenmeter.asgi.routes import Route
@@ -16,22 +14,21 @@ class Asked:
     """The request of one route; see capture.opening.Outgoing. `content` None: it was too large."""
 
     __slots__ = (
-        *("_content", "_fields", "_plain", "headers", "host", "method", "path", "query", "url"),
+        *("_content", "_fields", "_plain", "_request", "headers", "host", "method", "path", "url"),
     )
 
     def __init__(
         self, request: Incoming, route: Route, content: bytes | None, *, method: str = ""
     ) -> None:
+        self._request = request
         self.method = method or request.method
         self.host = route.host or ""
-        self.path = route.path
-        self.query = request.query
-        self.url = f"https://{self.host}{self.path}"
-        self.headers: Mapping[str, str] = request.headers
+        self.path, self.url = route.path, route.url
+        self.headers = headers = request.headers
         self._content = content
         self._plain = content
         self._fields: Json | None = None  # read when somebody asks
-        if content and self.headers.get("content-encoding"):
+        if content and headers.known.get(b"content-encoding"):
             # Several headers of this name are one, in their order (RFC 9110, 5.3).
             self._plain = unpacked(content, ",".join(request.values("content-encoding")))
 
@@ -48,9 +45,15 @@ class Asked:
         return self._fields
 
     @property
+    def query(self) -> str:
+        """What stands behind the question mark."""
+        return self._request.query
+
+    @property
     def full_url(self) -> str:
         """The URL with its query."""
-        return f"{self.url}?{self.query}" if self.query else self.url
+        query = self.query
+        return f"{self.url}?{query}" if query else self.url
 
     def call(self) -> Call | None:
         """Describe the request; None if no provider bills it, or none of ours knows it."""

@@ -40,7 +40,7 @@ class Body:
         self.left = False  # the client went away
         self.complete = False
         self._parts: list[bytes] = []
-        self._small = bytearray()  # behind them
+        self._small: bytearray | None = None  # behind them
         self._size = 0
         self._ahead: Message | None = None
 
@@ -74,10 +74,12 @@ class Body:
         """The body so far; None if it is too large to be kept."""
         if self._size > self._bytes_max:
             return None
-        self._gather()
-        if len(self._parts) > 1:
-            self._parts = [b"".join(self._parts)]
-        return self._parts[0] if self._parts else b""
+        if self._small:
+            self._gather()
+        parts = self._parts
+        if len(parts) > 1:
+            self._parts = parts = [b"".join(parts)]
+        return parts[0] if parts else b""
 
     def _see(self, message: Message) -> None:
         if message["type"] == "http.disconnect":
@@ -88,10 +90,11 @@ class Body:
         self._size += len(data)
         if self._size > self._bytes_max:
             self._parts.clear()
-            self._small.clear()
+            self._small = None
         elif self._small or (len(data) < PIECE_BYTES and not self.complete):
-            self._small += data
-            if len(self._small) >= PIECE_BYTES:
+            small = self._small = bytearray() if self._small is None else self._small
+            small += data
+            if len(small) >= PIECE_BYTES:
                 self._gather()
         elif data:
             self._parts.append(data)
@@ -99,7 +102,7 @@ class Body:
     def _gather(self) -> None:
         if self._small:
             self._parts.append(bytes(self._small))
-            self._small.clear()
+            self._small = None
 
 
 def unpacked(body: bytes, encoding: str) -> bytes | None:

@@ -21,17 +21,21 @@ class Charges:
         self._charge_of = getattr(engine, "charge_of", None)
         self._may_charge = getattr(engine, "may_charge", None)
 
+    def may_tell(self, events: Sequence[Event]) -> bool:
+        """Tell at once whether it is worth asking `of`: False if nothing bills one of them."""
+        if self._charge_of is None or self._may_charge is None:
+            return False
+        return all(map(self._may_charge, filter(_is_billable, events)))
+
     async def of(self, events: Sequence[Event]) -> Money | None:
         """
         Return what the events add to what their customer owes; None if that is not known.
 
         Not known: nothing bills one of them, or the engine is slow today.
         """
-        if self._charge_of is None or self._may_charge is None:
+        if not self.may_tell(events):
             return None
-        billable = [event for event in events if event.properties.get("billable") != "false"]
-        if not all(self._may_charge(event) for event in billable):
-            return None
+        billable = [event for event in events if _is_billable(event)]
         try:
             return await asyncio.wait_for(in_thread(lambda: self._sum(billable)), WAIT_S_MAX)
         except TimeoutError:
@@ -46,3 +50,7 @@ class Charges:
             amount = charge.amount if total is None else total.amount + charge.amount
             total = Money(Decimal(amount), charge.currency)
         return total
+
+
+def _is_billable(event: Event) -> bool:
+    return event.properties.get("billable") != "false"

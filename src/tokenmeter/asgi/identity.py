@@ -74,18 +74,26 @@ class Identifier:
         self._customer = _look(customer, "customer", networks)
         self._feature = None if feature is None else _look(feature, "feature", networks)
         self._plan = None if plan is None else _look(plan, "plan", networks)
+        self._asks_more = self._feature is not None or self._plan is not None
 
-    async def identify(self, request: Incoming) -> Identity:
+    def ask(self, request: Incoming) -> Identity | Awaitable[Identity]:
         """Say whose request this is; what is not known, or no plain name, is None."""
         found = self._customer(request)
-        if not isinstance(found, _PLAIN) and inspect.isawaitable(found):
+        if self._asks_more or not (found is None or isinstance(found, str)):
+            return self._identified(found, request)
+        return Identity(_name(found))  # at once: the usual case, an API key
+
+    async def _identified(self, found: Any, request: Incoming) -> Identity:
+        if _is_to_come(found):
             found = await found
         who = found if isinstance(found, Identity) else Identity(_name(found))
         feature, plan = who.feature, who.plan
         if self._feature is not None and not feature:
-            feature = _name(await _found(self._feature, request))
+            told = self._feature(request)
+            feature = _name(await told if _is_to_come(told) else told)
         if self._plan is not None and not plan:
-            plan = _name(await _found(self._plan, request))
+            told = self._plan(request)
+            plan = _name(await told if _is_to_come(told) else told)
         if feature is who.feature and plan is who.plan and who is not found:
             return who
         return Identity(_name(who.customer), feature, plan)
@@ -94,9 +102,8 @@ class Identifier:
 _PLAIN = (str, type(None), Identity)
 
 
-async def _found(look: Look, request: Incoming) -> object:
-    found = look(request)
-    return await found if not isinstance(found, _PLAIN) and inspect.isawaitable(found) else found
+def _is_to_come(found: object) -> bool:
+    return not isinstance(found, _PLAIN) and inspect.isawaitable(found)
 
 
 def _name(found: object) -> str | None:
@@ -159,6 +166,3 @@ def _network(proxy: str) -> Network:
 
 def _hashed(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-
-
-Identify = Callable[[Incoming], Awaitable[Identity]]

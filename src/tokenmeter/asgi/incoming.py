@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
-
-from tokenmeter.capture.headers import ListedHeaders
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -16,7 +14,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 RawHeaders = list[tuple[bytes, bytes]]
 
 # Where SDKs put the key: OpenAI and Anthropic (OAuth), Anthropic, Azure, Google.
-_KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
+_KEY_HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key")
 # With these an application answers by a file's name, and no byte of it is seen.
 _HIDING = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 
@@ -36,15 +34,42 @@ def _is_ours(name: bytes) -> bool:
     return begin == OURS or begin.lower().replace(b"_", b"-") == OURS  # WSGI knows no dashes
 
 
+class Headers(Mapping[str, str]):
+    """Header values by lower-case name, of a repeated one the last: looked up as bytes."""
+
+    __slots__ = ("known",)
+
+    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
+        self.known: Mapping[bytes, bytes] = {name.lower(): value for name, value in raw}
+
+    def __getitem__(self, name: str) -> str:
+        return self.known[name.encode("latin-1")].decode("latin-1")
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the value of a header, or the default."""
+        value = self.known.get(name.encode("latin-1"))
+        return default if value is None else value.decode("latin-1")
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.encode("latin-1") in self.known
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self.known)
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+
 class Incoming:
     """One HTTP request to the gateway. Everything here can be forged by the client."""
 
-    __slots__ = ("method", "path", "scope")
+    __slots__ = ("_headers", "method", "path", "scope")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.method: str = scope["method"].upper()  # an HTTP client does so, too
         self.path: str = scope["path"]
+        self._headers: Headers | None = None  # read when somebody asks
 
     @property
     def below_mount(self) -> str:
@@ -55,9 +80,12 @@ class Incoming:
         return path[len(root) :] if below else path
 
     @property
-    def headers(self) -> Mapping[str, str]:
+    def headers(self) -> Headers:
         """Header values by lower-case name; of a repeated one the last."""
-        return ListedHeaders(self.raw_headers)
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = Headers(self.raw_headers)
+        return headers
 
     @property
     def raw_headers(self) -> RawHeaders:
@@ -67,14 +95,21 @@ class Incoming:
             raw = self.scope["headers"] = list(raw)
         return raw
 
-    def seal(self) -> None:
-        """Take out what only the gateway may say, and what would hide the answer from it."""
-        scope = self.scope
-        scope["headers"] = without_ours(self.raw_headers)
+    def sealed(self) -> RawHeaders:
+        """
+        Take out what only the gateway may say, and what would hide the answer from it.
+
+        Returns the headers of ours that the client sent.
+        """
+        scope, raw = self.scope, self.raw_headers
+        ours = [pair for pair in raw if pair[0][:1] in _FIRST and _is_ours(pair[0])]
+        if ours:
+            scope["headers"], self._headers = without_ours(raw), None
         extensions = scope.get("extensions")
         if extensions and not _HIDING.isdisjoint(extensions):
             kept = {name: told for name, told in extensions.items() if name not in _HIDING}
             scope["extensions"] = kept
+        return ours
 
     def values(self, name: str) -> list[str]:
         """All values of one header: more than one may be an attempt to smuggle."""
@@ -100,13 +135,16 @@ class Incoming:
     @property
     def api_key(self) -> str | None:
         """The key that the client's SDK sends, wherever its provider wants it."""
-        headers = self.headers
-        kind, _, token = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer" and token.strip():
-            return token.strip()
+        known = self.headers.known
+        said = known.get(b"authorization")
+        if said is not None:
+            kind, _, token = said.decode("latin-1").partition(" ")
+            token = token.strip()
+            if token and kind.lower() == "bearer":
+                return token
         for name in _KEY_HEADERS:
-            found = headers.get(name)
+            found = known.get(name)
             if found:
-                return found
+                return found.decode("latin-1")
         keys = parse_qs(self.query).get("key") if "key=" in self.query else None
         return keys[0] if keys else None

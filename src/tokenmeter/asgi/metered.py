@@ -10,56 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from decimal import Decimal
-from typing import TYPE_CHECKING
 
-from tokenmeter.asgi.answer import BUFFERED_BYTES_MAX, Told, is_small, sealed
+from tokenmeter.asgi.answer import (
+    BUFFERED_BYTES_MAX,
+    amount_headers,
+    charge_headers,
+    event_headers,
+    is_small,
+    run_header,
+    sealed,
+)
 from tokenmeter.asgi.asked import Asked
-from tokenmeter.asgi.body import Body
-from tokenmeter.asgi.incoming import App, Incoming, Message, Send
-from tokenmeter.asgi.routes import Route
-from tokenmeter.attribution import Run, Scope, current_scope, entered
+from tokenmeter.asgi.asking import Asking
+from tokenmeter.asgi.incoming import App, Headers, Message, RawHeaders, Send
+from tokenmeter.attribution import current_scope, enter, entered, leave
 from tokenmeter.capture.exchange import Exchange
-from tokenmeter.capture.headers import ListedHeaders
 from tokenmeter.capture.observation import FAILED_FROM
 from tokenmeter.capture.opening import open_exchange
 from tokenmeter.enforcement.gate import FREE, Ticket
 from tokenmeter.enforcement.settling import SETTLER
-from tokenmeter.frozen import value
-
-if TYPE_CHECKING:
-    from tokenmeter.asgi.charges import Charges
-    from tokenmeter.event import Event
-    from tokenmeter.meter import TokenMeter
-
-
-class GatewayRun(Run):
-    """A run that tells when one of its events has come."""
-
-    __slots__ = ("told",)
-
-    def __init__(self, run_id: str, price: Callable[[Event], Decimal | None]) -> None:
-        super().__init__(run_id, price=price)
-        self.told: Callable[[], None] | None = None
-
-    def add(self, event: Event) -> None:
-        """Keep an event of this run."""
-        super().add(event)
-        if self.told is not None:
-            self.told()
-
-
-@value(frozen=True, slots=True)
-class Asking:
-    """What a request brings with it: who asks for what, in which scope."""
-
-    request: Incoming
-    route: Route
-    body: Body
-    scope: Scope
-    run: GatewayRun
-    meter: TokenMeter
-    charges: Charges
 
 
 def _nothing(_data: bytes) -> bool:
@@ -67,49 +36,55 @@ def _nothing(_data: bytes) -> bool:
     return True
 
 
+def _unwatched(_exchange: Exchange) -> None:
+    """Let go of a request that is answered: a cycle would wait for the garbage collector."""
+
+
 class Metered:
     """The state of one request: made when it comes in, done when its last exchange closed."""
 
     __slots__ = (
-        *("_answered", "_asking", "_forward", "_held", "_held_bytes", "_own", "_passes"),
-        *("_start", "_status", "_tickets", "_upstream", "_waits"),
+        *("_answered", "_asking", "_forward", "_headers", "_held", "_held_bytes", "_own"),
+        *("_passes", "_start", "_status", "_tickets", "_upstream", "_waits"),
     )
 
     def __init__(self, asking: Asking, send: Send, ticket: Ticket) -> None:
         self._asking = asking
         self._forward = send
         self._own: Exchange | None = None  # reads the answer, where no upstream call is seen
+        self._headers: Headers | None = None  # of the answer, until `_own` is told them
         self._passes: Callable[[bytes], bool] = _nothing  # whether `_own` need not see a chunk
         self._upstream: list[Exchange] = []
         self._start: Message | None = None  # held until its headers are known
         self._held: list[Message] = []
-        self._held_bytes = 0
-        self._status: int | None = None
+        self._held_bytes = self._status = 0
         self._waits = self._answered = False
         self._tickets = [ticket]  # popped by whoever settles: one thread wins
         asking.scope.watch = self._opened
-        asking.run.told = self._settle
+        if ticket is not FREE:
+            asking.run.told = self._settle
 
     async def run(self, app: App) -> None:
         """Let the application answer; close what it left open."""
+        asking = self._asking
+        token = enter(asking.scope)
         try:
-            with entered(self._asking.scope):
-                await app(self._asking.request.scope, self._asking.body.receive, self.send)
+            await app(asking.request.scope, asking.body.receive, self.send)
         except BaseException as error:
-            if self._own is not None:
-                self._own.fail(error)
+            own = self._reading()
+            if own is not None:
+                own.fail(error)
             raise
         finally:
+            leave(asking.scope, token)
             self._finish()
-        await self._flush()
+        if self._start is not None:
+            await self._flush()
 
     async def send(self, message: Message) -> None:
         """Take a message of the application's; the server gets it unchanged but for headers."""
         kind = message["type"]
         try:
-            if kind == "http.response.start":
-                self._begin(message)
-                return
             if kind == "http.response.body":
                 if self._start is not None or not message.get("more_body", False):
                     await self._body(message)
@@ -117,12 +92,18 @@ class Metered:
                 data = message.get("body", b"")
                 if not self._passes(data):
                     self._see(data)
-            elif self._start is not None:
+                await self._forward(message)
+                return
+            if kind == "http.response.start":
+                self._begin(message)
+                return
+            if self._start is not None:
                 await self._flush()
-            await self._forward(sealed(message) if "headers" in message else message)
+            await self._forward(sealed(message, []) if "headers" in message else message)
         except BaseException:
-            if self._own is not None:
-                self._own.cancelled()  # the client is gone, or nobody waits any more
+            own = self._reading()
+            if own is not None:
+                own.cancelled()  # the client is gone, or nobody waits any more
             raise
 
     def _opened(self, exchange: Exchange) -> None:
@@ -135,23 +116,20 @@ class Metered:
     def _begin(self, message: Message) -> None:
         self._start = message
         self._status = message["status"]
-        headers = ListedHeaders(list(message.get("headers", ())))
+        self._headers = headers = Headers(message.get("headers", ()))
         self._waits = is_small(headers)
         if self._upstream:
             return
         try:
-            own = self._read_answer()
-            if own is not None:
-                own.response(message["status"], headers)
-                self._passes = own.quiet()
+            self._read_answer()
         except Exception as error:  # noqa: BLE001 - our fault; the answer goes on unmetered
             self._asking.meter.fault(error)
 
-    def _read_answer(self) -> Exchange | None:
+    def _read_answer(self) -> None:
         """Open the exchange that reads the answer, if its path speaks a provider's API."""
         asking = self._asking
         if asking.route.host is None:
-            return None
+            return
         asked = Asked(asking.request, asking.route, asking.body.known)
         if current_scope() is asking.scope:
             own = open_exchange(asking.meter, asked)
@@ -166,33 +144,64 @@ class Metered:
             if not told and not asked.is_readable:
                 unread = {**own.call.dimensions, "request_body": "unreadable"}
                 own.call = replace(own.call, dimensions=unread)
+
+    def _reading(self) -> Exchange | None:
+        """Return the exchange that reads the answer, told all of it that has come so far."""
+        own, headers = self._own, self._headers
+        if own is not None and headers is not None:
+            self._headers = None
+            try:
+                own.response(self._status, headers)
+                self._passes = own.quiet()
+            except Exception as error:  # noqa: BLE001 - as in `_begin`
+                self._asking.meter.fault(error)
+            for message in self._held:
+                own.chunk(message.get("body", b""))
         return own
 
-    def _see(self, data: bytes) -> None:
+    def _see(self, data: bytes, *, last: bool = False) -> None:
         """Let the exchange that reads the answer look at a chunk."""
-        own = self._own
-        if own is not None and data:
+        own = self._reading()
+        if own is None:
+            return
+        if data:
             own.chunk(data)
-            if not own.is_open:
-                self._passes = _nothing
+        if last:
+            own.end()
+        elif not own.is_open:
+            self._passes = _nothing
+
+    def _see_whole(self, data: bytes) -> None:
+        """Let it look at a whole answer, whose end has come: at once, if it is a usual one."""
+        own, headers = self._own, self._headers
+        if own is None or headers is None:
+            return
+        try:
+            plain = b"content-encoding" not in headers.known
+            whole = b"".join([*(m.get("body", b"") for m in self._held), data])
+            if plain and own.answered(self._status, headers, whole):
+                self._headers = None  # nothing is left to be read
+                return
+        except Exception as error:  # noqa: BLE001 - as in `_begin`
+            self._reading()
+            own.broken(error)
+        self._reading()
+        own.whole(data)
 
     async def _body(self, message: Message) -> None:
         """Take a chunk while the headers wait, or the last one."""
         data: bytes = message.get("body", b"")
         more: bool = message.get("more_body", False)
-        own = self._own
-        if own is not None:
-            if not more and not self._held and self._start is not None:
-                own.whole(data)
-            else:
-                self._see(data)
-                if not more:
-                    own.end()
         if more and self._waits and self._held_bytes + len(data) <= BUFFERED_BYTES_MAX:
             self._held.append(message)
             self._held_bytes += len(data)
             return
-        await self._flush(whole=not more)
+        if not more and self._headers is not None:
+            self._see_whole(data)
+        else:
+            self._see(data, last=not more)
+        if self._start is not None:
+            await self._flush(whole=not more)
         await self._forward(message)
 
     async def _flush(self, *, whole: bool = False) -> None:
@@ -200,22 +209,24 @@ class Metered:
         start, self._start = self._start, None
         if start is None:
             return
+        await self._forward(sealed(start, await self._told(whole=whole)))
         held, self._held = self._held, []
-        told = await self._told(whole=whole)
-        start = sealed(start)
-        await self._forward({**start, "headers": [*start["headers"], *told.headers]})
         for message in held:
             await self._forward(message)
 
-    async def _told(self, *, whole: bool) -> Told:
+    async def _told(self, *, whole: bool) -> RawHeaders:
         """Say of this run what is known by now."""
-        asking, told = self._asking, Told(self._asking.run)
+        asking = self._asking
+        run, told = asking.run, [run_header(asking.run)]
         try:
+            self._reading()
             under_way = self._open()
-            told.ids([exchange.announce() for exchange in under_way])
-            if whole and asking.run.events and not under_way:
-                told.amounts()
-                told.charge(await asking.charges.of(asking.run.events))
+            told += event_headers(run, [exchange.announce() for exchange in under_way])
+            if whole and run.events and not under_way:
+                told += amount_headers(run)
+                if asking.charges.may_tell(run.events):
+                    charge = await asking.charges.of(run.events)
+                    told += () if charge is None else charge_headers(charge)
         except Exception as error:  # noqa: BLE001 - our fault; the answer goes out without them
             asking.meter.fault(error)
         return told
@@ -228,9 +239,14 @@ class Metered:
         """The application is done; an answer that it broke off was cancelled."""
         own = self._own
         if own is not None and own.is_open:
+            self._reading()
             own.cancelled()
         self._answered = True
-        self._settle()
+        asking = self._asking
+        if asking.run.told is None:
+            asking.scope.watch = _unwatched  # nothing was reserved
+        else:
+            self._settle()
 
     def _settle(self) -> None:
         """Put right what was reserved, once all exchanges of a finished request are closed."""
@@ -240,10 +256,12 @@ class Metered:
             ticket = self._tickets.pop()
         except IndexError:
             return
-        events = tuple(self._asking.run.events)
-        if ticket is FREE or (not events and self._is_under_way()):
+        asking = self._asking
+        asking.scope.watch, asking.run.told = _unwatched, None
+        events = tuple(asking.run.events)
+        if not events and self._is_under_way():
             return  # a job was submitted: its hold stays, as long as holds do
         SETTLER.add(lambda: ticket.settle(events))
 
     def _is_under_way(self) -> bool:
-        return self._status is not None and self._status < FAILED_FROM
+        return 0 < self._status < FAILED_FROM

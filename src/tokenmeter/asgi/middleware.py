@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tokenmeter.asgi.admission import TOO_LARGE, Door
 from tokenmeter.asgi.answer import refuse
 from tokenmeter.asgi.asked import Asked
+from tokenmeter.asgi.asking import Asking, GatewayRun
 from tokenmeter.asgi.body import Body
 from tokenmeter.asgi.charges import Charges
 from tokenmeter.asgi.identity import Identifier, Identity, Source
 from tokenmeter.asgi.incoming import App, Incoming, Send
-from tokenmeter.asgi.metered import Asking, GatewayRun, Metered
+from tokenmeter.asgi.metered import Metered
 from tokenmeter.asgi.preview import PREVIEW_PATH, Price, is_preview, send_json
 from tokenmeter.asgi.replays import IDEMPOTENCY_HEADER, Replays
 from tokenmeter.asgi.routes import Route, Routes, normal, prefixes_of
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from tokenmeter.meter import TokenMeter
 
 NOBODY = Refusal(401, "This API key is not known; send the key that you were given.")
+ATTRIBUTIONS_MAX = 4096  # remembered: customers with their features
 BODY_BYTES_MAX = 32 * 1024 * 1024  # of a request that is looked at
 
 
@@ -101,9 +104,10 @@ class TokenMeterMiddleware:
         if route is None and normal(request.below_mount) != PREVIEW_PATH:
             await self.app(scope, receive, send)
             return
-        asks_price = route is None or is_preview(request.raw_headers)
-        request.seal()
-        identity = await self._identifier.identify(request)
+        ours = request.sealed()
+        asks_price = route is None or (bool(ours) and is_preview(ours))
+        asked = self._identifier.ask(request)
+        identity = asked if isinstance(asked, Identity) else await asked
         if identity.customer is None and not self._anonymous:
             await refuse(send, route, NOBODY)
             return
@@ -112,23 +116,23 @@ class TokenMeterMiddleware:
             await self._preview(Price(request, route, body, identity, self._metered_by()), send)
             return
         asking = self._asking(request, route, body, identity)
-        try:
-            ticket = await self._admitted(asking, identity)
-        except Refused as refused:
-            await refuse(send, route, refused.refusal)
-            return
+        ticket: Ticket | None = FREE
+        if self._door is not None:
+            try:
+                ticket = await self._admitted(self._door, asking, identity)
+            except Refused as refused:
+                await refuse(send, route, refused.refusal)
+                return
         if ticket is not None:
             await Metered(asking, send, ticket).run(self.app)
 
-    async def _admitted(self, asking: Asking, identity: Identity) -> Ticket | None:
+    async def _admitted(self, door: Door, asking: Asking, identity: Identity) -> Ticket | None:
         """
         Let a request in, or raise Refused; None if the client left while it was asking.
 
         The taps ask about the calls of a route of the user's own.
         """
-        door, route, meter = self._door, asking.route, asking.meter
-        if door is None:
-            return FREE
+        route, meter = asking.route, asking.meter
         if route.host is None:
             asking.scope.gate = TapGate(door.gate, meter, door.caution, identity.plan)
             return FREE
@@ -149,7 +153,7 @@ class TokenMeterMiddleware:
 
     def _asking(self, request: Incoming, route: Route, body: Body, identity: Identity) -> Asking:
         meter = self._metered_by()
-        attribution = Attribution(identity.customer, identity.feature)
+        attribution = _attribution(identity.customer, identity.feature)
         key = request.headers.get(IDEMPOTENCY_HEADER)
         outer = self._replays.of(identity, request, key) if key else None
         run_id = new_id("run_") if outer is None or outer.run is None else outer.run.run_id
@@ -167,6 +171,9 @@ class TokenMeterMiddleware:
             charges = Charges(getattr(meter.backend, "engine", None))
             known = self._charged = (meter, charges)
         return known[1]
+
+
+_attribution = lru_cache(maxsize=ATTRIBUTIONS_MAX)(Attribution)
 
 
 def _door(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import unquote
 
@@ -51,6 +51,10 @@ class Route:
     path: str  # without the prefix, normalised
     provider: str | None = None
     host: str | None = None
+    url: str = field(init=False, repr=False, compare=False)  # without the query
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", f"https://{self.host or ''}{self.path}")
 
     @property
     def dialect(self) -> Dialect:

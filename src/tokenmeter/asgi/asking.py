@@ -1,0 +1,48 @@
+"""What a request brings with it, and the run that its calls make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from tokenmeter.asgi.body import Body
+from tokenmeter.asgi.incoming import Incoming
+from tokenmeter.asgi.routes import Route
+from tokenmeter.attribution import Run, Scope
+from tokenmeter.frozen import value
+
+if TYPE_CHECKING:
+    from tokenmeter.asgi.charges import Charges
+    from tokenmeter.event import Event
+    from tokenmeter.meter import TokenMeter
+
+
+class GatewayRun(Run):
+    """A run that tells when one of its events has come, if somebody wants to know."""
+
+    __slots__ = ("told",)
+
+    def __init__(self, run_id: str, price: Callable[[Event], Decimal | None]) -> None:
+        super().__init__(run_id, [], 0, price, set())
+        self.told: Callable[[], None] | None = None
+
+    def add(self, event: Event) -> None:
+        """Keep an event of this run."""
+        super().add(event)
+        told = self.told
+        if told is not None:
+            told()
+
+
+@value(frozen=True, slots=True)
+class Asking:
+    """What a request brings with it: who asks for what, in which scope."""
+
+    request: Incoming
+    route: Route
+    body: Body
+    scope: Scope
+    run: GatewayRun
+    meter: TokenMeter
+    charges: Charges

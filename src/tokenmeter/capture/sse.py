@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 
+from tokenmeter.capture.likeness import UNLIKE, likeness
 from tokenmeter.capture.reader import NOT_JSON, TOO_LARGE, fold_parsed, parse
 from tokenmeter.capture.squeeze import Squeezed
 from tokenmeter.providers.base import NO_READING, Api, Reading
@@ -18,6 +19,8 @@ from tokenmeter.providers.base import NO_READING, Api, Reading
 HELD_BYTES_MAX = 64 * 1024  # an edited stream holds back at most this much of one event
 SAMPLE_BYTES_MAX = 4 * 1024  # kept of the beginning, to learn how much of an event is text
 COUNT_EVERY = 16  # of so many quiet chunks one has its events counted, for all of them
+COMPARED_MAX = 32  # chunks of a stream, to learn what they have in common
+LIKE_BYTES_MAX = 2 * 1024  # of a longer chunk nothing is learned: it holds several events
 FIRST_EVENTS = 3  # so many are parsed to find the id of the answer
 NAMELESS_BYTES_MAX = 256 * 1024  # so far they may lie from the beginning
 TAIL_BYTES = 3  # of a boundary may stand in the chunk before its last byte
@@ -34,9 +37,13 @@ class EventReader:
     """Reads a server-sent event stream; with `strip_usage`, takes our extra chunk out of it."""
 
     __slots__ = (
+        "_alike",
         "_api",
+        "_compared",
         "_counted",
         "_large",
+        "_last",
+        "_likes",
         "_named",
         "_needles",
         "_pending",
@@ -64,6 +71,10 @@ class EventReader:
         self._pending = b""  # the unfinished event at the end
         self._large: Squeezed | None = None  # the same, once it has become large
         self._tail = b""  # the end of the last chunk of a large event
+        self._alike = UNLIKE  # what the chunks that were searched have in common
+        self._last = b""  # of these
+        self._compared = 0  # how often
+        self._likes = 0  # chunks that were alike
         self._sample = b""
 
     def quiet(self, data: bytes) -> bool:
@@ -72,21 +83,41 @@ class EventReader:
 
         The user is to get them as they came. Where it is False, `feed` them.
         """
-        if self._slow or self._pending or not data.endswith(_ENDS):
+        if self._slow or self._pending:
             return False
-        for needle in self._needles:  # as in _holds_needle, without the call
-            at = data.rfind(needle)
-            if at >= 0:
-                null = data.startswith(_NULLS, at + len(needle))
-                if not null or data.rfind(needle, 0, at) >= 0:
-                    return False
+        before, start, middle, length, after, rest, _ = self._alike
+        if data.startswith(before):  # as in Likeness.is_like, without the call
+            at = data.find(b'"', start)
+            if middle and data.startswith(middle, at):
+                at = data.find(b'"', at + length)
+            if at == len(data) - rest and data.endswith(after):
+                self._likes += 1
+                self.bytes_seen += len(data)
+                return True
+        return self._search(data)
+
+    def _search(self, data: bytes) -> bool:
+        """Do what `quiet` says for a chunk that is not as those before it."""
+        if not data.endswith(_ENDS) or self._holds_needle(data):
+            return False
         self.bytes_seen += len(data)
         if len(self._sample) < SAMPLE_BYTES_MAX:
             self._sample += data[:SAMPLE_BYTES_MAX]
+        elif self._compared < COMPARED_MAX and len(data) <= LIKE_BYTES_MAX:
+            self._compare(data)
         if self._quiet % COUNT_EVERY == 0:
             self._counted += data.count(b"data:")
         self._quiet += 1
         return True
+
+    def _compare(self, data: bytes) -> None:
+        """Learn what the chunks of this stream have in common, to search fewer of them."""
+        last, self._last = self._last, data
+        self._compared += 1
+        alike = likeness(last, self._last)
+        if alike is not None:
+            self.events_seen += self._likes * self._alike.events
+            self._likes, self._alike = 0, alike
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; return those the user is to get."""
@@ -133,6 +164,7 @@ class EventReader:
             return 0
         counted = -(-self._quiet // COUNT_EVERY) or 1  # chunks
         events = self.events_seen + self._counted * self._quiet // counted
+        events += self._likes * self._alike.events
         later = max(0, events - without)
         framing = without_bytes + 2 * events + around * later // with_text
         return max(text, self.bytes_seen - framing)

@@ -31,7 +31,10 @@ def test_records_leave_from_the_front_once_all_their_events_are_settled(
         events = [event(f"evt_{end}_{n}") for n in range(count)]
         kept += events
         flight.begin(log)
-        flight.add(end, events[0] if count == 1 else events)
+        if count == 1:
+            flight.add_each([end], events)
+        else:
+            flight.add(end, events)
         if done:
             settled.update(map(id, events))
         open_before = open_before or not (done or not count)

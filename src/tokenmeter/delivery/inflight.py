@@ -6,8 +6,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
-from tokenmeter.delivery.slices import let_others_in
+from tokenmeter.delivery.slices import GROUP_MAX, let_others_in
 from tokenmeter.delivery.writerlog import WriterLog
 from tokenmeter.event import Event
 
@@ -59,20 +60,27 @@ class InFlight:
         run.ends.append(end)
         self.records += 1
 
+    def add_each(self, ends: Sequence[int], events: Sequence[Event]) -> None:
+        """Add records that became one event each."""
+        run = self._runs[-1]
+        run.ends.extend(ends)
+        run.counts.extend(repeat(1, len(ends)))
+        self.events.extend(events)
+        self.records += len(ends)
+
     def settle(self, settled: set[int], saw: Callable[[Event], None]) -> dict[WriterLog, int]:
         """
         Take from the front the records all of whose events are `settled`, which forgets them.
 
         Returns up to where each log is done. Most often that is everything, and quick then.
         """
-        everything = len(settled) == len(self.events)
-        if everything:
-            settled.clear()
+        if len(settled) == len(self.events):
+            return self._settle_all(settled, saw)
         done: dict[WriterLog, int] = {}
         while self._runs:
             run = self._runs[0]
             while run.ends:
-                if not everything and not self._first_are_in(settled, run.counts[0]):
+                if not self._first_are_in(settled, run.counts[0]):
                     return done
                 done[run.log] = run.ends.popleft()
                 self.records -= 1
@@ -82,6 +90,17 @@ class InFlight:
                     saw(event)
                 let_others_in()
             self._runs.popleft()
+        return done
+
+    def _settle_all(self, settled: set[int], saw: Callable[[Event], None]) -> dict[WriterLog, int]:
+        settled.clear()
+        done = {run.log: run.ends[-1] for run in self._runs if run.ends}
+        self._runs.clear()
+        self.records = 0
+        while self.events:
+            for _ in range(min(GROUP_MAX, len(self.events))):
+                saw(self.events.popleft())
+            let_others_in()
         return done
 
     def _first_are_in(self, settled: set[int], count: int) -> bool:

@@ -80,7 +80,9 @@ class Sender:
         self._attempt_apart()
         for first in range(0, len(events), self.batch_events_max):
             batch = events[first : first + self.batch_events_max]
-            self._attempt([event for event in batch if id(event) not in self.settled])
+            if self.settled:
+                batch = [event for event in batch if id(event) not in self.settled]
+            self._attempt(batch)
             self._attempt_apart()
         if self._suspects and not self._answers:
             raise TransientError(self._last_error)
@@ -178,6 +180,9 @@ class Sender:
         let_others_in()
         self._answers += 1
         reasons = _reasons(receipt)
+        if not (reasons or self._suspected):
+            self.settled.update(map(id, events))
+            return
         accepted = [event for event in events if event.event_id not in reasons]
         self.settled.update(map(id, accepted))
         self._suspected.difference_update(self.settled)

@@ -13,7 +13,7 @@ from tokenmeter.delivery.inflight import InFlight
 from tokenmeter.delivery.masking import masked
 from tokenmeter.delivery.protocol import Backend, TransientError, optional
 from tokenmeter.delivery.sender import Sender
-from tokenmeter.delivery.slices import let_others_in
+from tokenmeter.delivery.slices import GROUP_BYTES_MAX, GROUP_MAX, let_others_in
 from tokenmeter.delivery.status import Status
 from tokenmeter.delivery.wiring import Record, Wiring
 from tokenmeter.delivery.writerlog import Chunk, WriterLog
@@ -117,7 +117,7 @@ class Shipper:
         if time.monotonic() < self._not_before:
             return False
         self._fill()
-        self._behind = self._full()
+        self._behind = self._room() <= 0
         if not self._flight.records or time.monotonic() < self._retry_at:
             return False
         settled = len(self.sender.settled)
@@ -175,30 +175,63 @@ class Shipper:
 
     def _fill_from(self, log: WriterLog) -> None:
         end = self._journal.end(log)
-        while not self._full() and self._positions[log] < end:
+        while self._room() > 0 and self._positions[log] < end:
             self._take(log, self._journal.read(log, self._positions[log]))
 
-    def _full(self) -> bool:
+    def _room(self) -> int:
+        """How many records more may be in flight."""
         flight = self._flight
-        return len(flight.events) >= self.sender.batch_events_max or flight.records >= PENDING_MAX
+        return min(self.sender.batch_events_max - len(flight.events), PENDING_MAX - flight.records)
 
     def _take(self, log: WriterLog, chunk: Chunk) -> None:
-        flight = self._flight
+        flight, lines = self._flight, chunk.lines
         flight.begin(log)
-        for end, line in chunk.lines:
-            if self._full():
+        taken = 0
+        while taken < len(lines):
+            room = self._room()
+            if room <= 0:
                 return
-            flight.add(end, self._events(log, line))
-            self._positions[log] = end
+            group = lines[taken : taken + min(room, GROUP_MAX)]
+            if group[-1][0] - group[0][0] > GROUP_BYTES_MAX:
+                group = group[:1]
+            taken += self._add(log, group)
             let_others_in()
         if chunk.torn:
             self._skip(log, f"{chunk.torn} bytes cut short or missing")
-        if not chunk.lines:
+        if not lines:
             flight.add(chunk.next_at, ())
             self._positions[log] = chunk.next_at
 
-    def _events(self, log: WriterLog, line: bytes) -> Event | Sequence[Event]:
-        found = self._wiring.read(line)
+    def _add(self, log: WriterLog, group: Sequence[tuple[int, bytes]]) -> int:
+        """Add records, as far as there is room: together if each is an event, as most are."""
+        found = [self._wiring.read(line) for _, line in group]
+        priced = self._priced(found)
+        if priced is not None:
+            self._flight.add_each([end for end, _ in group], priced)
+            self._positions[log] = group[-1][0]
+            return len(group)
+        for place, (end, line) in enumerate(group):
+            if self._room() <= 0:
+                return place
+            self._flight.add(end, self._events(log, line, found[place]))
+            self._positions[log] = end
+            let_others_in()
+        return len(group)
+
+    def _priced(self, found: Sequence[Event | Record | None]) -> list[Event] | None:
+        """Price events; None if there is anything else, or to find out which one is bad."""
+        events = [each for each in found if isinstance(each, Event)]
+        if len(events) < len(found):
+            return None
+        try:
+            with self.sender.resolving:
+                return list(map(self._wiring.price, events))
+        except Exception:  # noqa: BLE001  one by one, it is raised again and has its reason told
+            return None
+
+    def _events(
+        self, log: WriterLog, line: bytes, found: Event | Record | None
+    ) -> Event | Sequence[Event]:
         if found is not None:
             return self._resolved(found)
         self._skip(log, f"{len(line)} bytes that are no JSON object")

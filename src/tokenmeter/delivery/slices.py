@@ -12,6 +12,8 @@ import time
 
 SLICE_S = 0.0005
 YIELD_S = 0.00005
+GROUP_MAX = 16  # pieces of work of a few microseconds between two looks at the clock
+GROUP_BYTES_MAX = 32 * 1024  # larger pieces go alone
 
 
 class _Slice(threading.local):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import repeat
 from operator import add
 from typing import TYPE_CHECKING, NamedTuple
 
-from tokenmeter.engine.compiled import Rule, Way, all_rules, compiled_of, labels_among
+from tokenmeter.engine.compiled import Compiled, Rule, Way, all_rules, compiled_of, labels_among
 from tokenmeter.engine.rollups import Family, Plan
 from tokenmeter.engine.spans import HOUR_US
 from tokenmeter.engine.store.cells import Added, Place, add_cells
@@ -92,37 +93,34 @@ class Gathered:
         told = {c for c in self._compiled if c is not None and c.way is not None}
         labels = {c.labels for c in told} | {labels for _, labels in self._cells}
         numbers = store.combinations.numbers(connection, labels)
-        combinations = {c: numbers[c.labels] for c in told}
+        combinations: dict[Compiled | None, int] = {c: numbers[c.labels] for c in told}
         for way, places, amounts in self._ways:
-            for grain, moments in self._moments(places):
-                cells = zip(
-                    repeat(way.family.id),
-                    moments,
-                    [self._customers[at] for at in places],
-                    [combinations[c] for at in places if (c := self._compiled[at])],
-                    strict=False,
-                )
-                added = _added_up(list(cells), amounts)
+            hours = [self._hours[at] for at in places]
+            customers = [self._customers[at] for at in places]
+            chosen = [combinations[self._compiled[at]] for at in places]
+            for grain, hours_each in (("hours", 1), ("days", HOURS_PER_DAY)):
+                moments = [hour // hours_each for hour in hours]
+                family = repeat(way.family.id, len(places))
+                added = _added_up(list(zip(family, moments, customers, chosen)), amounts)  # noqa: B905 - all as long
                 add_cells(connection, grain, Added(way.counts, way.totals, added, {}))
         self._keep_cells(connection, numbers)
         return numbers
 
     def _look(self) -> dict[Way, list[int]]:
         """Find the ways that events go; count those that go none."""
-        found: dict[Way, list[int]] = {}
+        found: defaultdict[Way | None, list[int]] = defaultdict(list)
         together = zip(self._compiled, self._rows.properties, strict=True)
         for at, (compiled, properties) in enumerate(together):
             if compiled is None:
                 continue
-            if not properties.keys().isdisjoint(compiled.unsure):
+            if properties.keys().isdisjoint(compiled.unsure):
+                found[compiled.way].append(at)
+                if compiled.others:
+                    self._sample(at, compiled.family, compiled.labels, compiled.others)
+            else:
                 labels = labels_among(compiled.family.keys, properties)
                 self._sample(at, compiled.family, labels, all_rules(compiled.family))
-                continue
-            if compiled.way is not None:
-                found.setdefault(compiled.way, []).append(at)
-            if compiled.others:
-                self._sample(at, compiled.family, compiled.labels, compiled.others)
-        return found
+        return {way: places for way, places in found.items() if way is not None}
 
     def _go(self, way: Way, places: list[int]) -> None:
         properties = self._rows.properties
@@ -138,11 +136,6 @@ class Gathered:
             places, amounts = fine, way.amounts([properties[at] for at in fine]) or []
         if places:
             self._ways.append((way, places, amounts))
-
-    def _moments(self, places: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
-        hours = [self._hours[at] for at in places]
-        yield "hours", hours
-        yield "days", [hour // HOURS_PER_DAY for hour in hours]
 
     def _sample(self, at: int, family: Family, labels: Labels, rules: Iterable[Rule]) -> None:
         """Let meters look at an event, and add what they count."""

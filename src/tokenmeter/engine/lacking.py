@@ -42,7 +42,7 @@ class Lacking:
             name
             for event in events
             if (name := event.event_name) in known
-            and known[name].isdisjoint(event.properties)
+            and event.properties.keys().isdisjoint(known[name])
             and is_billable(event.properties)
         }
         return " ".join(map(self._said, sorted(names)))

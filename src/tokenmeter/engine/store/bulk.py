@@ -1,10 +1,10 @@
-"""Many rows into a table, as cheaply as each driver takes them: as they are, unprocessed."""
+"""What every ingest runs, as cheaply as each driver takes it: unprocessed by SQLAlchemy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,19 +26,28 @@ class Insertion(NamedTuple):
     zeros: tuple[str, ...] = ()
 
 
-def insert_rows(connection: Connection, into: Insertion, rows: Sequence[tuple[Any, ...]]) -> None:
+def run(connection: Connection, statement: str, values: Sequence[Any] = ()) -> Any:
+    """Run a statement, whose values are written `?`; return what can be iterated over."""
+    if connection.dialect.name != "sqlite":
+        return connection.exec_driver_sql(statement.replace("?", "%s"), tuple(values))
+    driver: Any = connection.connection.driver_connection
+    return driver.execute(statement, values)
+
+
+def insert_rows(connection: Connection, into: Insertion, rows: Iterable[tuple[Any, ...]]) -> None:
     """Insert rows; each holds as many values as the columns take."""
     if connection.dialect.name != "sqlite":
-        pick = itemgetter(*into.takes)
-        connection.exec_driver_sql(_statement(into, 0), list(map(pick, rows)))
+        found = list(map(itemgetter(*into.takes), rows))
+        if found:
+            connection.exec_driver_sql(_statement(into, 0), found)
         return
     driver: Any = connection.connection.driver_connection
-    whole = len(rows) - len(rows) % ROWS_PER_STATEMENT
-    for first in range(0, whole, ROWS_PER_STATEMENT):
-        some = rows[first : first + ROWS_PER_STATEMENT]
-        driver.execute(_statement(into, ROWS_PER_STATEMENT), tuple(chain.from_iterable(some)))
-    if whole < len(rows):
-        driver.executemany(_statement(into, 1), rows[whole:])
+    left, width = iter(rows), max(into.takes) + 1
+    while values := tuple(chain.from_iterable(islice(left, ROWS_PER_STATEMENT))):
+        if len(values) == ROWS_PER_STATEMENT * width:
+            driver.execute(_statement(into, ROWS_PER_STATEMENT), values)
+        else:
+            driver.executemany(_statement(into, 1), zip(*[iter(values)] * width, strict=True))
 
 
 @lru_cache(maxsize=STATEMENTS_MAX)

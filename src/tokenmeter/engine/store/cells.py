@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from operator import add
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, literal, or_, select, tuple_
@@ -79,7 +80,7 @@ def add_cells(connection: Connection, grain: str, added: Added) -> None:
         names = (*added.alike, *added.columns)
         first = bool(added.alike)
         takes = [0] * len(added.alike) + list(range(first, first + len(added.columns)))
-        rows = [place + numbers for place, numbers in added.numbers.items()]
+        rows: Iterator[Any] = map(add, added.numbers.keys(), added.numbers.values())
         insert_rows(connection, _upsert(table.name, names, tuple(takes), change), rows)
     if added.states:
         _add_states(connection, table, added.states)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Insert, Table, func, select, tuple_
+from sqlalchemy import Connection, Insert, Table, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
-from tokenmeter.engine.store.bulk import Insertion, insert_rows
+from tokenmeter.engine.store.bulk import Insertion, insert_rows, run
 from tokenmeter.engine.store.columns import Rows
 from tokenmeter.engine.store.conditions import Conditions, customers, where, whole_events
 from tokenmeter.engine.store.keys import Recent, add_keys, candidates, keys_of, stored_events
@@ -91,7 +91,8 @@ def _ids_of(connection: Connection, numbers: Sequence[int]) -> set[tuple[int, st
 
 def last_id(connection: Connection) -> int:
     """Return the number of the event that arrived last, 0 if there is none."""
-    return connection.execute(_LAST).scalar() or 0
+    last: int | None = run(connection, _LAST).fetchone()[0]
+    return last or 0
 
 
 def numbered_between(connection: Connection, after: int, until: int) -> Numbered:
@@ -174,7 +175,7 @@ def _select() -> Any:
     ).select_from(whole_events)
 
 
-_LAST = select(func.max(events.c.id))
+_LAST = "SELECT max(id) FROM events"
 _COLUMNS = (
     "id",
     "environment_id",
@@ -211,7 +212,7 @@ def _insert_events(
         [timestamp_us // HOUR_US for timestamp_us in rows.timestamps_us],
         strict=True,
     )
-    insert_rows(connection, _INTO, list(values))
+    insert_rows(connection, _INTO, values)
 
 
 def _packed(ids: Sequence[str | None]) -> Sequence[bytes | None]:

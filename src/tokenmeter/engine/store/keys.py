@@ -12,12 +12,14 @@ from __future__ import annotations
 import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, select
 
-from tokenmeter.engine.store.bulk import Insertion, insert_rows
+from tokenmeter.engine.store.bulk import Insertion, insert_rows, run
 from tokenmeter.engine.store.packed import can_be_stored, pack
 from tokenmeter.engine.store.schema import event_tails
 
@@ -40,34 +42,46 @@ class Recent:
 
     def __init__(self) -> None:
         self.number = 0  # of the last tail
-        self._slices: list[dict[int, int]] = [{} for _ in range(SLICES)]
+        self._events: dict[int, int] = {}  # by key
         self._twins: dict[int, list[int]] = {}  # further events of a key, which is rare
+        self._slices: list[list[int]] = [[] for _ in range(SLICES)]
 
-    def found(self, key: int) -> list[int]:
-        """Return the events of a key that are not sorted in."""
-        event = self._slices[key >> _SLICE_SHIFT].get(key)
-        return [] if event is None else [event, *self._twins.get(key, ())]
+    def found(self, keys: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Yield the events of those keys that are not sorted in, by key."""
+        for key in self._events.keys() & keys:
+            yield key, self._events[key]
+            yield from ((key, event) for event in self._twins.get(key, ()))
 
-    def take(self, number: int, first: int, keys: Iterable[int]) -> None:
+    def take(self, number: int, first: int, keys: Sequence[int]) -> None:
         """Take the keys of the next tail, which are of events numbered from `first` on."""
+        fresh = dict(zip(keys, range(first, first + len(keys)), strict=True))
+        if len(fresh) < len(keys) or not self._events.keys().isdisjoint(fresh):
+            fresh = self._without_twins(first, keys)
+        self._events |= fresh
         slices = self._slices
-        for event, key in enumerate(keys, start=first):
-            known = slices[key >> _SLICE_SHIFT]
-            if key in known:
-                self._twins.setdefault(key, []).append(event)
-            else:
-                known[key] = event
+        for key in fresh:
+            slices[key >> _SLICE_SHIFT].append(key)
         self.number = number
 
     def sorted_in(self, number: int) -> list[tuple[int, int]]:
         """Give up the slice that is sorted in with a tail: keys and their events."""
         at = number % SLICES
-        held, self._slices[at] = self._slices[at], {}
-        rows = list(held.items())
-        if self._twins:
-            for key in held.keys() & self._twins.keys():
-                rows += [(key, event) for event in self._twins.pop(key)]
-        return sorted(rows)
+        held, self._slices[at] = self._slices[at], []
+        held.sort()
+        rows = [(key, self._events.pop(key)) for key in held]
+        if not self._twins:
+            return rows
+        twins = [(key, event) for key in held for event in self._twins.pop(key, ())]
+        return sorted(rows + twins)
+
+    def _without_twins(self, first: int, keys: Sequence[int]) -> dict[int, int]:
+        fresh: dict[int, int] = {}
+        for event, key in enumerate(keys, start=first):
+            if key in fresh or key in self._events:
+                self._twins.setdefault(key, []).append(event)
+            else:
+                fresh[key] = event
+        return fresh
 
 
 class Tails:
@@ -83,7 +97,7 @@ class Tails:
         The caller ingests: nobody else adds meanwhile.
         """
         recent, self._recent = self._recent, None
-        last = connection.execute(_LAST).scalar() or 0
+        last = run(connection, _LAST).fetchone()[0] or 0
         if recent is None or not recent.number <= last < recent.number + SLICES:
             recent = Recent()
             recent.number = max(0, last - SLICES)  # what came before is sorted in
@@ -105,13 +119,12 @@ def add_keys(connection: Connection, recent: Recent, first: int, keys: Sequence[
     for start in range(0, len(keys), TAIL_KEYS_MAX):
         some = keys[start : start + TAIL_KEYS_MAX]
         number = recent.number + 1
-        row = {"number": number, "first_event": first + start, "keys": _written(some)}
-        connection.execute(insert(event_tails), row)
+        insert_rows(connection, _TAIL, [(number, first + start, _written(some))])
         recent.take(number, first + start, some)
         rows = recent.sorted_in(number)
         if rows:
             insert_rows(connection, _INTO, rows)
-        connection.execute(delete(event_tails).where(event_tails.c.number <= number - SLICES + 1))
+        run(connection, _FORGET, (number - SLICES + 1,))
 
 
 def stored_events(
@@ -119,12 +132,8 @@ def stored_events(
 ) -> dict[int, list[int]]:
     """Return the events that have one of the keys, by key; most keys have none."""
     found: defaultdict[int, list[int]] = defaultdict(list)
-    for key, event in _sorted_in(connection, keys):
+    for key, event in chain(_sorted_in(connection, keys), recent.found(keys)):
         found[key].append(event)
-    for key in keys:
-        events = recent.found(key)
-        if events:
-            found[key] += events
     return found
 
 
@@ -147,13 +156,21 @@ def _catch_up(connection: Connection, recent: Recent) -> None:
 
 def _sorted_in(connection: Connection, keys: Sequence[int]) -> Iterator[tuple[int, int]]:
     for start in range(0, len(keys), KEYS_PER_QUERY):
-        some: Any = tuple(keys[start : start + KEYS_PER_QUERY])
+        some: Any = keys[start : start + KEYS_PER_QUERY]
         if connection.dialect.name == "sqlite":
-            listed, values = f"IN ({', '.join('?' * len(some))})", some
+            listed, values = f"IN ({_signs(len(some))})", some
         else:
-            listed, values = "= ANY(%s)", (list(some),)
-        query = f"SELECT key, event_id FROM event_keys WHERE key {listed}"  # noqa: S608
-        yield from connection.exec_driver_sql(query, values)
+            listed, values = "= ANY(?)", (list(some),)
+        yield from run(
+            connection,
+            f"SELECT key, event_id FROM event_keys WHERE key {listed}",  # noqa: S608 - signs
+            values,
+        )
+
+
+@lru_cache(maxsize=KEYS_PER_QUERY)
+def _signs(count: int) -> str:
+    return ", ".join("?" * count)
 
 
 def _within(held: bytes, first: int, keys: Sequence[int]) -> Iterator[int]:
@@ -179,5 +196,7 @@ def _read(held: bytes) -> Sequence[int]:
 
 
 _INTO = Insertion("event_keys", ("key", "event_id"), (0, 1), "ON CONFLICT DO NOTHING")
-_LAST = select(func.max(event_tails.c.number))
+_TAIL = Insertion("event_tails", ("number", "first_event", "keys"), (0, 1, 2))
+_FORGET = "DELETE FROM event_tails WHERE number <= ?"
+_LAST = "SELECT max(number) FROM event_tails"
 _TAILS = select(event_tails.c.first_event, event_tails.c["keys"])

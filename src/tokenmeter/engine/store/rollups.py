@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, insert, select, update
 
+from tokenmeter.engine.store.bulk import run
 from tokenmeter.engine.store.rollup_schema import (
     PLACES,
     rollup_families,
@@ -49,7 +50,7 @@ class Beginning(NamedTuple):
 
 def version(connection: Connection) -> int:
     """Return the number that rises with every change of a meter or a price."""
-    found: int = connection.execute(_VERSION).scalar_one()
+    found: int = run(connection, "SELECT version FROM rollup_version").fetchone()[0]
     return found
 
 
@@ -115,7 +116,6 @@ def reach(connection: Connection, ids: Sequence[int], done_until: int) -> None:
     connection.execute(chosen.values(done_until=done_until))
 
 
-_VERSION = select(rollup_version.c.version)
 _COUNTED = (
     select(
         rollup_meters.c.id,

@@ -80,10 +80,9 @@ class Shape:
     pick_labels: _Pick
     pick_own: _Pick  # what is written as JSON
     form: str  # of the JSON, all of it but the values
-    pick_ints: _Pick
-    pick_numbers: _Pick  # texts that must write a number
-    pick_texts: _Pick  # that may hold anything, and stand in the JSON
-    has_texts: bool
+    ints: tuple[str, ...]
+    numbers: tuple[str, ...]  # texts that must write a number
+    texts: tuple[str, ...]  # that may hold anything, and stand in the JSON
 
 
 @lru_cache(maxsize=SHAPES_MAX)
@@ -95,7 +94,7 @@ def _shape(names: tuple[str, ...], types: tuple[type, ...]) -> Shape | None:
     typed = dict(zip(names, types, strict=True))
     labels = tuple(name for name in names if name in LABELS)
     own = [name for name in names if name not in LABELS and name not in _IDS]
-    texts = [name for name in own if typed[name] is str and name not in _NUMBERS]
+    texts = tuple(name for name in own if typed[name] is str and name not in _NUMBERS)
     text = "%s" if texts else '"%s"'  # a number needs no escapes
     members = [f"{_escaped(name)}:{text if typed[name] is str else '%s'}" for name in own]
     return Shape(
@@ -104,10 +103,9 @@ def _shape(names: tuple[str, ...], types: tuple[type, ...]) -> Shape | None:
         _pick(labels),
         _pick(own),
         f"{{{','.join(members)}}}",
-        _pick([name for name in names if typed[name] is int]),
-        _pick([name for name in own if typed[name] is str and name in _NUMBERS]),
-        _pick(texts),
-        bool(texts),
+        tuple(name for name in names if typed[name] is int),
+        tuple(name for name in own if typed[name] is str and name in _NUMBERS),
+        texts,
     )
 
 
@@ -204,7 +202,7 @@ def _rows(shape: Shape, events: Sequence[Event], environment: str) -> Rows | Non
     runs, calls = _ids("run_id", shape, properties), _ids("call_id", shape, properties)
     rows = Rows(ids, customers, moments, labels, runs, calls, _json(shape, properties), properties)
     texts = chain(ids, customers, *(i for i in (runs, calls) if None not in i))
-    own = "".join(chain(texts, chain.from_iterable(map(shape.pick_texts, properties))))
+    own = "".join(chain(texts, _flat(shape.texts, properties)))
     return rows if _is_storable(own) and _is_small(rows) else None
 
 
@@ -218,16 +216,20 @@ def _moments(events: Sequence[Event]) -> list[int] | None:
 
 def _are_numbers(shape: Shape, properties: Sequence[dict[str, Any]]) -> bool:
     """Tell whether the numbers are some, and not too large."""
-    ints = list(chain.from_iterable(map(shape.pick_ints, properties)))
+    ints = _flat(shape.ints, properties)
     if ints and not -INTEGER_MAX <= min(ints) <= max(ints) <= INTEGER_MAX:
         return False
-    return all(map(sure_number, chain.from_iterable(map(shape.pick_numbers, properties))))
+    return all(map(sure_number, _flat(shape.numbers, properties)))
+
+
+def _flat(names: Sequence[str], properties: Sequence[dict[str, Any]]) -> list[Any]:
+    return [given[name] for name in names for given in properties]
 
 
 def _json(shape: Shape, properties: Sequence[dict[str, Any]]) -> list[str]:
     """Write what is no label."""
     own = map(shape.pick_own, properties)
-    if not shape.has_texts:
+    if not shape.texts:
         return list(map(shape.form.__mod__, own))
     return [
         shape.form % tuple([encode_basestring(v) if type(v) is str else v for v in values])

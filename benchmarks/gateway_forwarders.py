@@ -69,9 +69,9 @@ def forwarder(kind: str, upstream: str, home: str) -> Any:
         os.environ["TOKENMETER_HOME"] = home
         meter = TokenMeter(f"sqlite:///{home}/usage.db")
         return create_app(meter, {KEY: "acme"}, goes_to=goes_to)
-    client = httpx2.AsyncClient(timeout=proxy.TIMEOUT, limits=proxy.LIMITS)
     if kind == "proxy":
-        return proxy.Proxy(client, lambda _request: True, goes_to)
+        return proxy.Proxy(proxy.create_client(), lambda _request: True, goes_to)
+    client = httpx2.AsyncClient(timeout=proxy.TIMEOUT, limits=proxy.LIMITS)
     return _by_starlette(client, upstream)
 
 

@@ -32,6 +32,7 @@ ROOT = Path(__file__).parents[1]
 REQUEST_US_GOAL, CHUNK_US_GOAL = 60.0, 1.5
 CHUNKS = 200
 ROUNDS = 5
+SHIP_S_MAX = 60.0
 
 ASKED = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]})
 STREAMED = json.dumps({**json.loads(ASKED), "stream": True})
@@ -117,14 +118,16 @@ async def one(app: App, body: bytes) -> None:
     await app(scope, receive, send)
 
 
-async def cpu_us(app: App, body: bytes, times: int) -> float:
-    """Return the process's CPU per request, in us."""
+async def cpu_us(app: App, body: bytes, times: int, ship: Callable[[], object]) -> float:
+    """Return the process's CPU per request, in us; what it left to ship is shipped in it."""
     for _ in range(20):
         await one(app, body)
+    ship()
     gc.collect()
     started = time.process_time()
     for _ in range(times):
         await one(app, body)
+    ship()
     return (time.process_time() - started) / times * 1e6
 
 
@@ -141,12 +144,16 @@ def in_process(times: int) -> None:
             "BaseHTTPMiddleware": BaseHTTPMiddleware(bare, _next),
         }
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in apps}
+
+        def ship() -> None:
+            assert meter.flush(SHIP_S_MAX)
+
         for _ in range(ROUNDS):
             for name, app in apps.items():
-                request = asyncio.run(cpu_us(app, ASKED.encode(), times))
-                stream = asyncio.run(cpu_us(app, STREAMED.encode(), times // 10))
+                request = asyncio.run(cpu_us(app, ASKED.encode(), times, ship))
+                stream = asyncio.run(cpu_us(app, STREAMED.encode(), times // 10, ship))
                 found[name].append((request, stream))
-        meter.shutdown(60)
+        meter.shutdown(SHIP_S_MAX)
     whole = {name: statistics.median(r for r, _ in rounds) for name, rounds in found.items()}
     streams = {name: statistics.median(s for _, s in rounds) for name, rounds in found.items()}
     print(f"{'':20} {'us/request':>12} {'over bare':>10} {'us/chunk over bare':>20}")

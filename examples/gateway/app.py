@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx2
 from starlette.applications import Starlette
 
 from tokenmeter import TokenMeter
 from tokenmeter.asgi import ApiKeys, TokenMeterMiddleware
 
-from .proxy import LIMITS, TIMEOUT, GoesTo, Proxy
+from .proxy import GoesTo, Proxy, create_client
 from .upstreams import PREFIXES, upstream_of
+
+if TYPE_CHECKING:
+    import httpx2
 
 
 class Gateway:
@@ -43,7 +45,7 @@ def create_app(
     The client of the proxy is wrapped, so what is metered is what the providers were asked and
     what they answered; `options` are the middleware's.
     """
-    client = httpx2.AsyncClient(transport=transport, timeout=TIMEOUT, limits=LIMITS)
+    client = create_client(transport)
     meter.wrap(client)
 
     @asynccontextmanager

@@ -36,7 +36,9 @@ class Sockets(httpcore2.AsyncNetworkBackend):
         local = None if local_address is None else (local_address, 0)
         loop = asyncio.get_running_loop()
         # uvloop tries the addresses one after the other.
-        how = {"happy_eyeballs_delay": HAPPY_EYEBALLS_S} if _is_asyncio(loop) else {}
+        how: dict[str, Any] = (
+            {"happy_eyeballs_delay": HAPPY_EYEBALLS_S} if _is_asyncio(loop) else {}
+        )
         try:
             async with asyncio.timeout(timeout):
                 _, wire = await loop.create_connection(Wire, host, port, local_addr=local, **how)

@@ -106,6 +106,9 @@ def lines(measured: list[Row]) -> Iterator[str]:
     bare = [_median_bare(measured, case) for case in CASES]
     yield _line("the bare client", bare, "")
     yield "added to it by:"
+    if ours.problem:
+        yield f"{ours.title:36}{ours.problem}"
+        return
     yield _line(ours.title, [ours.us(case) for case in CASES], _arrived(ours))
     callers = [ours.us(case, "caller_us") for case in CASES]
     yield _line("  of that, in the caller's thread", callers, "")

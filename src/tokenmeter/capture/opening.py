@@ -60,27 +60,40 @@ def open_exchange(sink: Sink, outgoing: Outgoing) -> Exchange | None:
     adapter = find(host, outgoing.path)
     if adapter is None:
         return None
-    headers = outgoing.headers
-    body = outgoing.body()
-    # Looking a header up is slow in httpx, and JSON is told by its first byte.
-    is_json = body is not None and body[:1] == b"{"
-    content_type = "" if is_json else headers.get("content-type", "")
-    fields = outgoing.fields() if body is None else parse_body(body, content_type)
-    request = Request(outgoing.method, host, outgoing.path, outgoing.query, headers, fields)
-    call = adapter.describe(request)
+    body, headers = outgoing.body(), outgoing.headers
+    fields = _fields(outgoing, body)
+    call = adapter.describe(
+        Request(outgoing.method, host, outgoing.path, outgoing.query, headers, fields)
+    )
     if call is None:
         return None
     stop_if_previewed(current_scope(), call, fields)
     if call.edited_body is not None and not (sink.policy.include_usage and may_edit(headers)):
         call = replace(call, edited_body=None)
-    hashed = b"" if body is None or content_type.startswith("multipart/") else body
-    retries = retry_count(headers)
-    sent = Sent(outgoing.method, outgoing.url, hashed, fields, retries)
-    if is_json and fields and body is not None:  # it could be read, so the call is known
+    if _is_json(body) and fields and body:  # it could be read, so the call is known
         sink.known.learn(outgoing.method, outgoing.url, body, call)
     if sink.known.previewed:
         call = sink.known.previewed.noted(call, fields)
-    return Exchange(sink, call, sent)
+    return Exchange(sink, call, _sent(outgoing, body, fields))
+
+
+def _is_json(body: bytes | None) -> bool:
+    """JSON is told by its first byte: looking a header up is slow in httpx."""
+    return body is not None and body[:1] == b"{"
+
+
+def _fields(outgoing: Outgoing, body: bytes | None) -> Json:
+    if body is None:
+        return outgoing.fields()
+    content_type = "" if _is_json(body) else outgoing.headers.get("content-type", "")
+    return parse_body(body, content_type)
+
+
+def _sent(outgoing: Outgoing, body: bytes | None, fields: Json) -> Sent:
+    headers = outgoing.headers
+    is_form = not _is_json(body) and headers.get("content-type", "").startswith("multipart/")
+    hashed = b"" if body is None or is_form else body  # a form's boundary differs each time
+    return Sent(outgoing.method, outgoing.url, hashed, fields, retry_count(headers))
 
 
 def _known(sink: Sink, outgoing: Outgoing) -> Exchange | None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from tokenmeter.capture.squeeze import KEEP_BYTES, Squeezed
-from tokenmeter.providers.base import NO_READING, Api, Reading
+from tokenmeter.providers.base import NO_READING, TEXT_CHARS_MAX, Api, Reading
 
 FEED_BYTES = 64 * 1024  # a body that is there as a whole is read in slices of this size
 BINARY_BYTES_MAX = 64 * 1024  # of an answer that is not JSON, at most this much is looked at
@@ -69,9 +69,6 @@ def fold_parsed(api: Api, reading: Reading, parsed: object) -> Reading:
         read = _clean(api.read(element))
         reading = reading.plus(read) if api.adds else reading | read
     return reading
-
-
-TEXT_CHARS_MAX = 256  # of a model's name, an id, a dimension
 
 
 def _clean(read: Reading) -> Reading:

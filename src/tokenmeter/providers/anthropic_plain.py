@@ -7,13 +7,13 @@ As `openai_plain` does it: what is not exactly of the usual form is left to
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Annotated, Literal
 
 import msgspec
 
 from tokenmeter.providers.anthropic_usage import LABEL_CHARS_MAX
 from tokenmeter.providers.base import COUNT_MAX, Plain
+from tokenmeter.providers.usual import answered_by, asked_by
 from tokenmeter.usage import Number
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
@@ -71,25 +71,14 @@ class _Message(msgspec.Struct, gc=False):
     container: None = None
 
 
-_read_asked = msgspec.json.Decoder(_Asked).decode
-_read_message = msgspec.json.Decoder(_Message).decode
-
-
-def asked_message(body: bytes) -> Hashable | None:
-    """Return what a request asks for, as a key; None for a stream, and for what is unusual."""
-    try:
-        return _read_asked(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+asked_message = asked_by(_Asked)
+_read_message = answered_by(_Message)
 
 
 def plain_message(body: bytes) -> Plain | None:
     """Return what a whole message reports, settled; None if it is not of the usual form."""
-    try:
-        found = _read_message(body)
-        if not body.isascii():
-            body.decode()  # what msgspec steps over it does not look at
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    found = _read_message(body)
+    if found is None:
         return None
     if found.stop_reason == "refusal" or any(b.type == "fallback" for b in found.content):
         return None

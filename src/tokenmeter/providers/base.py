@@ -203,6 +203,7 @@ class Adapter:
 
 
 COUNT_MAX = 10**12  # a larger token count is a mistake of the wire, not usage
+TEXT_CHARS_MAX = 256  # of a model's name, an id, a dimension
 
 
 def count(value: object) -> int | None:

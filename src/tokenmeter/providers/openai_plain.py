@@ -8,15 +8,13 @@ usual form (another field in the usage, numbers that do not add up) is left to `
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Annotated, Literal
 
 import msgspec
 
-from tokenmeter.providers.base import COUNT_MAX, Plain
+from tokenmeter.providers.base import COUNT_MAX, TEXT_CHARS_MAX, Plain
+from tokenmeter.providers.usual import answered_by, asked_by
 from tokenmeter.usage import Number
-
-TEXT_CHARS_MAX = 256  # of a name; a longer one is described and read the long way
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_CHARS_MAX)]
@@ -81,29 +79,16 @@ class _Completion(msgspec.Struct, gc=False):
     error: None = None
 
 
-_read_asked = msgspec.json.Decoder(_Asked).decode
-_read_completion = msgspec.json.Decoder(_Completion).decode
-
-
-def asked_chat(body: bytes) -> Hashable | None:
-    """Return what a request asks for, as a key; None for a stream, and for what is unusual."""
-    try:
-        return _read_asked(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+asked_chat = asked_by(_Asked)
+_read_completion = answered_by(_Completion)
 
 
 def plain_chat(body: bytes) -> Plain | None:
     """Return what a whole completion reports, settled; None if it is not of the usual form."""
-    try:
-        found = _read_completion(body)
-        if not body.isascii():
-            body.decode()  # what msgspec steps over it does not look at
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    found = _read_completion(body)
+    if found is None or not (found.id.isprintable() and found.model.isprintable()):
         return None
     tier = found.service_tier
-    if not (found.id.isprintable() and found.model.isprintable()):
-        return None
     numbers = _settled(found.usage)
     if numbers is None or (tier is not None and not tier.isprintable()):
         return None

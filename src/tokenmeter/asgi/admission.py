@@ -10,7 +10,7 @@ from tokenmeter.attribution import Attribution
 from tokenmeter.capture.refusal import Refusal
 from tokenmeter.capture.threads import in_thread
 from tokenmeter.enforcement.gate import FREE, Ask, Gate, Refused, Ticket
-from tokenmeter.enforcement.taps import estimated
+from tokenmeter.enforcement.taps import TapGate, estimated
 from tokenmeter.previews import Caution, HttpRequest
 from tokenmeter.quoting import previews_of
 
@@ -29,6 +29,10 @@ class Door:
 
     gate: Gate
     caution: Caution
+
+    def at_taps(self, meter: TokenMeter, plan: str | None) -> TapGate:
+        """Return what asks the same gate about calls that the application makes."""
+        return TapGate(self.gate, meter, self.caution, plan)
 
     async def admitted(
         self, meter: TokenMeter, asked: Asked, identity: Identity, reference: str

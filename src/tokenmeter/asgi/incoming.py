@@ -20,13 +20,15 @@ _HIDING = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 
 OURS = b"x-tokenmeter-"
 OURS_MAX = len(OURS)
-_FIRST = (b"x", b"X")
+_FIRST = frozenset({bytes((x, dash, t)) for x in b"xX" for dash in b"-_" for t in b"tT"})
+# An SDK's own count of its retries: true at its tap, and at a gateway whatever the client says.
+RETRIES = b"x-stainless-retry-count"
 
 
 def without_ours(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     """Return headers without those that only we may set, in whatever spelling."""
     # Most headers begin with another letter: they are let through without a call.
-    return [pair for pair in headers if pair[0][:1] not in _FIRST or not _is_ours(pair[0])]
+    return [pair for pair in headers if pair[0][:3] not in _FIRST or not _is_ours(pair[0])]
 
 
 def _is_ours(name: bytes) -> bool:
@@ -102,14 +104,21 @@ class Incoming:
         Returns the headers of ours that the client sent.
         """
         scope, raw = self.scope, self.raw_headers
-        ours = [pair for pair in raw if pair[0][:1] in _FIRST and _is_ours(pair[0])]
-        if ours:
-            scope["headers"], self._headers = without_ours(raw), None
+        ours = [pair for pair in raw if pair[0][:3] in _FIRST and _is_ours(pair[0])]
+        if ours or self._counts_retries():
+            kept = [pair for pair in without_ours(raw) if pair[0].lower() != RETRIES]
+            scope["headers"], self._headers = kept, None
         extensions = scope.get("extensions")
         if extensions and not _HIDING.isdisjoint(extensions):
-            kept = {name: told for name, told in extensions.items() if name not in _HIDING}
-            scope["extensions"] = kept
+            seen = {name: told for name, told in extensions.items() if name not in _HIDING}
+            scope["extensions"] = seen
         return ours
+
+    def _counts_retries(self) -> bool:
+        """Whether the client says that this is a retry; a plain 0, as SDKs send it, does not."""
+        known = self.headers.known
+        said = known.get(RETRIES)
+        return said is not None and (said != b"0" or len(known) != len(self.raw_headers))
 
     def values(self, name: str) -> list[str]:
         """All values of one header: more than one may be an attempt to smuggle."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from tokenmeter.asgi.answer import (
     BUFFERED_BYTES_MAX,
@@ -30,6 +31,10 @@ from tokenmeter.capture.opening import open_exchange
 from tokenmeter.enforcement.gate import FREE, Ticket
 from tokenmeter.enforcement.settling import SETTLER
 
+if TYPE_CHECKING:
+    from tokenmeter.attribution import Scope
+    from tokenmeter.enforcement.taps import TapGate
+
 
 def _nothing(_data: bytes) -> bool:
     """Pass a chunk that nobody looks at: the upstream call is watched, or nothing is."""
@@ -44,13 +49,16 @@ class Metered:
     """The state of one request: made when it comes in, done when its last exchange closed."""
 
     __slots__ = (
-        *("_answered", "_asking", "_forward", "_headers", "_held", "_held_bytes", "_own"),
-        *("_passes", "_start", "_status", "_tickets", "_upstream", "_waits"),
+        *("_answered", "_asking", "_forward", "_headers", "_held", "_held_bytes", "_later"),
+        *("_own", "_passes", "_start", "_status", "_tickets", "_upstream", "_waits"),
     )
 
-    def __init__(self, asking: Asking, send: Send, ticket: Ticket) -> None:
+    def __init__(
+        self, asking: Asking, send: Send, ticket: Ticket, later: TapGate | None = None
+    ) -> None:
         self._asking = asking
         self._forward = send
+        self._later = later  # asks about calls beyond the one that the ticket is for
         self._own: Exchange | None = None  # reads the answer, where no upstream call is seen
         self._headers: Headers | None = None  # of the answer, until `_own` is told them
         self._passes: Callable[[bytes], bool] = _nothing  # whether `_own` need not see a chunk
@@ -107,11 +115,21 @@ class Metered:
             raise
 
     def _opened(self, exchange: Exchange) -> None:
+        if self._later is not None and exchange.scope is not None:
+            self._gate(exchange.scope, self._later)
         self._upstream.append(exchange)
         own, self._own = self._own, None
         self._passes = _nothing
         if own is not None:
             own.discard()
+
+    def _gate(self, scope: Scope, later: TapGate) -> None:
+        """Have a call asked about, unless it is the one that the ticket is for."""
+        used = any(other.is_open or other.error is None for other in self._upstream)
+        if used and scope.gate is None:
+            scope.gate = later
+        elif not used and scope.gate is later:
+            scope.gate = None
 
     def _begin(self, message: Message) -> None:
         self._start = message
@@ -257,8 +275,10 @@ class Metered:
         except IndexError:
             return
         asking = self._asking
+        held = [other for other in self._upstream if other.ticket not in (None, FREE)]
+        by_taps = {other.attempt.call_id for other in held}
         asking.scope.watch, asking.run.told = _unwatched, None
-        events = tuple(asking.run.events)
+        events = tuple(e for e in asking.run.events if e.properties.get("call_id") not in by_taps)
         if not events and self._is_under_way():
             return  # a job was submitted: its hold stays, as long as holds do
         SETTLER.add(lambda: ticket.settle(events))

@@ -32,7 +32,6 @@ from tokenmeter.enforcement import (
     gate_of,
 )
 from tokenmeter.enforcement.gate import FREE
-from tokenmeter.enforcement.taps import TapGate
 from tokenmeter.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -116,15 +115,21 @@ class TokenMeterMiddleware:
             await self._preview(Price(request, route, body, identity, self._metered_by()), send)
             return
         asking = self._asking(request, route, body, identity)
-        ticket: Ticket | None = FREE
-        if self._door is not None:
-            try:
-                ticket = await self._admitted(self._door, asking, identity)
-            except Refused as refused:
-                await refuse(send, route, refused.refusal)
-                return
+        if self._door is None:
+            await Metered(asking, send, FREE).run(self.app)
+        else:
+            await self._enforced(self._door, asking, identity, send)
+
+    async def _enforced(self, door: Door, asking: Asking, identity: Identity, send: Send) -> None:
+        """Let a request through if it may be made; calls beyond it are asked about themselves."""
+        try:
+            ticket = await self._admitted(door, asking, identity)
+        except Refused as refused:
+            await refuse(send, asking.route, refused.refusal)
+            return
         if ticket is not None:
-            await Metered(asking, send, ticket).run(self.app)
+            later = door.at_taps(asking.meter, identity.plan)
+            await Metered(asking, send, ticket, later).run(self.app)
 
     async def _admitted(self, door: Door, asking: Asking, identity: Identity) -> Ticket | None:
         """
@@ -134,7 +139,7 @@ class TokenMeterMiddleware:
         """
         route, meter = asking.route, asking.meter
         if route.host is None:
-            asking.scope.gate = TapGate(door.gate, meter, door.caution, identity.plan)
+            asking.scope.gate = door.at_taps(meter, identity.plan)
             return FREE
         if not await asking.body.ahead():
             raise Refused(TOO_LARGE)

@@ -269,6 +269,11 @@ def test_what_was_counted_before_cells_had_columns_is_still_counted(database: st
         assert all(counts_apart(engine, "", meter) for meter in meters)
         expected = [13, 3, 6, Decimal("3.5"), 2**70 + 2**62]
         assert _measured(engine, meters) == expected
+        days = timedelta(days=3)  # later: the days before are made, but the one that was there
+        engine.ingest([Event("image_generated", "evt_2", "cust_1", at + days, properties)])
+        engine.ingest([Event("image_generated", "evt_3", "cust_1", at, properties)])
+        expected = [19, 4, 6, Decimal("5.5"), 2**70 + 2**63]
+        assert _measured(engine, meters) == expected
 
 
 def _count_as_before(database: str, meters: Sequence[Meter], hour: int) -> None:

@@ -27,7 +27,7 @@ from tests.engine.metered import (
 from tokenmeter.engine import counting, gathering
 from tokenmeter.engine.local import Engine
 from tokenmeter.engine.metering import MeterQuery, assignments, measure
-from tokenmeter.engine.spans import DAY_US, HOUR_US, spans_of
+from tokenmeter.engine.spans import DAY_US, HOUR_US, made_until, spans_of
 from tokenmeter.engine.store.bulk import ROWS_PER_STATEMENT
 from tokenmeter.engine.store.rollup_schema import rollup_hours
 from tokenmeter.event import Event
@@ -226,11 +226,19 @@ def test_a_batch_that_fails_counts_nothing(engine: Engine) -> None:
     st.integers(0, 50 * HOUR_US),
     st.integers(0, 50 * HOUR_US),
     st.lists(st.integers(0, 100).map(lambda half: half * HOUR_US // 2), max_size=6),
+    st.integers(0, 100 * HOUR_US),
 )
 def test_the_parts_of_a_span_share_nothing_and_leave_nothing_out(
-    start: int, length: int, cuts: list[int]
+    start: int, length: int, cuts: list[int], until: int
 ) -> None:
     spans = spans_of(start, start + length, cuts)
+    made = made_until(spans, until // DAY_US * DAY_US)
+    assert all(last <= until for _first, last in made.days)
+    assert sum(b - a for a, b in made.days + made.hours) == sum(
+        b - a for a, b in spans.days + spans.hours
+    )
+    ordered = sorted([*made.days, *made.hours, *made.raw])
+    assert all(one[1] <= other[0] for one, other in pairwise(ordered))
     ordered = sorted([*spans.days, *spans.hours, *spans.raw])
     assert sum(b - a for a, b in ordered) == length
     assert all(one[1] <= other[0] for one, other in pairwise(ordered))

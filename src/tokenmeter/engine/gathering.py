@@ -14,6 +14,7 @@ from tokenmeter.engine.rollups import Family, Plan
 from tokenmeter.engine.spans import HOUR_US
 from tokenmeter.engine.store.cells import Added, Place, add_cells
 from tokenmeter.engine.store.events import Numbered
+from tokenmeter.engine.store.folding import HOURS_PER_DAY, days_made
 from tokenmeter.engine.store.merging import merged_states, states_text
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.store.rollup_schema import WHOLE_MAX
@@ -22,8 +23,6 @@ from tokenmeter.engine.tallies import ADDED, State, merge, state_of
 
 if TYPE_CHECKING:
     from tokenmeter.engine.store.protocol import Connection
-
-HOURS_PER_DAY = 24
 
 Amounts = Sequence[tuple[int, ...]]
 
@@ -93,18 +92,32 @@ class Gathered:
         told = {c for c in self._compiled if c is not None and c.way is not None}
         labels = {c.labels for c in told} | {labels for _, labels in self._cells}
         numbers = store.combinations.numbers(connection, labels)
+        until = days_made(connection, self._newest())
         combinations: dict[Compiled | None, int] = {c: numbers[c.labels] for c in told}
         for way, places, amounts in self._ways:
             hours = [self._hours[at] for at in places]
             customers = [self._customers[at] for at in places]
             chosen = [combinations[self._compiled[at]] for at in places]
-            for grain, hours_each in (("hours", 1), ("days", HOURS_PER_DAY)):
-                moments = [hour // hours_each for hour in hours]
-                family = repeat(way.family.id, len(places))
-                added = _added_up(list(zip(family, moments, customers, chosen)), amounts)  # noqa: B905 - all as long
-                add_cells(connection, grain, Added(way.counts, way.totals, added, {}))
-        self._keep_cells(connection, numbers)
+            family = repeat(way.family.id, len(places))
+            cells = list(zip(family, hours, customers, chosen))  # noqa: B905 - all as long
+            added = _Placed(_added_up(cells, amounts), {})
+            add_cells(connection, "hours", Added(way.counts, way.totals, *added))
+            if min(hours) < until[way.family.id] * HOURS_PER_DAY:
+                late = _late(added, until[way.family.id])
+                add_cells(connection, "days", Added(way.counts, way.totals, *late))
+        self._keep_cells(connection, numbers, until)
         return numbers
+
+    def _newest(self) -> dict[int, int]:
+        """Return the newest day of each family that counts something."""
+        found: dict[int, int] = {}
+        for way, places, _amounts in self._ways:
+            day = max([self._hours[at] for at in places]) // HOURS_PER_DAY
+            found[way.family.id] = max(day, found.get(way.family.id, 0))
+        for (family, _labels), cells in self._cells.items():
+            hours = [hour for hour, _customer in (*cells.numbers, *cells.states)]
+            found[family] = max([hour // HOURS_PER_DAY for hour in hours] + [found.get(family, 0)])
+        return found
 
     def _look(self) -> dict[Way, list[int]]:
         """Find the ways that events go; count those that go none."""
@@ -150,15 +163,17 @@ class Gathered:
                 key = (self._hours[at], self._customers[at])
                 self._cells[place].put(key, rule, state_of(rule.form, sample))
 
-    def _keep_cells(self, connection: Connection, numbers: Mapping[Labels, int]) -> None:
+    def _keep_cells(
+        self, connection: Connection, numbers: Mapping[Labels, int], until: Mapping[int, int]
+    ) -> None:
         by_family: dict[int, list[tuple[int, _Cells]]] = {}
         for (family, labels), cells in self._cells.items():
             by_family.setdefault(family, []).append((numbers[labels], cells))
-        for found in by_family.values():
+        for family, found in by_family.items():
             columns = found[0][1].family.columns
-            hours, days = _by_place(found)
+            hours = _by_hour(found)
             add_cells(connection, "hours", Added((), columns, *hours))
-            add_cells(connection, "days", Added((), columns, *days))
+            add_cells(connection, "days", Added((), columns, *_late(hours, until[family])))
 
 
 def _added_up(places: Sequence[Place], amounts: Amounts) -> dict[Place, tuple[int, ...]]:
@@ -171,19 +186,29 @@ def _added_up(places: Sequence[Place], amounts: Amounts) -> dict[Place, tuple[in
     return found
 
 
-def _by_place(found: Iterable[tuple[int, _Cells]]) -> tuple[_Placed, _Placed]:
-    """Return what there is by hour and by day."""
-    hours, days = _Placed({}, {}), _Placed({}, {})
+def _by_hour(found: Iterable[tuple[int, _Cells]]) -> _Placed:
+    """Return what there is, by its place."""
+    hours = _Placed({}, {})
     for number, cells in found:
         family = cells.family.id
         for (hour, customer), cell in cells.numbers.items():
             hours.numbers[family, hour, customer, number] = tuple(cell)
+        for (hour, customer), states in cells.states.items():
+            hours.states[family, hour, customer, number] = states_text(states)
+    return hours
+
+
+def _late(hours: _Placed, until: int) -> _Placed:
+    """Return what came too late for cells of days to be made of it: it is added to both."""
+    days = _Placed({}, {})
+    first = until * HOURS_PER_DAY
+    for (family, hour, customer, number), amounts in hours.numbers.items():
+        if hour < first:
             day = (family, hour // HOURS_PER_DAY, customer, number)
             held = days.numbers.get(day)
-            days.numbers[day] = tuple(cell if held is None else map(add, held, cell))
-        for (hour, customer), states in cells.states.items():
-            told = states_text(states)
-            hours.states[family, hour, customer, number] = told
+            days.numbers[day] = amounts if held is None else tuple(map(add, held, amounts))
+    for (family, hour, customer, number), told in hours.states.items():
+        if hour < first:
             day = (family, hour // HOURS_PER_DAY, customer, number)
             days.states[day] = merged_states(days.states.get(day), told)
-    return hours, days
+    return days

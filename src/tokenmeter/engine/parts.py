@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from tokenmeter.engine.rollups import names_of, slot_for
-from tokenmeter.engine.spans import DAY_US, HOUR_US, Spans, spans_of
+from tokenmeter.engine.spans import DAY_US, HOUR_US, Spans, made_until, spans_of
 from tokenmeter.engine.store.cells import Cell, Wanted, read_cells
 from tokenmeter.engine.store.interning import numbers_of
 from tokenmeter.engine.store.raw import Range, Stretch, scan
@@ -108,7 +108,7 @@ def parts(connection: Connection, asked: Asked) -> Iterator[Part]:
     if slot is None:
         yield from _raw(connection, asked, Spans(raw=[(start, end)] if start < end else []))
         return
-    spans = spans_of(start, end, asked.cuts)
+    spans = made_until(spans_of(start, end, asked.cuts), slot.days_until * DAY_US)
     ids = None if query.customers is None else numbers_of(connection, query.customers)
     if ids != []:
         for grain, unit in (("days", DAY_US), ("hours", HOUR_US)):

@@ -22,6 +22,15 @@ class Spans:
     raw: list[Range] = field(default_factory=list[Range])
 
 
+def made_until(spans: Spans, until_us: int) -> Spans:
+    """Return what is known of days before an instant, and of later ones by their hours."""
+    days, hours = list[Range](), list(spans.hours)
+    for first, last in spans.days:
+        _put(days, first, min(last, until_us))
+        _put(hours, max(first, until_us), last)
+    return Spans(days, hours, spans.raw)
+
+
 def spans_of(start_us: int, end_us: int, cuts: Iterable[int] = ()) -> Spans:
     """
     Take [start, end) apart so that no whole hour or day lies on both sides of a cut.

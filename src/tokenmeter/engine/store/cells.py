@@ -27,7 +27,7 @@ SEEKS_MAX = 20_000  # cells looked for one by one; more are read hour by hour, w
 GRAINS: Mapping[str, Table] = {"hours": rollup_hours, "days": rollup_days}
 
 Place = tuple[int, int, int, int]  # family, hours or days since 1970, customer, combination
-_PLACE = ("family_id", "at", "customer_id", "combination_id")
+PLACE = ("family_id", "at", "customer_id", "combination_id")
 
 
 class Added(NamedTuple):
@@ -83,7 +83,7 @@ def add_cells(connection: Connection, grain: str, added: Added) -> None:
         rows: Iterator[Any] = map(add, added.numbers.keys(), added.numbers.values())
         insert_rows(connection, _upsert(table.name, names, tuple(takes), change), rows)
     if added.states:
-        _add_states(connection, table, added.states)
+        add_states(connection, table, added.states)
 
 
 def read_cells(connection: Connection, grain: str, wanted: Wanted) -> Iterator[Cell]:
@@ -145,7 +145,8 @@ def _where(table: Table, wanted: Wanted) -> Iterator[ColumnElement[bool]]:
         yield table.c.customer_id.in_(ids)
 
 
-def _add_states(connection: Connection, table: Table, states: Mapping[Place, str]) -> None:
+def add_states(connection: Connection, table: Table, states: Mapping[Place, str]) -> None:
+    """Add to what the columns do not hold."""
     if connection.dialect.name == "sqlite":
         change = "{name} = merged_states({table}.{name}, excluded.{name})"
     else:
@@ -156,7 +157,7 @@ def _add_states(connection: Connection, table: Table, states: Mapping[Place, str
 
 
 def _merged(connection: Connection, table: Table, states: Mapping[Place, str]) -> dict[Place, str]:
-    columns = [table.c[name] for name in _PLACE]
+    columns = [table.c[name] for name in PLACE]
     places, merged = list(states), dict(states)
     for first in range(0, len(places), CELLS_PER_QUERY):
         some = tuple_(*columns).in_(places[first : first + CELLS_PER_QUERY])
@@ -174,11 +175,11 @@ def _upsert(
     changes = [change.format(table=table, name=name) for name in columns]
     return Insertion(
         table,
-        (*_PLACE, *columns),
-        (*range(len(_PLACE)), *(len(_PLACE) + at for at in takes)),
-        f"ON CONFLICT ({', '.join(_PLACE)}) DO UPDATE SET {', '.join(changes)}",
-        tuple(name for name in _NUMBERS if name not in columns),
+        (*PLACE, *columns),
+        (*range(len(PLACE)), *(len(PLACE) + at for at in takes)),
+        f"ON CONFLICT ({', '.join(PLACE)}) DO UPDATE SET {', '.join(changes)}",
+        tuple(name for name in NUMBERS if name not in columns),
     )
 
 
-_NUMBERS = [name for place in range(PLACES) for name in columns_of(place)]
+NUMBERS = [name for place in range(PLACES) for name in columns_of(place)]

@@ -27,6 +27,7 @@ rollup_families = Table(
     Column("environment", Text, nullable=False),
     Column("event_name", Text, nullable=False),
     Column("keys", Text, nullable=False),  # JSON
+    Column("days_until", Integer, nullable=False, server_default="0"),  # see `folding`
     UniqueConstraint("environment", "event_name", "keys", name="uq_rollup_families_keys"),
 )
 

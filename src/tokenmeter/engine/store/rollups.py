@@ -32,6 +32,7 @@ class Counted(NamedTuple):
     live_after: int
     done_until: int
     place: int | None  # of its columns; None: it is counted in states alone
+    days_until: int  # its days from this one on are in their hours, as of this transaction
 
     @property
     def is_complete(self) -> bool:
@@ -73,7 +74,8 @@ def counted(connection: Connection, environment: str | None = None) -> list[Coun
     if environment is not None:
         query = query.where(rollup_families.c.environment == environment)
     return [
-        Counted(*row[:4], tuple(json.loads(row[4])), *row[5:]) for row in connection.execute(query)
+        Counted._make([*row[:4], tuple(json.loads(row[4])), *row[5:]])
+        for row in connection.execute(query)
     ]
 
 
@@ -127,6 +129,7 @@ _COUNTED = (
         rollup_meters.c.live_after,
         rollup_meters.c.done_until,
         rollup_meters.c.place,
+        rollup_families.c.days_until,
     )
     .join(rollup_families, rollup_families.c.id == rollup_meters.c.family_id)
     .where(rollup_meters.c.retired.is_(False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import dataclasses
 import json
 import pickle
@@ -263,3 +264,16 @@ def test_a_line_takes_what_a_journal_may_hold(odd: str | int | Decimal) -> None:
     assert line.count(b"\n") == 1
     written = odd if not isinstance(odd, Decimal) else str(odd)
     assert json.loads(line) == {"properties": {"odd": written}}
+
+
+def test_an_event_that_holds_other_properties_is_an_event_like_any_other() -> None:
+    moment = datetime(2026, 11, 21, tzinfo=UTC)
+    first = Event("text_generated", "evt_1", "cust_001", moment, {"input_tokens": 1}, "mine")
+    other = first.holding({"input_tokens": 2})
+    assert type(other) is Event
+    assert other == dataclasses.replace(first, properties={"input_tokens": 2})
+    assert first.properties == {"input_tokens": 1}
+    assert repr(other) == repr(dataclasses.replace(first, properties={"input_tokens": 2}))
+    assert pickle.loads(pickle.dumps(other)) == copy.deepcopy(other) == other
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        other.event_id = "evt_2"  # type: ignore[misc]

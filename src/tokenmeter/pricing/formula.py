@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from operator import itemgetter, mul
 from typing import Any
@@ -30,9 +31,11 @@ _TERMS = (
     *("provider", "model", "request_model", "model_type", "operation", "outcome"),
     *("service_tier", "speed", "inference_geo"),
 )
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _UNUSUAL = frozenset({"reported_cost_usd", *REPORTED_UNITS, "cost_source", "tokens", LONG_WRITES})
 
-Vector = tuple[int, ...]  # one number for each quantity of a formula
+Vector = tuple[int, ...]  # one number for each quantity
+Sum = tuple[tuple[str, int], ...]  # quantities by name, and how many times each is added
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +46,35 @@ class Formula:
     `floors` are sums of quantities that must not be negative, else there is no such cost.
     """
 
-    quantities: Callable[[Any], tuple[Property, ...]]  # of the properties; input_tokens first
-    floors: tuple[Vector, ...]
-    rates: Vector  # in 10^-scale USD
-    bands: tuple[tuple[int, Vector], ...]  # the rates of longer prompts, the longest first
+    rates: Sum  # in 10^-scale USD
+    floors: tuple[Sum, ...]
+    bands: tuple[tuple[int, Sum], ...]  # the rates of longer prompts, the longest first
     scale: int
     costs: dict[str, Property]  # what such an event has beside its own; without the amount
 
-    def total(self, facts: Mapping[str, Property]) -> int | None:
+    def total(self, facts: Mapping[str, Any]) -> int | None:
         """Return the cost in 10^-scale USD; None where the long way must say."""
-        quantities: tuple[Any, ...] = self.quantities(facts)
-        for quantity in quantities:
+        total = 0
+        for name, rate in self._reached(facts) if self.bands else self.rates:
+            quantity = facts[name]
             if type(quantity) is not int or not 0 <= quantity <= QUANTITY_MAX:
                 return None
+            total += quantity * rate
         for floor in self.floors:
-            if sum(map(mul, quantities, floor)) < 0:
+            left = 0
+            for name, times in floor:
+                left += facts[name] * times
+            if left < 0:
                 return None
-        rates = self.rates
-        for longer_than, above in self.bands:
-            if quantities[0] > longer_than:
-                rates = above
-                break
-        total = sum(map(mul, quantities, rates))
         return total if total < TOTAL_MAX else None
+
+    def _reached(self, facts: Mapping[str, Any]) -> Sum:
+        prompt = facts["input_tokens"]
+        if type(prompt) is int:
+            for longer_than, rates in self.bands:
+                if prompt > longer_than:
+                    return rates
+        return self.rates
 
     def text(self, total: int) -> str:
         """Write an amount as `amount_text` does."""
@@ -85,16 +94,20 @@ class _Rule:
     tariff: Tariff
     version: str
     formulas: dict[int, Formula | None] = field(default_factory=dict[int, "Formula | None"])
+    # The formula that was asked for last, and the time for which it holds.
+    latest: tuple[datetime, datetime, Formula | None] = (_NEVER, _NEVER, None)
 
-    def at(self, event: Event) -> Formula | None:
-        """Return the formula that holds at an event's own time."""
-        card = self.tariff.card(event.timestamp)
+    def at(self, moment: datetime) -> Formula | None:
+        """Return the formula that holds at this time."""
+        card = self.tariff.card(moment)
         try:
-            return self.formulas[id(card)]  # the tariff keeps its cards
+            found = self.formulas[id(card)]  # the tariff keeps its cards
         except KeyError:
-            found = formula_of(card, self.names, self.version)
-            self.formulas[id(card)] = found
-            return found
+            found = self.formulas[id(card)] = formula_of(card, self.names, self.version)
+        window = self.tariff.window(moment)
+        if window is not None:
+            self.latest = (*window, found)
+        return found
 
 
 @dataclass(slots=True)
@@ -137,7 +150,13 @@ class Formulas:
             rule = self._rule(kind, event)
         except TypeError:  # a value that cannot be a key
             return None
-        return None if rule is None else rule.at(event)
+        if rule is None:
+            return None
+        since, until, formula = rule.latest
+        moment = event.timestamp
+        if moment.tzinfo is UTC and since <= moment < until:
+            return formula
+        return rule.at(moment)
 
     def _learn(self, names: tuple[str, ...]) -> _Kind | None:
         if len(self._kinds) >= KINDS_MAX:
@@ -165,26 +184,27 @@ def _is_usual(names: frozenset[str]) -> bool:
 
 def formula_of(card: Card, names: frozenset[str], version: str) -> Formula | None:
     """Return the formula for events that have these properties; None if there cannot be one."""
-    ladders = [(band.longer_than, band.units) for band in card.bands]
-    rates = [unit.rate for units in (card.units, *(u for _, u in ladders)) for unit in units]
-    if _has_more(card, names) or not all(_is_alike(card.units, units) for _, units in ladders):
+    ladders = [*(band.units for band in card.bands), card.units]
+    rates = [unit.rate for units in ladders for unit in units]
+    if _has_more(card, names) or not all(_is_alike(card.units, units) for units in ladders):
         return None
     if not any(unit.metric in names for unit in card.units):
         return None
     zeros = _must_be_zero(card, names)
     metrics = _in(names, ("input_tokens", *(unit.metric for unit in card.units), *zeros))
-    metrics = metrics if len(metrics) > 1 else metrics * 2  # itemgetter() of one gives no tuple
     rests = _rests(card.units, metrics, names)
     scale = max(0, *(-int(rate.as_tuple().exponent) for rate in rates))
-    floors = [rest for rest in rests if min(rest) < 0]
+    floors = [_sum(metrics, rest) for rest in rests if min(rest) < 0]
     if zeros:
-        floors.append(tuple(-1 if metric in zeros else 0 for metric in metrics))
+        floors.append(tuple((metric, -1) for metric in zeros))
+    sums = [_sum(metrics, _rates(units, rests, scale), all_of_them=True) for units in ladders]
     note: dict[str, Property] = {"cost_note": "; ".join(card.notes)} if card.notes else {}
     return Formula(
-        quantities=itemgetter(*metrics),
-        floors=tuple(dict.fromkeys(floors)),
-        rates=_rates(card.units, rests, scale),
-        bands=tuple((longer, _rates(units, rests, scale)) for longer, units in ladders),
+        rates=sums.pop(),
+        floors=tuple(floors),
+        bands=tuple(
+            (band.longer_than, above) for band, above in zip(card.bands, sums, strict=True)
+        ),
         scale=scale,
         costs={"cost_source": "computed", "pricebook_version": version, "cost_usd": "", **note},
     )
@@ -237,6 +257,11 @@ def _rates(units: tuple[Unit, ...], rests: list[Vector], scale: int) -> Vector:
     """Return what one more of each quantity costs, in 10^-scale USD."""
     whole = [_whole(unit.rate, scale) for unit in units]
     return tuple(sum(map(mul, whole, column)) for column in zip(*rests, strict=True))
+
+
+def _sum(metrics: tuple[str, ...], times: Vector, *, all_of_them: bool = False) -> Sum:
+    pairs = zip(metrics, times, strict=True)
+    return tuple((metric, number) for metric, number in pairs if number or all_of_them)
 
 
 def _whole(rate: Decimal, scale: int) -> int:

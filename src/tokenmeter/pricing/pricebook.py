@@ -104,7 +104,7 @@ class PriceBook:
             return self._priced(event)
         found = {**facts, **formula.costs}
         found["cost_usd"] = formula.text(total)
-        return _with(event, found)
+        return event.holding(found)
 
     def _priced(self, event: Event) -> Event:
         """Price an event the long way."""
@@ -112,7 +112,7 @@ class PriceBook:
         facts = event.properties
         if "cost_source" in facts:
             facts = {k: v for k, v in facts.items() if k not in COST_PROPERTIES}
-        return _with(event, {**facts, **costs})
+        return event.holding({**facts, **costs})
 
     def _usual(self, event: Event) -> Tariff | None:
         """Return the token rates of an event for which no other rule can apply."""
@@ -150,17 +150,6 @@ _BOOK = PriceBook()
 def price_event(event: Event, book: PriceBook = _BOOK) -> Event:
     """Return the event with its cost, as `PriceBook.priced` does."""
     return book.priced(event)
-
-
-def _with(event: Event, properties: dict[str, Property]) -> Event:
-    return Event(
-        event.event_name,
-        event.event_id,
-        event.external_customer_id,
-        event.timestamp,
-        properties,
-        event.source,
-    )
 
 
 def _cost_properties(priced: Priced) -> dict[str, Property]:

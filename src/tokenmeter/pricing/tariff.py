@@ -58,6 +58,16 @@ class Tariff:
             card = self._cards[window] = self._card_at(moment)
         return card
 
+    def window(self, moment: datetime) -> tuple[datetime, datetime] | None:
+        """Return since when and until when this moment's card holds; None if the hour counts."""
+        if self._hours:
+            return None
+        day = moment.astimezone(UTC).date() if moment.tzinfo else moment.date()
+        place = bisect_right(self._days, day)
+        days = [date.min, *self._days, date.max]
+        since, until = (datetime.combine(each, time(), UTC) for each in days[place : place + 2])
+        return since, until
+
     def _card_at(self, moment: datetime) -> Card:
         terms = self._terms
         context = terms.context if terms.variants else {}

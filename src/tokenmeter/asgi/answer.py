@@ -39,7 +39,8 @@ def event_headers(run: Run, under_way: Iterable[str]) -> RawHeaders:
 def amount_headers(run: Run) -> RawHeaders:
     """Tell usage, and cost in USD, as far as known."""
     told: RawHeaders = []
-    usage = run.events[0].properties if len(run.events) == 1 else run.usage
+    one = run.events[0] if len(run.events) == 1 else None
+    usage = run.usage if one is None else one.properties
     plain = {
         name: number if type(number) is int else format(number, "f")
         for name, number in usage.items()
@@ -47,9 +48,13 @@ def amount_headers(run: Run) -> RawHeaders:
     }
     if plain:
         told.append((b"x-tokenmeter-usage", _json(plain)))
-    cost = run.cost
+    if one is not None and run.price is not None:
+        cost = run.price(one)  # as Run.cost does for all of several
+    else:
+        total = run.cost
+        cost = None if total is None else total.amount
     if cost is not None:
-        told.append(_header(b"cost", format(cost.amount, "f")))
+        told.append((b"x-tokenmeter-cost", format(cost, "f").encode()))
     return told
 
 

@@ -105,7 +105,11 @@ class Incoming:
         """
         scope, raw = self.scope, self.raw_headers
         ours = [pair for pair in raw if pair[0][:3] in _FIRST and _is_ours(pair[0])]
-        if ours or self._counts_retries():
+        known = self.headers.known
+        retries = known.get(RETRIES)
+        # A plain 0, as all SDKs send it, says nothing; of several headers one may be believed.
+        forged = retries is not None and (retries != b"0" or len(known) != len(raw))
+        if ours or forged:
             kept = [pair for pair in without_ours(raw) if pair[0].lower() != RETRIES]
             scope["headers"], self._headers = kept, None
         extensions = scope.get("extensions")
@@ -113,12 +117,6 @@ class Incoming:
             seen = {name: told for name, told in extensions.items() if name not in _HIDING}
             scope["extensions"] = seen
         return ours
-
-    def _counts_retries(self) -> bool:
-        """Whether the client says that this is a retry; a plain 0, as SDKs send it, does not."""
-        known = self.headers.known
-        said = known.get(RETRIES)
-        return said is not None and (said != b"0" or len(known) != len(self.raw_headers))
 
     def values(self, name: str) -> list[str]:
         """All values of one header: more than one may be an attempt to smuggle."""

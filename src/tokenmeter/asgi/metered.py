@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from tokenmeter.enforcement.taps import TapGate
 
 
+def _data(message: Message) -> bytes:
+    data: bytes = message.get("body", b"")
+    return data
+
+
 def _nothing(_data: bytes) -> bool:
     """Pass a chunk that nobody looks at: the upstream call is watched, or nothing is."""
     return True
@@ -174,7 +179,7 @@ class Metered:
             except Exception as error:  # noqa: BLE001 - as in `_begin`
                 self._asking.meter.fault(error)
             for message in self._held:
-                own.chunk(message.get("body", b""))
+                own.chunk(_data(message))
         return own
 
     def _see(self, data: bytes, *, last: bool = False) -> None:
@@ -196,7 +201,7 @@ class Metered:
             return
         try:
             plain = b"content-encoding" not in headers.known
-            whole = b"".join([*(m.get("body", b"") for m in self._held), data])
+            whole = b"".join([*map(_data, self._held), data]) if self._held else data
             if plain and own.answered(self._status, headers, whole):
                 self._headers = None  # nothing is left to be read
                 return
@@ -237,7 +242,8 @@ class Metered:
         asking = self._asking
         run, told = asking.run, [run_header(asking.run)]
         try:
-            self._reading()
+            if self._headers is not None:
+                self._reading()
             under_way = self._open()
             told += event_headers(run, [exchange.announce() for exchange in under_way])
             if whole and run.events and not under_way:

@@ -157,9 +157,10 @@ class TokenMeterMiddleware:
             await send_json(send, status, answer)
 
     def _asking(self, request: Incoming, route: Route, body: Body, identity: Identity) -> Asking:
-        meter = self._metered_by()
+        meter = self._meter or default_meter()
         attribution = _attribution(identity.customer, identity.feature)
-        key = request.headers.get(IDEMPOTENCY_HEADER)
+        headers = request.headers
+        key = headers.get(IDEMPOTENCY_HEADER) if _IDEMPOTENCY in headers.known else None
         outer = self._replays.of(identity, request, key) if key else None
         run_id = new_id("run_") if outer is None or outer.run is None else outer.run.run_id
         run = GatewayRun(run_id, price=meter.cost_of)
@@ -178,6 +179,7 @@ class TokenMeterMiddleware:
         return known[1]
 
 
+_IDEMPOTENCY = IDEMPOTENCY_HEADER.encode()
 _attribution = lru_cache(maxsize=ATTRIBUTIONS_MAX)(Attribution)
 
 

@@ -92,7 +92,8 @@ class Routes:
         """Return the route of a request, or None if it is not metered."""
         if request.method == "OPTIONS":
             return None  # a browser's preflight: it has no key, and calls nothing
-        path, mounted = request.path, request.below_mount
+        path = request.path
+        mounted = request.below_mount if request.scope.get("root_path") else path
         route = self.known(mounted)
         if route is None and mounted is not path:
             route = self.known(path)

@@ -53,6 +53,21 @@ def cells(output: str, first: str) -> list[str]:
     return re.split(r"\s{2,}", lines[0].strip())
 
 
+def test_environments_of_a_server_are_shown_one_at_a_time(database: str) -> None:
+    """A property of that name is a dimension like any other."""
+    with Engine(database) as engine:
+        engine.ingest([called("e", "acme", input_tokens=7, environment="x")], environment="prod")
+    for named, ids, tokens in (
+        ([], ["d", "c", "b", "a"], 1_234_570),
+        (["--environment", "prod"], ["e"], 7),
+        (["--environment", "x"], [], 0),
+    ):
+        told = json.loads(run("events", "--backend", database, "--json", *named).output)
+        assert [event["event_id"] for event in told] == ids
+        rows = json.loads(run("usage", "--backend", database, "--json", *named).output)
+        assert sum(row["usage"].get("input_tokens", 0) for row in rows) == tokens
+
+
 def test_usage_is_a_table_with_a_total_and_unpriced_in_sight(database: str) -> None:
     result = run("usage", "--backend", database, "--by", "customer,model")
     assert result.exit_code == 0, result.output

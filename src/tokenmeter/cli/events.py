@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tokenmeter.cli.reading import AsJson, Backend, Customer, open_engine, print_json
+from tokenmeter.cli.reading import AsJson, Backend, Customer, Environment, open_engine, print_json
 
 if TYPE_CHECKING:
     from tokenmeter.engine.local import Engine
@@ -38,6 +38,7 @@ def events(
     limit: Limit = LIMIT,
     customer: Customer = None,
     outcome: Outcome = None,
+    environment: Environment = "",
     conflicts: Conflicts = False,
     as_json: AsJson = False,
 ) -> None:
@@ -48,15 +49,15 @@ def events(
         if conflicts:
             _show_conflicts(engine, limit=limit, as_json=as_json)
         else:
-            _show(_newest(engine, filters, limit), as_json=as_json)
+            _show(_newest(engine, filters, limit, environment), as_json=as_json)
 
 
-def _newest(engine: Engine, filters: dict[str, str], limit: int) -> list[Event]:
+def _newest(engine: Engine, filters: dict[str, str], limit: int, environment: str) -> list[Event]:
     found: list[Event] = []
     cursor: str | None = None
     while len(found) < limit:
         size = min(PAGE, limit - len(found))
-        page = engine.events(filters=filters, limit=size, cursor=cursor)
+        page = engine.events(filters=filters, limit=size, cursor=cursor, environment=environment)
         found += page.events
         cursor = page.cursor
         if cursor is None:

@@ -39,6 +39,14 @@ Until = Annotated[
     str | None, typer.Option(metavar="TIME", help="Up to this time, which is not included.")
 ]
 Customer = Annotated[str | None, typer.Option(metavar="ID", help="Only this customer.")]
+Environment = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Events that came to the server with a key of this environment; without it those "
+        "of the unnamed one, where applications without a server keep theirs.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 _UNREADABLE = {

@@ -12,6 +12,7 @@ from tokenmeter.cli.reading import (
     AsJson,
     Backend,
     Customer,
+    Environment,
     Since,
     Until,
     instant,
@@ -62,6 +63,7 @@ def usage(
     since: Since = None,
     until: Until = None,
     customer: Customer = None,
+    environment: Environment = "",
     as_json: AsJson = False,
 ) -> None:
     """Show what was used and what it cost."""
@@ -76,6 +78,7 @@ def usage(
             start=start,
             end=end,
             filters=filters,
+            environment=environment,
         )
         conflicting = bool(engine.conflicts(limit=1))
     if as_json:

@@ -79,6 +79,33 @@ def test_a_subscription_is_found_changed_and_cancelled(
     assert ended["status"] == "active"
 
 
+def test_a_customer_who_is_billed_or_has_a_wallet_is_not_deleted(
+    server: Server, shop: dict[str, Any]
+) -> None:
+    wallet_id = wallet(server)
+    customer = f"/customers/{shop['subscription']['customer_id']}"
+    end: list[tuple[str, str, dict[str, Any]]] = [
+        (
+            "The customer has a subscription; cancel it before deleting the customer.",
+            f"/subscriptions/{shop['subscription']['id']}/cancel",
+            {"cancellation_type": "immediate"},
+        ),
+        (
+            "The customer has an active wallet; terminate it before deleting the customer.",
+            f"/wallets/{wallet_id}/terminate",
+            {},
+        ),
+    ]
+    for sentence, path, body in end:
+        answer = server.delete(customer)
+        assert (answer.status, answer.body["code"]) == (400, "invalid_operation")
+        assert answer.body["message"] == sentence
+        assert server.get(customer).status == 200
+        assert server.post(path, body).status == 200
+    assert server.delete(customer).status == 204
+    assert server.get(customer).status == 404
+
+
 @pytest.mark.parametrize(
     ("wrong", "code"),
     [

@@ -8,7 +8,7 @@ from typing import Any
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.definitions.registry import Draft, Kind, Registry
-from tokenmeter.engine.errors import NotFoundError, ValidationError
+from tokenmeter.engine.errors import InvalidOperationError, NotFoundError, ValidationError
 from tokenmeter.engine.store.documents import Document
 from tokenmeter.rating.windows import known_zone
 
@@ -32,6 +32,20 @@ def customer_of(registry: Registry, fields: Fields) -> Document:
             raise NotFoundError(f"invalid customer id: there is no customer {own!r}.")
         return found
     return registry.by_key("customer", external or "")
+
+
+def check_free(registry: Registry, customer: Document) -> None:
+    """Raise InvalidOperationError for a customer that is still billed, or has credits left."""
+    held = registry.documents.all("subscription", parent=customer.id)
+    if any(one.body["subscription_status"] != "cancelled" for one in held):
+        raise InvalidOperationError(
+            "The customer has a subscription; cancel it before deleting the customer."
+        )
+    wallets = registry.documents.all("wallet", parent=customer.id)
+    if any(wallet.body["wallet_status"] == "active" for wallet in wallets):
+        raise InvalidOperationError(
+            "The customer has an active wallet; terminate it before deleting the customer."
+        )
 
 
 def _make(_registry: Registry, fields: Fields) -> Draft:

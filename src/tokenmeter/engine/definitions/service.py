@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from tokenmeter.engine.clock import Clock, system_clock
 from tokenmeter.engine.definitions import reading
+from tokenmeter.engine.definitions.customers import check_free
 from tokenmeter.engine.definitions.kinds import KINDS
 from tokenmeter.engine.definitions.pages import Listed, page_in
 from tokenmeter.engine.definitions.reading import Fields
@@ -76,14 +77,20 @@ class Definitions:
             return self._expanded(registry, registry.update(KINDS[kind], document, fields))
 
     def delete(self, kind: str, id: str, fields: Fields | None = None) -> None:  # noqa: A002
-        """Delete one definition softly; a price ends at `end_date`, or now."""
+        """
+        Delete one definition softly; a price ends at `end_date`, or now.
+
+        A customer with a subscription or an active wallet stays.
+        """
         with self._writing() as registry:
             document = registry.get(kind, id)
             if kind == "price":
                 end = reading.moment(fields or {}, "end_date") or registry.now
                 end_price(registry, document, end)
-            else:
-                registry.retire(document, DELETED)
+                return
+            if kind == "customer":
+                check_free(registry, document)
+            registry.retire(document, DELETED)
 
     def archive(self, kind: str, id: str) -> Body:  # noqa: A002 - the field's name
         """Take one definition out of use; it can still be read."""

@@ -13,6 +13,7 @@ from tokenmeter.capture.eventids import EventIds
 from tokenmeter.capture.observation import FAILED_FROM, Observation, Shape, events_of, provider_id
 from tokenmeter.delivery.jobs import GUESSED, JOB_EVENT, NAME, RENAMED, JobStore, joined
 from tokenmeter.delivery.protocol import TransientError
+from tokenmeter.errors import TokenmeterError
 from tokenmeter.event import Event
 
 Record = dict[str, Any]  # a line of the journal
@@ -89,6 +90,13 @@ class Jobs:
     def pending(self) -> list[dict[str, Any]]:
         """List the jobs whose end has not been seen: provider, job_id, submitted."""
         return self._store.pending()
+
+    def health(self) -> dict[str, Any]:
+        """Say how many jobs are pending; why nobody knows, if the store cannot be read."""
+        try:
+            return {"jobs_pending": len(self.pending())}
+        except TokenmeterError as error:
+            return {"jobs_pending": None, "jobs_error": str(error)}
 
     def close(self) -> None:
         """Let go of the file."""

@@ -246,8 +246,7 @@ class TokenMeter:
 
     def health(self) -> dict[str, Any]:
         """Say how delivery is doing, which jobs are pending, and how often we were at fault."""
-        ours = {"jobs_pending": len(self.jobs.pending()), "faults": self.faults}
-        return {**self._delivery.health(), **ours}
+        return {**self._delivery.health(), **self.jobs.health(), "faults": self.faults}
 
     @cached_property
     def sessions(self) -> Sessions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.capture.play import Answer, Player, chunks_of
 from tests.capture.test_openai_lifecycle import events_of, only
 from tokenmeter import Event, TokenMeter
 from tokenmeter.capture.observation import provider_id
+from tokenmeter.jobs import Jobs
 
 JOB = "resp_" + "a" * 30
 EVENT_ID = provider_id("openai", JOB)
@@ -205,6 +207,27 @@ def test_a_job_outlives_the_process_that_submitted_it(home: Path) -> None:
     assert_settled(second.engine.events().events[0])
     second.shutdown()
     assert second.health()["jobs_pending"] == 0, "health can be asked for after the end"
+
+
+@pytest.mark.parametrize("where", [100, 4_096])
+def test_health_says_that_the_job_store_cannot_be_read(home: Path, where: int) -> None:
+    meter = meter_at(home)
+    submit(meter)
+    assert meter.flush()
+    meter.jobs.close()
+    with sqlite3.connect(home / "jobs.db") as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    path = home / "jobs.db"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:where] + b"\xff" * (len(whole) - where))
+    meter.jobs = Jobs(None, lambda: False)
+    meter.jobs._store._db = sqlite3.connect(path)
+    found = meter.health()
+    assert found["jobs_pending"] is None
+    assert "cannot be used" in found["jobs_error"]
+    assert found["dead_letters"] == 0
+    meter.shutdown()
 
 
 BATCH = "msgbatch_" + "b" * 24

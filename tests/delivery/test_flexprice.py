@@ -18,7 +18,7 @@ from tests.delivery.cloud import KEY, POISON, Cloud, Reply, Request, error, serv
 from tests.delivery.failing import letters
 from tests.delivery.records import MOMENT, PATIENCE_S, delivering, event, record
 from tokenmeter.delivery.backends import backend_name, open_backend
-from tokenmeter.delivery.backends.flexprice import FlexpriceBackend
+from tokenmeter.delivery.backends.flexprice import BODY_BYTES_MIN, FlexpriceBackend
 from tokenmeter.delivery.flexprice.session import RETRY_AFTER_MAX_S, retry_after_s
 from tokenmeter.delivery.flexprice.wire import wire_json
 from tokenmeter.delivery.protocol import Receipt, RefusedError, TransientError
@@ -246,6 +246,44 @@ def test_a_bad_event_is_found_and_the_rest_of_its_batch_goes_through(
     assert {each["reason"] for each in dead} == {f"HTTP {status}: no good"}
     assert len(cloud.taken) == 1_000 - len(bad)
     assert len(cloud.requests) < 25 * len(bad)
+
+
+def test_a_server_that_takes_less_is_not_asked_for_more_again(tmp_path: Path) -> None:
+    refused: list[int] = []
+
+    def narrow(request: Request) -> Reply:
+        if len(request.body) > 50_000:
+            refused.append(len(request.body))
+            return error(413, "too_large", "less, please")
+        return strict(request)
+
+    with serving(narrow) as cloud, delivering(backend(cloud), tmp_path) as delivery:
+        for n in range(1_000):
+            delivery.append(record(f"evt_{n}"))
+        assert delivery.flush(PATIENCE_S)
+        assert refused
+        seen = len(refused)
+        for n in range(1_000, 4_000):
+            delivery.append(record(f"evt_{n}"))
+        assert delivery.flush(PATIENCE_S)
+        assert delivery.health()["dead_letters"] == 0
+    assert len(refused) == seen, "what it refused once is not tried again"
+    assert {each["event_id"] for each in cloud.taken} == {f"evt_{n}" for n in range(4_000)}
+
+
+def test_a_limit_is_learned_down_to_a_bound_and_forgotten_once_more_is_taken() -> None:
+    answers = [error(413, "too_large", "less, please")] * 20
+    many = [event(f"evt_{n}") for n in range(1_000)]
+    with serving(lambda request: answers.pop() if answers else strict(request)) as cloud:
+        sender = backend(cloud)
+        for size in (1_000, 500, 250, 125, *[60] * 16):
+            with pytest.raises(RefusedError):
+                sender.send(many[:size])
+        assert len(cloud.requests[-1].body) < BODY_BYTES_MIN
+        sender.send(many)
+        assert len(cloud.requests[-2].body) > BODY_BYTES_MIN * 0.9
+        sender.send(many)
+    assert len(cloud.requests[-1].events) == 1_000
 
 
 def test_a_bad_event_that_comes_alone_is_a_dead_letter_at_once(tmp_path: Path) -> None:

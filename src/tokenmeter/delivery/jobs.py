@@ -109,13 +109,20 @@ class JobStore:
         return submitted
 
     def pending(self) -> list[dict[str, Any]]:
-        """List the jobs whose end has not been seen: provider, job_id, submitted."""
+        """
+        List the jobs whose end has not been seen: provider, job_id, submitted.
+
+        Raises ConfigurationError if the file is damaged.
+        """
         if self._closed:
             return []
-        return [
-            {"provider": provider, "job_id": job_id, "submitted": json.loads(submitted)}
-            for provider, job_id, submitted in self._run(_PENDING)
-        ]
+        try:
+            return [
+                {"provider": provider, "job_id": job_id, "submitted": json.loads(submitted)}
+                for provider, job_id, submitted in self._run(_PENDING)
+            ]
+        except (sqlite3.Error, ValueError) as error:
+            raise _unusable(str(self._path), error) from error
 
     def close(self) -> None:
         """Close the file; nothing is known of jobs afterwards."""
@@ -153,7 +160,7 @@ def _connected(path: Path | None) -> sqlite3.Connection:
     return db
 
 
-def _unusable(name: str, error: sqlite3.Error) -> ConfigurationError:
+def _unusable(name: str, error: Exception) -> ConfigurationError:
     return ConfigurationError(
         f"the job store {name!r} cannot be used ({error}); move it away, or choose another "
         "state directory with state_dir= or TOKENMETER_HOME"

@@ -18,9 +18,11 @@ from tokenmeter.event import Event
 BULK = "/events/bulk"
 STOP_S = 300.0  # between two tries once the key is refused
 STOP_FILE_S = 15.0  # ... if the key is in a file, which may be replaced any time
+BODY_BYTES_MIN = 16 * 1024  # a 413 of less says nothing of the length
 ASTRAY_S = 60.0  # between two tries once something else than Flexprice answers
 
-_REFUSED = frozenset({400, 413, 422})
+TOO_LARGE = 413
+_REFUSED = frozenset({400, TOO_LARGE, 422})
 _BUSY = frozenset({408, 425, 429})
 _HELD = "nobody is named as its customer; it is held back until it is attributed"
 
@@ -30,8 +32,8 @@ class FlexpriceBackend:
     ``FlexpriceBackend("flexprice://us", api_key="...")``: bulk requests over one pool.
 
     A batch that is refused (400, 413) raises RefusedError, and is split until the bad event is
-    alone; a refused key (401, 403) stops delivery, and the events stay in the journal. What has
-    no customer is held back.
+    alone; after a 413, bodies are half as long until a longer one is taken. A refused key (401,
+    403) stops delivery, and the events stay in the journal. What has no customer is held back.
     """
 
     batch_events_max = EVENTS_MAX
@@ -49,6 +51,7 @@ class FlexpriceBackend:
         self.reachable: bool | None = None
         self._session = Session(self.account)
         self._body_bytes_max = body_bytes_max
+        self._too_long: int | None = None  # the shortest body of several events that was a 413
 
     def __repr__(self) -> str:
         return f"FlexpriceBackend({self.account.base_url!r})"
@@ -63,7 +66,7 @@ class FlexpriceBackend:
         held = [e for e in events if e.external_customer_id == UNATTRIBUTED]
         ready = [e for e in events if e.external_customer_id != UNATTRIBUTED] if held else events
         rejected = [Rejection(event.event_id, _HELD, held=True) for event in held]
-        parts = bodies(ready, self.account.unbilled_suffix, bytes_max=self._body_bytes_max)
+        parts = bodies(ready, self.account.unbilled_suffix, bytes_max=self._bytes_max)
         for part, body in parts:
             rejected += self._post(part, body)
         return Receipt(len(events) - len(rejected), tuple(rejected))
@@ -101,10 +104,20 @@ class FlexpriceBackend:
             self._accept(answer)
         except RefusedError as error:
             if len(events) > 1:
+                if answer.status == TOO_LARGE:
+                    self._too_long = min(len(body), self._too_long or len(body))
                 raise
             return [Rejection(events[0].event_id, str(error))]
         self.key_accepted = True
+        if self._too_long is not None and len(body) >= self._too_long:
+            self._too_long = None  # it was not the length
         return []
+
+    @property
+    def _bytes_max(self) -> int:
+        if self._too_long is None:
+            return self._body_bytes_max
+        return min(self._body_bytes_max, max(self._too_long // 2, BODY_BYTES_MIN))
 
     def _call(self, body: bytes) -> Answer:
         try:

@@ -34,6 +34,8 @@ _HOPS = frozenset(
 _SECRETS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie"})
 _ASKED = _HOPS | _SECRETS
 _ANSWERED = _HOPS - {b"content-length"}
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # which have a length, if only 0
+_TIMEOUTS = TIMEOUT.as_dict()
 _KEPT_IN_PATH = "/:@!$&'()*+,;=-._~"  # a question mark that was encoded stays so: no query of it
 
 GoesTo = Callable[[str, Mapping[str, str]], tuple[Upstream, str]]
@@ -87,15 +89,21 @@ class Proxy:
         if request.query:
             query = parse_qsl(request.query, keep_blank_values=True)
             url += "?" + urlencode([pair for pair in query if pair[0] != "key"])
-        headers = _kept(request.raw_headers, _ASKED)
+        address = _parsed(url) if len(url) <= URL_CHARS_MAX else httpx2.URL(url)
+        headers = [(b"host", address.netloc), *_kept(request.raw_headers, _ASKED)]
         headers += [(n.encode(), v.encode()) for n, v in upstream.headers().items()]
-        return httpx2.Request(
+        if body or request.method in _WITH_BODY:
+            headers.append((b"content-length", str(len(body)).encode()))
+        # As a stream: of content, httpx2 would work out these two, and read all headers anew.
+        sent = httpx2.Request(
             request.method,
-            _parsed(url) if len(url) <= URL_CHARS_MAX else httpx2.URL(url),
+            address,
             headers=headers,
-            content=body,
-            extensions={"timeout": TIMEOUT.as_dict()},
+            stream=httpx2.ByteStream(body),
+            extensions={"timeout": _TIMEOUTS},
         )
+        sent.read()
+        return sent
 
 
 _parsed = lru_cache(maxsize=URLS_MAX)(httpx2.URL)

@@ -148,3 +148,22 @@ async def test_whoever_has_no_key_gets_nowhere() -> None:
         assert (await gateway.ask(scope_of("POST", path))).status == 401
     assert gateway.player.sent == []
     gateway.meter.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "length"),
+    [("POST", ASKED, str(len(ASKED))), ("POST", b"", "0"), ("GET", b"", None)],
+)
+async def test_a_request_is_sent_on_with_its_host_and_its_length(
+    method: str, body: bytes, length: str | None
+) -> None:
+    gateway = Gateway()
+    client_s = [*KEY, ("host", "gateway"), ("content-length", "999"), ("x-custom", "kept")]
+    await gateway.ask(scope_of(method, "/v1/chat/completions", client_s), body)
+    (sent,) = gateway.player.sent
+    assert sent.headers["host"] == "api.openai.com"
+    assert sent.headers.get("content-length") == length
+    assert sent.headers["x-custom"] == "kept"
+    assert [name.lower() for name, _ in sent.headers.raw].count(b"host") == 1
+    assert sent.content == body
+    gateway.events()

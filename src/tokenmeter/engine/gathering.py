@@ -19,7 +19,7 @@ from tokenmeter.engine.store.merging import merged_states, states_text
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.store.rollup_schema import WHOLE_MAX
 from tokenmeter.engine.store.rows import Labels, Properties, moment
-from tokenmeter.engine.tallies import ADDED, State, merge, state_of
+from tokenmeter.engine.tallies import ADDED, COUNTED, State, merge, state_of
 
 if TYPE_CHECKING:
     from tokenmeter.engine.store.protocol import Connection
@@ -145,23 +145,42 @@ class Gathered:
                 if way.amounts([properties[at]]) is not None:
                     fine.append(at)
                 elif compiled is not None:
-                    self._sample(at, compiled.family, compiled.labels, compiled.sure)
+                    self._count(at, compiled)
             places, amounts = fine, way.amounts([properties[at] for at in fine]) or []
         if places:
             self._ways.append((way, places, amounts))
 
+    def _count(self, at: int, compiled: Compiled) -> None:
+        """Count an event of which some meter has to look closer, but the others need not."""
+        cells = self._cells_of(compiled.family, compiled.labels)
+        key = (self._hours[at], self._customers[at])
+        odd: list[Rule] = []
+        for rule in compiled.sure:
+            value = self._rows.properties[at].get(rule.slot.meter.aggregation.field)
+            if rule.form == COUNTED:
+                cells.put(key, rule, [COUNTED, 1])
+            elif type(value) is int and 0 <= value <= WHOLE_MAX:
+                cells.put(key, rule, [ADDED, 1, value])
+            else:
+                odd.append(rule)
+        if odd:
+            self._sample(at, compiled.family, compiled.labels, odd)
+
     def _sample(self, at: int, family: Family, labels: Labels, rules: Iterable[Rule]) -> None:
         """Let meters look at an event, and add what they count."""
-        place = (family.id, labels)
-        if place not in self._cells:
-            self._cells[place] = _Cells(family)
+        cells, key = self._cells_of(family, labels), (self._hours[at], self._customers[at])
         row = self._rows.row(at)
         seen = _Seen(row.event_name, row.event_id, moment(row.timestamp_us), row.properties)
         for rule in rules:
             sample = rule.slot.meter.sample(seen)
             if sample is not None:
-                key = (self._hours[at], self._customers[at])
-                self._cells[place].put(key, rule, state_of(rule.form, sample))
+                cells.put(key, rule, state_of(rule.form, sample))
+
+    def _cells_of(self, family: Family, labels: Labels) -> _Cells:
+        place = (family.id, labels)
+        if place not in self._cells:
+            self._cells[place] = _Cells(family)
+        return self._cells[place]
 
     def _keep_cells(
         self, connection: Connection, numbers: Mapping[Labels, int], until: Mapping[int, int]

@@ -8,6 +8,7 @@ column by column. What is not plain takes `to_row`, which also says why an event
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,6 +37,7 @@ from tokenmeter.usage import METRICS
 
 SHAPES_MAX = 1_000  # remembered
 CHOICES_MAX = 10_000  # sets of labels remembered of each shape
+ALONE_MAX = 3  # events of one shape among a batch, which are not worth to know it
 FEW = 16  # events that are looked at together where an odd one is among many
 
 _IDS = ("run_id", "call_id")
@@ -45,6 +47,8 @@ _ONLY_TEXT = {str}
 _BYTES_A_CHARACTER_MAX = 4
 
 _Pick = Callable[[dict[str, Any]], tuple[Any, ...]]
+_Kind = tuple[tuple[str, ...], tuple[type, ...]]  # names of properties, and types
+_NO_DICT: _Kind = ((), (object,))  # whatever else holds properties
 _Place = tuple[str, str, str, tuple[Any, ...]]  # environment, event name, source, and values
 
 
@@ -127,16 +131,16 @@ def to_rows(
 
     An event that nobody has checked may hold anything, whatever its types say.
     """
-    alike: dict[Shape | None, list[int]] = {}
+    alike: defaultdict[_Kind, list[int]] = defaultdict(list)
     for at, event in enumerate(events):
         given: Any = event.properties
-        shape = None
         if type(given) is dict:
-            shape = _shape(tuple(given), tuple(map(type, given.values())))
-        alike.setdefault(shape, []).append(at)
+            alike[tuple(given), tuple(map(type, given.values()))].append(at)
+        else:
+            alike[_NO_DICT].append(at)
     taking = _Taking(events, environment)
-    for shape, places in alike.items():
-        taking.take(shape, places)
+    for kind, places in alike.items():
+        taking.take(_shape(*kind) if len(places) > ALONE_MAX else None, places)
     return taking.rows(), [(events[at], said) for at, said in sorted(taking.refused)]
 
 

@@ -1,4 +1,4 @@
-"""That a call is a retry is never taken from what a client says: a policy may not bill retries."""
+"""Where a policy may not bill retries, no client can say that its call is one."""
 
 from __future__ import annotations
 
@@ -66,3 +66,10 @@ async def test_what_every_sdk_says_reaches_the_application() -> None:
 
     await events_of(app, TokenMeter("memory:"), [(b"x-stainless-retry-count", b"0")])
     assert seen == [(b"x-stainless-retry-count", b"0")]
+
+
+async def test_where_retries_are_billed_as_all_calls_are_an_sdks_count_tags_them() -> None:
+    meter = TokenMeter("memory:")
+    (event,) = await events_of(answering(200, TOLD, [WHOLE]), meter, FORGED[0])
+    facts = event.properties
+    assert (facts["attempt"], facts["is_retry"], facts["billable"]) == (4, "true", "true")

@@ -97,7 +97,7 @@ class Incoming:
             raw = self.scope["headers"] = list(raw)
         return raw
 
-    def sealed(self) -> RawHeaders:
+    def sealed(self, *, doubts_retries: bool) -> RawHeaders:
         """
         Take out what only the gateway may say, and what would hide the answer from it.
 
@@ -108,9 +108,12 @@ class Incoming:
         known = self.headers.known
         retries = known.get(RETRIES)
         # A plain 0, as all SDKs send it, says nothing; of several headers one may be believed.
-        forged = retries is not None and (retries != b"0" or len(known) != len(raw))
-        if ours or forged:
-            kept = [pair for pair in without_ours(raw) if pair[0].lower() != RETRIES]
+        said = retries is not None and (retries != b"0" or len(known) != len(raw))
+        doubted = said and doubts_retries
+        if ours or doubted:
+            kept = without_ours(raw)
+            if doubted:
+                kept = [pair for pair in kept if pair[0].lower() != RETRIES]
             scope["headers"], self._headers = kept, None
         extensions = scope.get("extensions")
         if extensions and not _HIDING.isdisjoint(extensions):

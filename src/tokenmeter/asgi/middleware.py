@@ -19,6 +19,7 @@ from tokenmeter.asgi.preview import PREVIEW_PATH, Price, is_preview, send_json
 from tokenmeter.asgi.replays import IDEMPOTENCY_HEADER, Replays
 from tokenmeter.asgi.routes import Route, Routes, normal, prefixes_of
 from tokenmeter.attribution import Attribution, Scope
+from tokenmeter.capture.observation import default_billable
 from tokenmeter.capture.refusal import Refusal
 from tokenmeter.capture.retries import new_id
 from tokenmeter.default import default_meter
@@ -103,7 +104,9 @@ class TokenMeterMiddleware:
         if route is None and normal(request.below_mount) != PREVIEW_PATH:
             await self.app(scope, receive, send)
             return
-        ours = request.sealed()
+        # A policy of the user's own may not bill retries: then nobody may say that it is one.
+        own_policy = self._metered_by().policy.billable is not default_billable
+        ours = request.sealed(doubts_retries=own_policy)
         asks_price = route is None or (bool(ours) and is_preview(ours))
         asked = self._identifier.ask(request)
         identity = asked if isinstance(asked, Identity) else await asked

@@ -13,6 +13,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from capture_envs import NotInstalledError, environment
 
@@ -67,7 +68,8 @@ def forwarder(kind: str, upstream: str, home: str) -> Any:
         from tokenmeter import TokenMeter
 
         os.environ["TOKENMETER_HOME"] = home
-        meter = TokenMeter(f"sqlite:///{home}/usage.db")
+        told = {urlsplit(upstream).netloc: "openai"}  # so that a call has a price
+        meter = TokenMeter(f"sqlite:///{home}/usage.db", hosts=told)
         return create_app(meter, {KEY: "acme"}, goes_to=goes_to)
     if kind == "proxy":
         return proxy.Proxy(proxy.create_client(), lambda _request: True, goes_to)

@@ -13,7 +13,6 @@ import httpx2
 
 from tokenmeter.asgi import Incoming
 
-from .transport import transport_of
 from .upstreams import Upstream, upstream_of
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
@@ -43,10 +42,8 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 
 def create_client(transport: httpx2.AsyncBaseTransport | None = None) -> httpx2.AsyncClient:
-    """Make the client of a proxy; without a `transport`, over quick sockets."""
-    return httpx2.AsyncClient(
-        transport=transport or transport_of(LIMITS), timeout=TIMEOUT, limits=LIMITS
-    )
+    """Make the client of a proxy."""
+    return httpx2.AsyncClient(transport=transport, timeout=TIMEOUT, limits=LIMITS)
 
 
 class Proxy:

@@ -19,8 +19,8 @@ from tokenmeter import TokenMeter
 from tokenmeter.capture import exchange as exchanges
 from tokenmeter.capture.known import BODY_BYTES_MAX, KNOWN_MAX, KnownCalls
 from tokenmeter.providers import Request, find
-from tokenmeter.providers.base import Call
-from tokenmeter.providers.openai_plain import TEXT_CHARS_MAX, plain_chat
+from tokenmeter.providers.base import TEXT_CHARS_MAX, Call
+from tokenmeter.providers.openai_plain import plain_chat
 
 URL = "https://api.openai.com/v1/chat/completions"
 HOST, PATH = "api.openai.com", "/v1/chat/completions"

@@ -103,13 +103,16 @@ def test_large_records_let_others_in_after_each(
 ) -> None:
     looked: list[None] = []
 
+    def as_it_is(each: Event) -> Event:
+        return each
+
     def counted() -> None:
         looked.append(None)
         let_others_in()
 
     sink = Sink()
     monkeypatch.setattr(shipper, "let_others_in", counted)
-    with delivering(sink, tmp_path, price=lambda each: each) as delivery:
+    with delivering(sink, tmp_path, price=as_it_is) as delivery:
         delivery.start()
         with delivery._shippers[0].sender.resolving:  # it waits at the first, till all are there
             for number in range(GROUP_MAX):

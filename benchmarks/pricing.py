@@ -227,14 +227,16 @@ def previews(meter: TokenMeter) -> bool:
     found += [
         ("1 KB, new", best_us(new_prompt), PROMPT_US),
         ("1 KB, seen before", best_us(lambda: meter.preview(**CHAT, prompt=TEXT)), PROMPT_US),
+        (
+            "request, 1 KB, new",
+            best_us(lambda: meter.preview_request(request())) - making,
+            PROMPT_US,
+        ),
+        ("request, seen before", best_us(lambda: meter.preview_request(known)), PROMPT_US),
     ]
     print(f"\n{'us per preview':26}{'seen':>8}{'goal':>8}")
     for name, spent, goal in found:
         print(f"{name:26}{spent:8.1f}{goal:8}{'' if spent <= goal else '  MISSED'}")
-    new = best_us(lambda: meter.preview_request(request())) - making
-    print("an HTTP request's body is read as well, for which no goal is named:")
-    print(f"{'request, 1 KB, new':26}{new:8.1f}")
-    print(f"{'request, seen before':26}{best_us(lambda: meter.preview_request(known)):8.1f}")
     return all(spent <= goal for _, spent, goal in found)
 
 

@@ -195,7 +195,7 @@ class WriterLog:
         self.directory = self.directory.rename(path)
 
     def _persist(self, backend: str, offset: int) -> None:
-        path = f"{self.directory}/{backend}"  # pathlib takes longer than the disk
+        path = f"{self.directory}/{backend}"  # each receipt comes by here: no Path is made
         fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         try:
             os.write(fd, b"%d" % offset)

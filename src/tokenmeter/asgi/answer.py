@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -10,6 +10,7 @@ from tokenmeter.asgi.incoming import OURS, Headers, Message, RawHeaders, Send, w
 from tokenmeter.asgi.routes import Route
 from tokenmeter.attribution import Run
 from tokenmeter.capture.refusal import Refusal
+from tokenmeter.event import Property
 from tokenmeter.money import Money
 from tokenmeter.usage import METRICS
 
@@ -41,11 +42,7 @@ def amount_headers(run: Run) -> RawHeaders:
     told: RawHeaders = []
     one = run.events[0] if len(run.events) == 1 else None
     usage = run.usage if one is None else one.properties
-    plain = {
-        name: number if type(number) is int else format(number, "f")
-        for name, number in usage.items()
-        if type(number) is not str and name in METRICS
-    }
+    plain = _metrics(usage)
     if plain:
         told.append((b"x-tokenmeter-usage", _json(plain)))
     if one is not None and run.price is not None:
@@ -58,6 +55,18 @@ def amount_headers(run: Run) -> RawHeaders:
     return told
 
 
+def _metrics(usage: Mapping[str, Property]) -> dict[str, Property]:
+    """Return the metrics, decimals written out."""
+    found = {name: usage[name] for name in filter(_is_metric, usage)}
+    if _WHOLE.issuperset(map(type, found.values())):
+        return found
+    return {
+        name: number if type(number) is int else format(number, "f")
+        for name, number in found.items()
+        if type(number) is not str
+    }
+
+
 def charge_headers(charge: Money) -> RawHeaders:
     """Tell what the customer is charged."""
     return [
@@ -67,6 +76,8 @@ def charge_headers(charge: Money) -> RawHeaders:
 
 
 _json = msgspec.json.Encoder().encode
+_is_metric = METRICS.__contains__
+_WHOLE = frozenset({int})
 
 
 def _header(name: bytes, value: str) -> Header:

@@ -21,7 +21,7 @@ from tests.capture.alike import Alike, came_of, streamed, streamed_through_opena
 from tests.capture.alike import alike as alike  # the fixture
 from tests.capture.play import LIBRARIES, Answer, Player, chunks_of
 from tokenmeter import TokenMeter
-from tokenmeter.capture.decode import SLICE_BYTES, open_decoder
+from tokenmeter.capture.decode import SLICE_BYTES, ZSTD_PIECE_BYTES, open_decoder
 
 CHAT = b"".join(wire.chat().chunks)
 STREAM = b"".join(wire.chat_stream().chunks)
@@ -122,6 +122,45 @@ def test_a_coding_nobody_knows_is_flagged(alike: Alike) -> None:
             assert event.properties["usage_source"] == "missing"
         else:  # httpx has read it: what it hands out is what it is
             assert event.properties["input_tokens"] == 9
+
+
+@pytest.mark.parametrize("module", ["backports.zstd", "zstandard"])
+def test_a_zstd_bomb_stays_small_whichever_package_undoes_it(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = pytest.importorskip(module)
+    for other in {"backports.zstd", "zstandard"} - {module}:
+        monkeypatch.setitem(importlib.sys.modules, other, None)  # type: ignore[attr-defined]
+    packed = found.compress(bytes(200_000_000))
+    assert len(packed) < SLICE_BYTES  # one chunk of the wire
+    decoder = open_decoder("zstd")
+    assert decoder is not None
+    pieces = [len(piece) for piece in decoder.decode(packed)]
+    assert sum(pieces) == 200_000_000
+    assert max(pieces) <= ZSTD_PIECE_BYTES * 32 * 1024  # 128 KiB for each block of 4 bytes
+
+
+@pytest.mark.parametrize("module", ["backports.zstd", "zstandard"])
+def test_a_zstd_frame_that_asks_for_a_large_window_is_not_read(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(module)
+    for other in {"backports.zstd", "zstandard"} - {module}:
+        monkeypatch.setitem(importlib.sys.modules, other, None)  # type: ignore[attr-defined]
+    magic, no_size, window_64_mib, last_raw_of_2 = (
+        b"\x28\xb5\x2f\xfd",
+        b"\0",
+        b"\x80",
+        b"\x11\0\0hi",
+    )
+    decoder = open_decoder("zstd")
+    assert decoder is not None
+    assert list(decoder.decode(magic + no_size + window_64_mib + last_raw_of_2)) == []
+    assert decoder.failed
+    window_1_mib = b"\x50"
+    decoder = open_decoder("zstd")
+    assert decoder is not None
+    assert b"".join(decoder.decode(magic + no_size + window_1_mib + last_raw_of_2)) == b"hi"
 
 
 @coded

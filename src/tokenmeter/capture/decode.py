@@ -9,6 +9,9 @@ from typing import Any, Protocol
 
 SLICE_BYTES = 64 * 1024  # about this much is inflated at a time: a gzip bomb stays small
 CODINGS_MAX = 5  # on top of each other, as in httpx2
+ZSTD_WINDOW_LOG = 23  # 8 MiB, the most that a frame may ask for over HTTP (RFC 9659)
+# A block of 4 bytes can stand for 128 KiB: so much goes at a time where output has no limit.
+ZSTD_PIECE_BYTES = 256
 
 
 class Decoder(Protocol):
@@ -91,7 +94,8 @@ class _Zstd:
     def __init__(self, module: Any) -> None:
         self.failed = False
         self._error: type[Exception] = module.ZstdError
-        self._fresh: Callable[[], Any] = module.ZstdDecompressor
+        window = {module.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
+        self._fresh: Callable[[], Any] = lambda: module.ZstdDecompressor(options=window)
         self._frame = self._fresh()
 
     def decode(self, data: bytes) -> Iterator[bytes]:
@@ -115,15 +119,20 @@ class _Zstd:
 
 
 class _Zstandard:
-    """The `zstandard` package, which httpx uses: a chunk is inflated in one piece."""
+    """The `zstandard` package, which httpx uses: its output has no limit, so pieces are small."""
 
     def __init__(self, module: Any) -> None:
         self.failed = False
         self._error: type[Exception] = module.ZstdError
-        self._fresh: Callable[[], Any] = lambda: module.ZstdDecompressor().decompressobj()
+        one = module.ZstdDecompressor(max_window_size=1 << ZSTD_WINDOW_LOG)
+        self._fresh: Callable[[], Any] = one.decompressobj
         self._frame = self._fresh()
 
     def decode(self, data: bytes) -> Iterator[bytes]:
+        for start in range(0, len(data), ZSTD_PIECE_BYTES):
+            yield from self._piece(data[start : start + ZSTD_PIECE_BYTES])
+
+    def _piece(self, data: bytes) -> Iterator[bytes]:
         while data and not self.failed:
             if self._frame.eof:
                 self._frame = self._fresh()

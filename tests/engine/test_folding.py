@@ -5,13 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
 from sqlalchemy import select
 
 from tests.engine.made import url
 from tests.engine.metered import RULES, START, agreed, define, meter_of
-from tests.engine.test_rollups import END, image
-from tokenmeter.engine import gathering
+from tests.engine.test_rollups import END, failed, image
 from tokenmeter.engine.local import Engine
 from tokenmeter.engine.metering import MeterQuery, measure
 from tokenmeter.engine.store.rollup_schema import rollup_days
@@ -64,16 +62,9 @@ def test_processes_make_each_day_once(tmp_path: Path) -> None:
 def test_a_batch_that_fails_makes_no_day(engine: Engine) -> None:
     define(engine, "", meter_of(RULES[1]))
     engine.ingest([image(0, START)])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gathering, "add_cells", _broken)
-        with pytest.raises(ZeroDivisionError):
-            engine.ingest([image(1, START + timedelta(days=1))])
+    failed(engine, image(1, START + timedelta(days=1)))
     assert days_of(engine) == []
     engine.ingest([image(2, START), image(1, START + timedelta(days=1))])
     assert days_of(engine) == [0]
     query = MeterQuery(meter_of(RULES[1]), None, START, END)
     assert measure(engine.store, query)[0].quantity == 30
-
-
-def _broken(*_arguments: object) -> None:
-    raise ZeroDivisionError

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
@@ -8,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from tests.engine.made import START, made, numbered
+from tokenmeter.engine.ingest import DIFFERENCE_BYTES_MAX
 from tokenmeter.engine.local import Engine
 from tokenmeter.engine.store.rows import EVENT_BYTES_MAX
 from tokenmeter.event import Event
@@ -101,6 +103,17 @@ def test_a_copy_with_another_cost_or_the_same_number_as_text_is_no_conflict(
     assert engine.conflicts() == []
 
 
+def test_a_conflict_of_the_longest_names_is_kept_and_shortened(engine: Engine) -> None:
+    rng = random.Random(3)  # what cannot be compressed
+    names = ["".join(chr(rng.randrange(0x1F300, 0x1F5FF)) for _ in range(255)) for _ in range(3)]
+    for customer in names[:2]:
+        engine.ingest([made(names[2], customer=customer, properties={"input_tokens": 1})])
+    (found,) = engine.conflicts()
+    assert (found.event_id, found.difference[:12]) == (names[2], f"customer is {names[1]}"[:12])
+    assert len(found.difference.encode()) <= DIFFERENCE_BYTES_MAX
+    assert found.difference.endswith("...")
+
+
 def test_one_event_id_is_two_events_in_two_environments(engine: Engine) -> None:
     for environment in ("prod", "test"):
         engine.ingest([made(properties={"input_tokens": 1})], environment=environment)
@@ -136,7 +149,10 @@ def wrong(**fields: Any) -> Event:
         (wrong(external_customer_id=""), "external_customer_id is missing"),
         (wrong(event_id=None), "event_id is missing"),
         (wrong(timestamp=datetime(2026, 1, 1)), "the timestamp has no time zone"),  # noqa: DTZ001
-        (wrong(timestamp=START.replace(year=1969)), "the timestamp lies before 1970"),
+        (
+            wrong(timestamp=START.replace(year=1969)),
+            "the timestamp lies before 1970 or after 9998",
+        ),
         (wrong(properties={"input_tokens": "many"}), "input_tokens is not a number"),
         (wrong(properties={"input_tokens": Decimal("1e999")}), "input_tokens is not a number"),
         (wrong(properties={"cost_usd": ""}), "cost_usd is not a number"),

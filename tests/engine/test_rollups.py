@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
+from string import ascii_letters
 
 import pytest
 from hypothesis import given, settings
@@ -152,6 +154,21 @@ def test_a_new_filter_key_counts_anew_and_answers_stay_right(engine: Engine) -> 
     assert measure(engine.store, query)[0].quantity == 40
 
 
+def test_prices_with_more_keys_than_an_index_takes_are_answered_from_the_events(
+    engine: Engine,
+) -> None:
+    meter, other = meter_of(RULES[1]), replace(meter_of(RULES[0]), event_name="other")
+    rng = random.Random(7)  # what cannot be compressed
+    keys = ["size", *("".join(rng.choices(ascii_letters, k=200)) for _ in range(20))]
+    define(engine, "", meter, *keys)
+    define(engine, "", other, "size")
+    engine.ingest([image(at, START, size=f"{at % 2}", **{keys[1]: "x"}) for at in range(6)])
+    assert not counts_apart(engine, "", meter)
+    assert counts_apart(engine, "", other, "size")
+    query = MeterQuery(meter, None, START, END, filters=(Filter("size", ("1",)),))
+    assert measure(engine.store, query)[0].quantity == 30
+
+
 def test_large_batches_of_many_meters_count_as_their_events_do(engine: Engine) -> None:
     rng = random.Random(5)
     odd: list[dict[str, str | int]] = [
@@ -209,13 +226,18 @@ def _broken(*_arguments: object) -> None:
     raise ZeroDivisionError
 
 
-def test_a_batch_that_fails_counts_nothing(engine: Engine) -> None:
-    define(engine, "", meter_of(RULES[1]))
-    engine.ingest([image(0, START)])
+def failed(engine: Engine, event: Event) -> None:
+    """Ingest an event, and fail in the midst of counting it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gathering, "add_cells", _broken)
         with pytest.raises(ZeroDivisionError):
-            engine.ingest([image(1, START, "cust_new", size="new")])
+            engine.ingest([event])
+
+
+def test_a_batch_that_fails_counts_nothing(engine: Engine) -> None:
+    define(engine, "", meter_of(RULES[1]))
+    engine.ingest([image(0, START)])
+    failed(engine, image(1, START, "cust_new", size="new"))
     engine.ingest([image(1, START, "cust_new", size="new")])
     query = MeterQuery(meter_of(RULES[1]), None, START, END)
     assert measure(engine.store, query)[0].quantity == 20

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.engine.made import START
+from tests.engine.made import made as made_event
 from tokenmeter.engine.local import Engine
 from tokenmeter.engine.store import shapes
 from tokenmeter.engine.store.packed import pack, pack_all, unpack
@@ -16,6 +19,7 @@ from tokenmeter.engine.store.rows import (
     EVENT_BYTES_MAX,
     LABEL_CHARS_MAX,
     LABELS,
+    NAME_CHARS_MAX,
     Refusal,
     Row,
     to_row,
@@ -122,12 +126,19 @@ def quick_way(events: list[Event]) -> tuple[list[Row], list[str]]:
     return [rows.row(at) for at in range(len(rows))], [str(why) for _event, why in refused]
 
 
+LONGEST, TOO_LONG = "n" * NAME_CHARS_MAX, "n" * (NAME_CHARS_MAX + 1)
+LATEST = datetime(9998, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+LAST_YEAR = datetime(9999, 1, 1, tzinfo=UTC)
+TOO_LATE = datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-12)))
+lengths = st.sampled_from([LONGEST, TOO_LONG])
 made = st.builds(
     Event,
-    st.one_of(st.just("n"), odd),
-    st.one_of(st.just("evt_1"), odd),
-    st.one_of(st.just("c"), odd),
-    st.sampled_from([START, START, START.replace(tzinfo=None), START.replace(year=1969)]),
+    st.one_of(st.just("n"), lengths, odd),
+    st.one_of(st.just("evt_1"), lengths, odd),
+    st.one_of(st.just("c"), lengths, odd),
+    st.sampled_from(
+        [START, START.replace(tzinfo=None), START.replace(year=1969), LATEST, TOO_LATE]
+    ),
     st.dictionaries(named, odd, max_size=6),
     st.one_of(st.just("s"), odd),
 )
@@ -186,3 +197,27 @@ def test_a_large_event_is_refused_and_its_neighbours_are_stored() -> None:
     rows, told = quick_way(events)
     assert [row.event_id for row in rows] == [e.event_id for e in events if e is not events[20]]
     assert told == [f"it is larger than {EVENT_BYTES_MAX} bytes"]
+
+
+@pytest.mark.parametrize("name", ["event_id", "event_name", "external_customer_id"])
+@pytest.mark.parametrize("count", [1, 2 * FEW])
+def test_a_name_longer_than_an_index_takes_is_refused(
+    engine: Engine, name: str, count: int
+) -> None:
+    fine = [made_event(f"evt_{at}") for at in range(count)]
+    long = replace(fine[0], **{name: TOO_LONG})
+    longest = replace(fine[0], **{"event_id": "evt_last", name: LONGEST})  # no copy
+    receipt = engine.ingest([*fine, long, longest])
+    assert [why.reason for why in receipt.rejected] == [f"{name} has more than 255 characters"]
+    assert receipt.accepted == count + 1
+    assert list(engine.events(limit=100).events) == [longest, *reversed(fine)]
+
+
+@pytest.mark.parametrize("count", [1, 2 * FEW])
+def test_a_time_that_could_not_be_read_again_is_refused(engine: Engine, count: int) -> None:
+    fine = [made_event(f"evt_{at}", at=LATEST) for at in range(count)]
+    receipt = engine.ingest([*fine, made_event("late", at=TOO_LATE), made_event(at=LAST_YEAR)])
+    assert receipt.accepted == count
+    reason = "the timestamp lies before 1970 or after 9998"
+    assert [why.reason for why in receipt.rejected] == [reason] * 2
+    assert len(engine.events(limit=100).events) == count

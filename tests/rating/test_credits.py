@@ -100,5 +100,7 @@ def test_credits_expire_after_their_time(duration: int, unit: str, expected: str
 def test_credits_without_a_duration_never_expire() -> None:
     assert expires_at(START, None, "DAY") is None
     assert expires_at(START, 3, None) is None
+    for unit in ("DAY", "WEEK", "MONTH", "YEAR"):
+        assert expires_at(START, 10**9, unit) is None  # calendars end before
     with pytest.raises(RatingError, match="DAY, WEEK"):
         expires_at(START, 3, "DECADE")

@@ -266,8 +266,8 @@ class Billing:
 
     def _period(self, body: Fields, fields: Fields) -> Period:
         """Read the period that a request names; by default the one that is running."""
-        start = reading.moment(fields, "period_start")
-        end = reading.moment(fields, "period_end")
+        start = reading.bound(fields, "period_start")
+        end = reading.bound(fields, "period_end")
         if start is None and end is None:
             return current_period(body, self._clock())
         current = current_period(body, start or self._clock())

@@ -60,7 +60,7 @@ def cost_analytics(
 
 
 def _period(fields: Fields) -> Period:
-    start, end = reading.moment(fields, "start_time"), reading.moment(fields, "end_time")
+    start, end = reading.bound(fields, "start_time"), reading.bound(fields, "end_time")
     if start is None or end is None:
         raise ValidationError("start_time and end_time are required.")
     if end < start:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("tokenmeter.engine")
 
+DIFFERENCE_BYTES_MAX = 1_000  # it stands in an index of PostgreSQL's, which takes little more
+
 
 def ingest(store: Store, events: Iterable[Event], *, environment: str = "") -> Receipt:
     """
@@ -100,8 +102,11 @@ def difference(stored: Mapping[str, Any], copy: Row) -> str:
         "event_name": copy.event_name,
         "customer": copy.customer,
     }
-    return "; ".join(
+    told = "; ".join(
         f"{name} is {sent.get(name, 'missing')}, stored is {kept.get(name, 'missing')}"
         for name in sorted(kept.keys() | sent.keys())
         if kept.get(name) != sent.get(name)
     )
+    if len(told.encode()) <= DIFFERENCE_BYTES_MAX:
+        return told
+    return told.encode()[: DIFFERENCE_BYTES_MAX - 3].decode(errors="ignore") + "..."

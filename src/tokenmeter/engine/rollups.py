@@ -32,6 +32,9 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=
 
 # What grows with what is counted is read raw.
 NOT_KEPT = frozenset({AggregationType.COUNT_UNIQUE})
+# Of the keys of a family, as JSON: they stand in an index of PostgreSQL's, which takes little
+# more. What prices tell apart by more is read raw.
+KEYS_BYTES_MAX = 1_000
 
 
 class Slot(NamedTuple):
@@ -68,6 +71,14 @@ class _Wish:
 
     keys: set[str] = field(default_factory=set[str])
     meters: dict[str, Meter] = field(default_factory=dict[str, Meter])  # by definition
+
+    def written_keys(self) -> str:
+        """Write the keys as the database holds them."""
+        return _encode(sorted(self.keys))
+
+    def is_storable(self) -> bool:
+        """Tell whether the database takes the keys."""
+        return len(self.written_keys().encode()) <= KEYS_BYTES_MAX
 
 
 def names_of(keys: Iterable[str]) -> set[str]:
@@ -131,13 +142,13 @@ def _wishes(connection: Connection) -> dict[tuple[str, str], _Wish]:
         wish.meters.setdefault(definition_of(meter), meter)
         wish.keys |= names_of(keys.get((environment, name), ()))
         wish.keys |= {meter.aggregation.group_by} - {""}
-    return wishes
+    return {place: wish for place, wish in wishes.items() if wish.is_storable()}
 
 
 def _follow(connection: Connection, wishes: dict[tuple[str, str], _Wish]) -> None:
     """Make the slots what the wishes say."""
     families = {
-        stored.family_id(connection, *place, _encode(sorted(wish.keys))): wish
+        stored.family_id(connection, *place, wish.written_keys()): wish
         for place, wish in wishes.items()
     }
     wanted = {(family, told) for family, wish in families.items() for told in wish.meters}

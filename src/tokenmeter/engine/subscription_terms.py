@@ -49,10 +49,10 @@ def rhythm_in(registry: Registry, customer: Document, fields: Fields) -> dict[st
     currency = reading.needed(fields, "currency").lower()
     period = billing_period_of(reading.needed(fields, "billing_period"))
     cycle = reading.choice(fields, "billing_cycle", CYCLES, "anniversary")
-    start = reading.moment(fields, "start_date") or registry.now
+    start = reading.beginning(fields, "start_date") or registry.now
     start = start.replace(microsecond=start.microsecond // 1000 * 1000)
     zone = zone_of(reading.text(customer.body, "timezone"))
-    anchor = reading.moment(fields, "billing_anchor") or start
+    anchor = reading.beginning(fields, "billing_anchor") or start
     if cycle == "calendar":
         anchor = calendar_anchor(start, period, zone)
     end = reading.moment(fields, "end_date")

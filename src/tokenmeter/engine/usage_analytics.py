@@ -247,8 +247,8 @@ def _point(at: datetime, amount: Amount, share: Share) -> dict[str, Any]:
 
 
 def _asked(fields: Fields, now: datetime) -> Asked:
-    end = reading.moment(fields, "end_time") or now
-    start = reading.moment(fields, "start_time") or end - LOOK_BACK
+    end = reading.bound(fields, "end_time") or now
+    start = reading.bound(fields, "start_time") or end - LOOK_BACK
     if end < start:
         raise ValidationError("end_time lies before start_time.")
     window = reading.text(fields, "window_size")

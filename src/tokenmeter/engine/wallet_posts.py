@@ -11,7 +11,7 @@ from tokenmeter.engine.errors import InvalidOperationError
 from tokenmeter.engine.store.ledger import Transaction
 from tokenmeter.engine.wallet import Wallet, body_of, transaction_body
 from tokenmeter.rating.credits import to_credits
-from tokenmeter.rating.define import Fields, moment_in, number_in
+from tokenmeter.rating.define import Fields, moment_in, number_in, whole_in
 from tokenmeter.rating.errors import RatingError
 from tokenmeter.rating.rounding import ZERO
 
@@ -35,14 +35,13 @@ def credits_in(fields: Fields, wallet: Wallet) -> Decimal:
 
 def why_of(fields: Fields, reason: str, key: str | None, now: datetime) -> Why:
     """Read what a top-up is for: priority, and an expiry ahead."""
-    priority = number_in(fields, "priority")
     expires = moment_in(fields, "expiry_date_utc")
     if expires is not None and expires <= now:
         raise RatingError("An expiry date lies ahead.", field="expiry_date_utc")
     return Why(
         reason,
         idempotency_key=key,
-        priority=None if priority is None else int(priority),
+        priority=whole_in(fields, "priority"),
         expires=expires,
     )
 

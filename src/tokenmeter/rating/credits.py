@@ -139,16 +139,21 @@ def bonus(slabs: Iterable[BonusSlab], top_up: Decimal) -> Decimal:
 
 
 def expires_at(now: datetime, duration: int | None, unit: str | None) -> datetime | None:
-    """Tell when credits granted now expire, after DAYs, WEEKs, MONTHs or YEARs; None never."""
+    """
+    Tell when credits granted now expire, after DAYs, WEEKs, MONTHs or YEARs.
+
+    None: never, or after the year 9999, where calendars end.
+    """
     if not duration or not unit:
         return None
-    months = {"MONTH": 1, "YEAR": 12}.get(unit)
-    if months:
-        return add_months(now, months * duration, now.day)
-    days = {"DAY": 1, "WEEK": 7}.get(unit)
-    if days is None:
-        raise RatingError(
-            "expiration_duration_unit is DAY, WEEK, MONTH or YEAR.",
-            field="expiration_duration_unit",
-        )
-    return now + timedelta(days=days * duration)
+    months, days = {"MONTH": 1, "YEAR": 12}.get(unit), {"DAY": 1, "WEEK": 7}.get(unit)
+    try:
+        if months:
+            return add_months(now, months * duration, now.day)
+        if days:
+            return now + timedelta(days=days * duration)
+    except (ValueError, OverflowError):
+        return None
+    raise RatingError(
+        "expiration_duration_unit is DAY, WEEK, MONTH or YEAR.", field="expiration_duration_unit"
+    )

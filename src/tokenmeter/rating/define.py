@@ -19,6 +19,7 @@ from tokenmeter.rating.windows import window_of
 
 Fields = Mapping[str, object]
 DIGITS_MAX = 40  # of an amount
+WHOLE_MAX = 2**31 - 1  # of what databases keep in a column
 E_ = TypeVar("E_", PriceType, Cadence)
 
 
@@ -181,6 +182,14 @@ def _count(fields: Fields) -> int:
     return int(count) if count == count.to_integral_value() else 0
 
 
+def whole_in(fields: Fields, name: str) -> int | None:
+    """Read a field as a whole number that databases hold; None where it is absent."""
+    given = number_in(fields, name)
+    if given is not None and (abs(given) > WHOLE_MAX or given != int(given)):
+        raise RatingError(f"{name} is a whole number up to {WHOLE_MAX}.", field=name)
+    return None if given is None else int(given)
+
+
 def moment_in(fields: Fields, name: str) -> datetime | None:
     """Read a field as a UTC moment; None where it is absent."""
     given = fields.get(name)
@@ -188,9 +197,9 @@ def moment_in(fields: Fields, name: str) -> datetime | None:
         return None
     try:
         moment = given if isinstance(given, datetime) else datetime.fromisoformat(text(given))
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise RatingError(f"{name} is not an RFC 3339 time.", field=name) from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _amount(fields: Fields, name: str) -> Decimal:

@@ -7,11 +7,11 @@ from datetime import datetime
 from decimal import Decimal
 
 from tokenmeter.rating.credits import check_credits, expires_at
-from tokenmeter.rating.define import Fields, number_in, text_in
+from tokenmeter.rating.define import Fields, number_in, text_in, whole_in
 from tokenmeter.rating.entitlement import check_choice
 from tokenmeter.rating.errors import RatingError
 from tokenmeter.rating.periods import BillingPeriod, billing_period_of
-from tokenmeter.rating.rounding import ONE, ZERO
+from tokenmeter.rating.rounding import ZERO
 
 ONETIME, RECURRING = "ONETIME", "RECURRING"
 NEVER, DURATION, BILLING_CYCLE = "NEVER", "DURATION", "BILLING_CYCLE"
@@ -72,16 +72,9 @@ def define_grant(fields: Fields) -> Grant:
         name=text_in(fields, "name"),
         credits=given,
         period=billing_period_of(period) if cadence == RECURRING else None,
-        count=int(number_in(fields, "period_count") or ONE),
+        count=whole_in(fields, "period_count") or 1,
         expiration=text_in(fields, "expiration_type") or NEVER,
-        duration=_whole(fields, "expiration_duration"),
+        duration=whole_in(fields, "expiration_duration"),
         unit=text_in(fields, "expiration_duration_unit") or None,
-        priority=_whole(fields, "priority"),
+        priority=whole_in(fields, "priority"),
     )
-
-
-def _whole(fields: Fields, name: str) -> int | None:
-    given = number_in(fields, name)
-    if given is not None and given != int(given):
-        raise RatingError(f"{name} is a whole number.", field=name)
-    return None if given is None else int(given)

@@ -13,6 +13,7 @@ from tokenmeter.rating.windows import Period, add_months
 PERIODS_MAX = 5_000  # periods walked or listed at once: 13 years of days
 PERIODS_AHEAD_MAX = 240  # periods walked ahead of a known one: 20 years of months
 RESET_MONTHS_MAX = 1_000
+COUNT_MAX = 1_000  # periods billed as one
 
 
 class BillingPeriod(StrEnum):
@@ -110,9 +111,9 @@ class Cycle:
     zone: tzinfo = UTC
 
     def __post_init__(self) -> None:
-        if self.count <= 0:
+        if not 0 < self.count <= COUNT_MAX:
             raise RatingError(
-                "The billing period unit must be a positive integer.",
+                f"The billing period unit must be a positive integer up to {COUNT_MAX}.",
                 field="billing_period_count",
             )
         if self.period is BillingPeriod.ONETIME:

@@ -24,8 +24,8 @@ FILTERS_MAX = 50
 
 def period_of(fields: Fields, now: datetime) -> Period:
     """Read [start_time, end_time): by default the last seven days."""
-    end = reading.moment(fields, "end_time") or now
-    start = reading.moment(fields, "start_time")
+    end = reading.bound(fields, "end_time") or now
+    start = reading.bound(fields, "start_time")
     if start is None:
         start = end - LOOK_BACK
     if end < start:
@@ -79,7 +79,7 @@ def query_of(fields: Fields, desk: Desk, meter: Meter) -> MeterQuery:
         group_by=tuple(map(_group, reading.texts(fields, "group_by"))),
         window=window_asked(fields),
         zone=zone_asked(fields),
-        anchor=reading.moment(fields, "billing_anchor"),
+        anchor=reading.beginning(fields, "billing_anchor"),
     )
 
 

@@ -17,6 +17,10 @@ TEXT_CHARS_MAX = 10_000
 KEY_CHARS_MAX = 255
 ITEMS_MAX = 1_000  # in one list or mapping
 DIGITS_MAX = 40
+# What periods are counted from: there is room for any number of them.
+FIRST_YEAR, LAST_YEAR = 1900, 2999
+# Nothing is stored beyond, and zones and windows reach further on both sides.
+_EARLIEST, _LATEST = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def text(fields: Fields, name: str, *, limit: int = TEXT_CHARS_MAX) -> str:
@@ -98,6 +102,20 @@ def moment(fields: Fields, name: str) -> datetime | None:
         return parse_timestamp(text(fields, name, limit=64))
     except (ValueError, OverflowError):
         raise ValidationError(f"{name} must be an RFC 3339 time.") from None
+
+
+def bound(fields: Fields, name: str) -> datetime | None:
+    """Read a time that usage is asked from or until; of eternity what calendars can count."""
+    given = moment(fields, name)
+    return None if given is None else min(max(given, _EARLIEST), _LATEST)
+
+
+def beginning(fields: Fields, name: str) -> datetime | None:
+    """Read a time that periods are counted from."""
+    given = moment(fields, name)
+    if given is not None and not FIRST_YEAR <= given.year <= LAST_YEAR:
+        raise ValidationError(f"{name} must lie within the years {FIRST_YEAR} to {LAST_YEAR}.")
+    return given
 
 
 def metadata(fields: Fields) -> dict[str, str]:

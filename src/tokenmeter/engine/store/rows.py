@@ -15,6 +15,7 @@ from tokenmeter.event import Event
 from tokenmeter.usage import METRICS, Number
 
 EVENT_BYTES_MAX = 256 * 1024
+NAME_CHARS_MAX = 255  # as Flexprice has it; PostgreSQL's indexes take no more than 2,700 bytes
 INTEGER_MAX = 2**63 - 1  # beyond it SQLite reads a JSON number as a float
 NUMBER_MAX = 10**60
 LABEL_CHARS_MAX = 100  # a longer text is hardly said by many events
@@ -51,6 +52,7 @@ LABELS = COLUMN_LABELS | {
 _IDS = frozenset({"run_id", "call_id"})
 _NUMBERS = METRICS | {COST}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_END = datetime(9999, 1, 1, tzinfo=UTC)  # a year before Python's: zones and windows reach beyond
 _MICROSECOND = timedelta(microseconds=1)
 # Tells of most texts that write a number that they do, at little cost.
 sure_number = re.compile(r"\d{1,19}(?:\.\d{1,19})?(?:E-[1-3]?\d)?", re.ASCII).fullmatch
@@ -211,6 +213,9 @@ def microseconds(instant: datetime) -> int:
     return (instant - _EPOCH) // _MICROSECOND
 
 
+END_US = microseconds(_END)  # of what can be stored; exclusive
+
+
 def moment(timestamp_us: int) -> datetime:
     """Return the aware datetime of `microseconds(...)`."""
     return _EPOCH + timestamp_us * _MICROSECOND
@@ -250,18 +255,18 @@ def _plain(name: str, value: object) -> str | int:
 
 def _check_names(event: Event) -> None:
     """The values may come from JSON that nobody has checked, whatever their types say."""
-    if not _is_name(event.event_id):
-        raise Refusal("event_id is missing")
-    if not _is_name(event.event_name):
-        raise Refusal("event_name is missing")
-    if not _is_name(event.external_customer_id):
-        raise Refusal("external_customer_id is missing")
+    for name in ("event_id", "event_name", "external_customer_id"):
+        value = getattr(event, name)
+        if not _is_name(value):
+            raise Refusal(f"{name} is missing")
+        if len(value) > NAME_CHARS_MAX:
+            raise Refusal(f"{name} has more than {NAME_CHARS_MAX} characters")
     if not _is_name(event.source):
         raise Refusal("source is missing")
     if event.timestamp.tzinfo is None:
         raise Refusal("the timestamp has no time zone")
-    if event.timestamp < _EPOCH:
-        raise Refusal("the timestamp lies before 1970")
+    if not _EPOCH <= event.timestamp < _END:
+        raise Refusal("the timestamp lies before 1970 or after 9998")
 
 
 def _is_name(value: object) -> bool:

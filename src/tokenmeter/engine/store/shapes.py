@@ -9,7 +9,7 @@ column by column. What is not plain takes `to_row`, which also says why an event
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, repeat
@@ -20,9 +20,11 @@ from typing import Any
 from tokenmeter.engine.store.columns import Rows
 from tokenmeter.engine.store.rows import (
     COST,
+    END_US,
     EVENT_BYTES_MAX,
     INTEGER_MAX,
     LABELS,
+    NAME_CHARS_MAX,
     LabelSet,
     Refusal,
     Row,
@@ -40,7 +42,7 @@ CHOICES_MAX = 10_000  # sets of labels remembered of each shape
 ALONE_MAX = 3  # events of one shape among a batch, which are not worth to know it
 FEW = 16  # events that are looked at together where an odd one is among many
 
-_IDS = ("run_id", "call_id")
+_IDS = frozenset({"run_id", "call_id"})
 _NUMBERS = METRICS | {COST}
 _PLAIN = frozenset({str, int})
 _ONLY_TEXT = {str}
@@ -69,6 +71,8 @@ class _Choices(dict[_Place, LabelSet | None]):
         pairs = labels_among(dict(zip(self._names, values, strict=True)))
         if len(pairs) < len(values) or not _are_names((name, source)):
             return None
+        if len(name) > NAME_CHARS_MAX:
+            return None
         try:
             return label_set(environment, name.strip(), source, pairs)
         except (Refusal, UnicodeEncodeError):  # `to_row` says why
@@ -91,26 +95,42 @@ class Shape:
 
 @lru_cache(maxsize=SHAPES_MAX)
 def _shape(names: tuple[str, ...], types: tuple[type, ...]) -> Shape | None:
-    if not _PLAIN.issuperset(types) or not all(type(name) is str and name for name in names):
+    if not _PLAIN.issuperset(types) or not _are_plain(names):
         return None
-    if not _is_storable("".join(names)):
-        return None
-    typed = dict(zip(names, types, strict=True))
-    labels = tuple(name for name in names if name in LABELS)
-    own = [name for name in names if name not in LABELS and name not in _IDS]
-    texts = tuple(name for name in own if typed[name] is str and name not in _NUMBERS)
-    text = "%s" if texts else '"%s"'  # a number needs no escapes
-    members = [f"{_escaped(name)}:{text if typed[name] is str else '%s'}" for name in own]
+    whole = {name for name, kind in zip(names, types, strict=True) if kind is int}
+    labels = _among(names, LABELS)
+    own = _without(names, LABELS | _IDS)
+    written = _without(own, whole)  # as text
+    texts = _without(written, _NUMBERS)
     return Shape(
         frozenset(names),
         _Choices(labels),
         _pick(labels),
         _pick(own),
-        f"{{{','.join(members)}}}",
-        tuple(name for name in names if typed[name] is int),
-        tuple(name for name in own if typed[name] is str and name in _NUMBERS),
+        # A text that must write a number needs no escapes.
+        _form(own, quoted=() if texts else written),
+        _among(names, whole),
+        _among(written, _NUMBERS),
         texts,
     )
+
+
+def _are_plain(names: Sequence[object]) -> bool:
+    return all(type(name) is str and name and _is_storable(name) for name in names)
+
+
+def _among(names: Sequence[str], chosen: Set[str]) -> tuple[str, ...]:
+    return tuple([name for name in names if name in chosen])
+
+
+def _without(names: Sequence[str], others: Set[str]) -> tuple[str, ...]:
+    return tuple([name for name in names if name not in others])
+
+
+def _form(names: Sequence[str], quoted: Sequence[str]) -> str:
+    """Write a JSON object with a sign in the place of each value, some within quotes."""
+    signs = [(name, '"%s"' if name in quoted else "%s") for name in names]
+    return "{" + ",".join([f"{_escaped(name)}:{sign}" for name, sign in signs]) + "}"
 
 
 def _pick(names: Sequence[str]) -> _Pick:
@@ -215,7 +235,7 @@ def _moments(events: Sequence[Event]) -> list[int] | None:
         found = [microseconds(event.timestamp) for event in events]
     except TypeError:  # one has no time zone
         return None
-    return found if min(found) >= 0 else None
+    return found if min(found) >= 0 and max(found) < END_US else None
 
 
 def _are_numbers(shape: Shape, properties: Sequence[dict[str, Any]]) -> bool:
@@ -267,6 +287,7 @@ def _is_small(rows: Rows) -> bool:
     """Tell of most that no event is too large, whichever has the longest of each column."""
     columns: list[Any] = [rows.event_ids, rows.customers, rows.rests]
     columns += [column for column in (rows.run_ids, rows.call_ids) if None not in column]
-    characters = sum(max(map(len, column)) for column in columns) + len("NoneNone")
+    longest = [max(map(len, column)) for column in columns]
     size = max(labels.size for labels in rows.labels)
-    return size + _BYTES_A_CHARACTER_MAX * characters <= EVENT_BYTES_MAX
+    size += _BYTES_A_CHARACTER_MAX * (sum(longest) + len("NoneNone"))
+    return size <= EVENT_BYTES_MAX and max(longest[:2]) <= NAME_CHARS_MAX

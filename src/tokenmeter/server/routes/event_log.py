@@ -164,7 +164,7 @@ def _filters(fields: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _period(fields: Mapping[str, Any]) -> Period | None:
-    start, end = reading.moment(fields, "start_time"), reading.moment(fields, "end_time")
+    start, end = reading.bound(fields, "start_time"), reading.bound(fields, "end_time")
     if start is None and end is None:
         return None
     start, end = start or EPOCH, end or LAST

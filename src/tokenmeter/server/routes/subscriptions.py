@@ -70,7 +70,7 @@ def search_subscriptions(fields: OptionalFields, desk: Reading) -> Reply:
 def get_subscription_usage(fields: Fields, desk: Reading) -> Reply:
     """Rate a subscription's usage, exactly; by default of the running period."""
     subscription_id = reading.needed(fields, "subscription_id")
-    start, end = reading.moment(fields, "start_time"), reading.moment(fields, "end_time")
+    start, end = reading.bound(fields, "start_time"), reading.bound(fields, "end_time")
     if reading.flag(fields, "lifetime_usage", default=False):
         body = desk.services.subscriptions.get(subscription_id)
         start, end = reading.moment(body, "start_date"), end or desk.now()

@@ -205,8 +205,9 @@ def test_a_name_longer_than_an_index_takes_is_refused(
     engine: Engine, name: str, count: int
 ) -> None:
     fine = [made_event(f"evt_{at}") for at in range(count)]
-    long = replace(fine[0], **{name: TOO_LONG})
-    longest = replace(fine[0], **{"event_id": "evt_last", name: LONGEST})  # no copy
+    told: dict[str, Any] = {"event_id": "evt_last", name: LONGEST}
+    long = replace(fine[0], **(told | {name: TOO_LONG}))
+    longest = replace(fine[0], **told)
     receipt = engine.ingest([*fine, long, longest])
     assert [why.reason for why in receipt.rejected] == [f"{name} has more than 255 characters"]
     assert receipt.accepted == count + 1

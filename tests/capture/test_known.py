@@ -19,8 +19,8 @@ from tokenmeter import TokenMeter
 from tokenmeter.capture import exchange as exchanges
 from tokenmeter.capture.known import BODY_BYTES_MAX, KNOWN_MAX, KnownCalls
 from tokenmeter.providers import Request, find
-from tokenmeter.providers.base import TEXT_CHARS_MAX, Call
-from tokenmeter.providers.openai_plain import plain_chat
+from tokenmeter.providers.base import TEXT_CHARS_MAX, Call, Plain
+from tokenmeter.providers.openai_plain import plain_chat as read_chat
 
 URL = "https://api.openai.com/v1/chat/completions"
 HOST, PATH = "api.openai.com", "/v1/chat/completions"
@@ -122,6 +122,10 @@ def test_the_second_of_two_calls_is_metered_as_the_first(meter: TokenMeter) -> N
         facts.pop("call_id")
         facts.pop("id_reused", None)
     assert first == second
+
+
+def plain_chat(body: bytes) -> Plain | None:
+    return read_chat(body, described(KNOWN[0]))
 
 
 NOT_PLAIN: dict[str, dict[str, Any]] = {

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from tests.capture.test_known import as_read, asked, long_way
 from tests.corpus import CORPUS, folder_names, load
 from tokenmeter import TokenMeter
-from tokenmeter.providers.anthropic_plain import asked_message, plain_message
+from tokenmeter.providers import Request, find
+from tokenmeter.providers.anthropic_plain import asked_message
+from tokenmeter.providers.anthropic_plain import plain_message as read_message
+from tokenmeter.providers.base import Plain
 
 __all__ = ["long_way"]  # a fixture
 
@@ -36,6 +39,16 @@ WHOLE: dict[str, Any] = {
     "stop_reason": "end_turn",
     "usage": USAGE,
 }
+
+
+def plain_message(body: bytes) -> Plain | None:
+    adapter = find("api.anthropic.com", "/v1/messages")
+    assert adapter is not None
+    call = adapter.describe(
+        Request("POST", "api.anthropic.com", "/v1/messages", body=json.loads(ASKED))
+    )
+    assert call is not None
+    return read_message(body, call)
 
 
 def test_the_total_includes_what_was_read_from_the_cache_and_written_to_it() -> None:

@@ -48,7 +48,7 @@ class EventIds:
 
     def of_create(self, call: Call, response_id: str, attempt: Attempt) -> tuple[str, bool]:
         """Return the event id of a create that succeeded; True if it is not the provider's."""
-        own = not call.api.owns_ids
+        own = not (call.api.owns_ids and response_id)
         event_id = "" if own else provider_id(call.provider, response_id)
         if own or not self._taken(event_id):
             return attempt_id(attempt.call_id, attempt.number), not own

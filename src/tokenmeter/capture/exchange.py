@@ -267,12 +267,13 @@ class Exchange:
 
     def _plain(self, body: bytes, headers: Mapping[str, str]) -> bool:
         """Close with a whole body, if it is of the usual form and all that there is to say."""
-        sink, scope, read = self.sink, self.scope, self.call.api.plain
+        sink, scope, call = self.sink, self.scope, self.call
+        read = call.api.plain
         if read is None or self.is_draining or self._strip or self.joined or sink.gateways:
             return False
-        if not sink.shape.is_plain or (scope is not None and scope.keeps_notes):
+        if not sink.shape.is_plain or (scope is not None and scope.keeps_notes) or call.repeated:
             return False
-        answer = read(body)
+        answer = read(body, call)
         if answer is None:
             return False
         if self._taken():

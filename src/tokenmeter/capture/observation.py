@@ -239,7 +239,7 @@ def _is_output(metric: str) -> bool:
 
 def timestamp_of(observation: Observation, now: datetime) -> datetime:
     """Return the provider's time, else the Date header, else `now`."""
-    stated = _stated(observation.reading.created)
+    stated = stated_moment(observation.reading.created)
     if stated is not None and (observation.call.repeated or abs(stated - now) <= CLOCK_SKEW_MAX):
         return stated
     return date_or(observation.date, now)
@@ -258,7 +258,8 @@ def date_or(date: str | None, now: datetime) -> datetime:
     return now
 
 
-def _stated(created: int | float | str | None) -> datetime | None:
+def stated_moment(created: int | float | str | None) -> datetime | None:
+    """Return the time that an answer states; None if it is none."""
     try:
         if isinstance(created, str):
             moment = datetime.fromisoformat(created)

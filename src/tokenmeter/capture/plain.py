@@ -15,7 +15,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tokenmeter.attribution import UNATTRIBUTED
-from tokenmeter.capture.observation import CLOCK_SKEW_MAX, date_or, whole_ms, whose
+from tokenmeter.capture.observation import (
+    CLOCK_SKEW_MAX,
+    date_or,
+    stated_moment,
+    whole_ms,
+    whose,
+)
 from tokenmeter.event import Event, Property
 from tokenmeter.providers.base import Plain
 from tokenmeter.providers.models import model_type
@@ -90,11 +96,18 @@ def _name(exchange: Exchange) -> str:
     return named or exchange.sink.shape.names.get(name, name)
 
 
-def _moment(created: int | None, exchange: Exchange, headers: Mapping[str, str]) -> datetime:
+def _moment(
+    created: int | float | str | None, exchange: Exchange, headers: Mapping[str, str]
+) -> datetime:
     """Return the provider's time, else the Date header, else now; in whole milliseconds."""
     now_s = time.time()
-    if created is not None and abs(created - now_s) <= SKEW_MAX_S:
-        return _second(created)
+    if type(created) is int:
+        if abs(created - now_s) <= SKEW_MAX_S:
+            return _second(created)
+    else:
+        stated = stated_moment(created)
+        if stated is not None and abs(stated.timestamp() - now_s) <= SKEW_MAX_S:
+            return whole_ms(stated)
     date = exchange.date or headers.get("date")
     return whole_ms(date_or(date, datetime.fromtimestamp(now_s, UTC)))
 

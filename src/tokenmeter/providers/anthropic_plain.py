@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from tokenmeter.providers.anthropic_usage import LABEL_CHARS_MAX
-from tokenmeter.providers.base import COUNT_MAX, Plain
+from tokenmeter.providers.base import COUNT_MAX, Call, Plain
 from tokenmeter.providers.usual import answered_by, asked_by
 from tokenmeter.usage import Number
 
@@ -75,7 +75,7 @@ asked_message = asked_by(_Asked)
 _read_message = answered_by(_Message)
 
 
-def plain_message(body: bytes) -> Plain | None:
+def plain_message(body: bytes, _call: Call) -> Plain | None:
     """Return what a whole message reports, settled; None if it is not of the usual form."""
     found = _read_message(body)
     if found is None:

@@ -111,13 +111,14 @@ class Plain:
     """
     A whole answer of the usual form, settled: success, and nothing to flag.
 
-    All that a `Reading` could say beyond these is not there. `created`: epoch seconds, if told.
+    All that a `Reading` could say beyond these is not there. `response_id` is "" if there is
+    none; `created` is as in a Reading.
     """
 
     numbers: Mapping[str, Number]
     model: str
     response_id: str
-    created: int | None = None
+    created: int | float | str | None = None
     dimensions: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -155,8 +156,8 @@ class Api:
     # it cannot. See capture.known.
     asked: Callable[[bytes], Hashable | None] | None = None
     # Reads a whole answer of the usual form at once, settled; None for any other: that is read
-    # by `read` and `settle`. See capture.plain.
-    plain: Callable[[bytes], Plain | None] | None = None
+    # by `read` and `settle`. See capture.plain and providers.usual.
+    plain: Callable[[bytes, Call], Plain | None] | None = None
 
 
 @value(frozen=True, slots=True)

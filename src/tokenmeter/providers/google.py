@@ -88,13 +88,13 @@ def _provider(host: str) -> str:
 
 
 def _api(api: Api, provider: str) -> Api:
-    """A gateway or a mock may use its ids again."""
-    return api if provider in (GEMINI, VERTEX) else _foreign(api)
+    return api if provider == GEMINI else _elsewhere(api, owns_ids=provider == VERTEX)
 
 
 @lru_cache(maxsize=64)
-def _foreign(api: Api) -> Api:
-    return replace(api, owns_ids=False)
+def _elsewhere(api: Api, *, owns_ids: bool) -> Api:
+    """A header may state the tier, not the body alone; a gateway or a mock may use ids again."""
+    return replace(api, owns_ids=owns_ids and api.owns_ids, asked=None)
 
 
 def _content(request: Request, provider: str, model: str) -> Call:
@@ -107,7 +107,7 @@ def _stream(request: Request, provider: str, model: str) -> Call:
 
 def _generate(request: Request, provider: str, model: str, *, streamed: bool) -> Call:
     event_name, dimensions = describe_content(request.body, model)
-    tier = request.headers.get(_TIER_HEADER)
+    tier = None if provider == GEMINI else request.headers.get(_TIER_HEADER)
     if tier:
         dimensions.update(labels(service_tier=tier.lower()))
     return Call(

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from tokenmeter.providers.base import Api, Call, Json, Reading, mapping, text
 from tokenmeter.providers.google_usage import (
     Counted,
@@ -23,6 +25,7 @@ from tokenmeter.providers.google_usage import (
     read_usage,
     served_tier,
 )
+from tokenmeter.providers.usual import asked_by, read_by
 from tokenmeter.usage import Number, Usage
 
 NEEDLES = (b'"usageMetadata"', b'"error"', b'"inlineData"', b'"finishReason"', b'"blockReason"')
@@ -167,7 +170,65 @@ def delivered_text(payload: Json) -> str:
     return "".join(pieces)
 
 
+class _Settings(msgspec.Struct, frozen=True, gc=False):
+    """What `describe_content` looks at in a request's settings: usually nothing is there."""
+
+    imageConfig: None = None  # noqa: N815 - as on the wire
+    image_config: None = None
+    responseModalities: None = None  # noqa: N815
+    response_modalities: None = None
+
+
+class _Asked(msgspec.Struct, frozen=True, gc=False):
+    generationConfig: _Settings = _Settings()  # noqa: N815
+    generation_config: _Settings = _Settings()
+    serviceTier: None = None  # noqa: N815
+    service_tier: None = None
+
+
+class _Part(msgspec.Struct, gc=False):
+    inlineData: None = None  # noqa: N815
+    fileData: None = None  # noqa: N815
+
+
+class _Content(msgspec.Struct, gc=False):
+    parts: list[_Part] = []
+
+
+class _Candidate(msgspec.Struct, gc=False):
+    content: _Content | None = None
+    index: Any = 0
+    finishReason: Any = None  # noqa: N815
+    groundingMetadata: None = None  # noqa: N815
+
+
+class _Body(msgspec.Struct, gc=False):
+    """What `read_chunk` looks at in an answer that is text and searched for nothing."""
+
+    usageMetadata: dict[str, Any]  # noqa: N815
+    candidates: list[_Candidate]
+    modelVersion: Any = None  # noqa: N815
+    responseId: Any = None  # noqa: N815
+    createTime: Any = None  # noqa: N815
+    promptFeedback: Any = None  # noqa: N815
+    error: Any = None
+
+
+def _without_texts(body: _Body) -> Json:
+    candidates: list[Json] = []
+    for found in body.candidates:
+        parts: list[Json] = [{}] if found.content is not None and found.content.parts else []
+        candidate: Json = {"index": found.index, "finishReason": found.finishReason}
+        candidates.append({**candidate, "content": {"parts": parts}})
+    return {**msgspec.structs.asdict(body), "candidates": candidates}
+
+
+_read_text = read_by(_Body, _without_texts, read_body, settle_content)
+_asked_content = asked_by(_Asked)
+
+
 def _api(event_name: str, *, streamed: bool) -> Api:
+    usual = event_name == TEXT and not streamed
     return Api(
         operation="generateContent",
         event_name=event_name,
@@ -177,6 +238,8 @@ def _api(event_name: str, *, streamed: bool) -> Api:
         text=delivered_text,
         adds=streamed,
         owns_ids=True,
+        asked=_asked_content if usual else None,
+        plain=_read_text if usual else None,
     )
 
 

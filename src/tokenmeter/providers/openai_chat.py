@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
+
+import msgspec
 
 from tokenmeter.providers.base import Api, Json, Reading, mapping, text
 from tokenmeter.providers.openai_plain import asked_chat, plain_chat
 from tokenmeter.providers.openai_settle import settle_text
 from tokenmeter.providers.openai_wire import Dialect, answer, error_type, is_usual
+from tokenmeter.providers.usual import read_by
 
 DONE = b"[DONE]"
 
@@ -30,7 +34,27 @@ def chat_api(dialect: Dialect, operation: str) -> Api:
 
 def plain_api(dialect: Dialect, operation: str, event_name: str) -> Api:
     """Return the Api of an endpoint that answers in one body with one usage."""
-    return Api(operation, event_name, read_plain, partial(settle_text, dialect))
+    settle, usual = partial(settle_text, dialect), is_usual(dialect)
+    return Api(
+        operation,
+        event_name,
+        read_plain,
+        settle,
+        asked=asked_chat,
+        plain=read_by(_Body, msgspec.structs.asdict, read_plain, settle) if usual else None,
+    )
+
+
+class _Body(msgspec.Struct, gc=False):
+    """What `read_plain` looks at: not the vectors."""
+
+    usage: dict[str, Any]
+    id: Any = None
+    model: Any = None
+    error: Any = None
+    created: Any = None
+    created_at: Any = None
+    service_tier: Any = None
 
 
 def read_plain(payload: Json) -> Reading:

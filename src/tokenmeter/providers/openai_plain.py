@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from tokenmeter.providers.base import COUNT_MAX, TEXT_CHARS_MAX, Plain
+from tokenmeter.providers.base import COUNT_MAX, TEXT_CHARS_MAX, Call, Plain
 from tokenmeter.providers.usual import answered_by, asked_by
 from tokenmeter.usage import Number
 
@@ -83,7 +83,7 @@ asked_chat = asked_by(_Asked)
 _read_completion = answered_by(_Completion)
 
 
-def plain_chat(body: bytes) -> Plain | None:
+def plain_chat(body: bytes, _call: Call) -> Plain | None:
     """Return what a whole completion reports, settled; None if it is not of the usual form."""
     found = _read_completion(body)
     if found is None or not (found.id.isprintable() and found.model.isprintable()):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
+
+import msgspec
 
 from tokenmeter.providers.base import (
     NO_READING,
@@ -17,9 +20,11 @@ from tokenmeter.providers.base import (
     text,
 )
 from tokenmeter.providers.openai_chat import DONE
+from tokenmeter.providers.openai_plain import asked_chat
 from tokenmeter.providers.openai_settle import settle_text
 from tokenmeter.providers.openai_usage import walked
-from tokenmeter.providers.openai_wire import Dialect, answer, error_type
+from tokenmeter.providers.openai_wire import Dialect, answer, error_type, is_usual
+from tokenmeter.providers.usual import read_by
 from tokenmeter.usage import Usage
 
 # The documented default of the image tool (2026-11): for answers that do not repeat the tool.
@@ -43,16 +48,47 @@ _NEEDLES = (
 
 def responses_api(dialect: Dialect, operation: str) -> Api:
     """Return the Api of the Responses endpoints."""
+    settle = partial(settle_response, dialect)
+    usual = is_usual(dialect)
     return Api(
         operation=operation,
         event_name="text_generated",
         read=read_response,
-        settle=partial(settle_response, dialect),
+        settle=settle,
         needles=_NEEDLES,
         text=delta_text,
         done=DONE,
         owns_ids=True,
+        asked=asked_chat,
+        plain=read_by(_Body, _without_texts, read_response, settle) if usual else None,
     )
+
+
+class _Item(msgspec.Struct, gc=False):
+    type: str
+
+
+class _Body(msgspec.Struct, gc=False):
+    """What `read_response` looks at in a response that is no event and made no image."""
+
+    usage: dict[str, Any]
+    output: list[_Item]
+    type: None = None
+    id: Any = None
+    model: Any = None
+    status: Any = None
+    background: Any = None
+    error: Any = None
+    created: Any = None
+    created_at: Any = None
+    service_tier: Any = None
+    tool_usage: Any = None
+
+
+def _without_texts(body: _Body) -> Json | None:
+    if any(item.type == "image_generation_call" for item in body.output):
+        return None
+    return {**msgspec.structs.asdict(body), "output": []}
 
 
 def read_response(payload: Json) -> Reading:

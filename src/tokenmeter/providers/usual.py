@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import msgspec
 
+from tokenmeter.providers.base import TEXT_CHARS_MAX, Call, Json, Plain, Reading
+
 T = TypeVar("T", bound=msgspec.Struct)
 _UNUSUAL = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -38,3 +40,41 @@ def answered_by(fields: type[T]) -> Callable[[bytes], T | None]:
         return found
 
     return answered
+
+
+def read_by(
+    fields: type[T],
+    payload_of: Callable[[T], Json | None],
+    read: Callable[[Json], Reading],
+    settle: Callable[[Reading, Call], Reading],
+) -> Callable[[bytes, Call], Plain | None]:
+    """
+    Make what reads a whole answer as `read` and `settle` do, without its texts.
+
+    `payload_of` turns the fields into the payload that is left of the answer: all that `read`
+    looks at; None if the answer is unusual.
+    """
+    answered = answered_by(fields)
+
+    def plain(body: bytes, call: Call) -> Plain | None:
+        found = answered(body)
+        payload = None if found is None else payload_of(found)
+        return None if payload is None else plain_of(settle(read(payload), call))
+
+    return plain
+
+
+def plain_of(reading: Reading) -> Plain | None:
+    """Return what a settled reading reports; None if it says more than a `Plain` can."""
+    model, response_id, dimensions = reading.model, reading.response_id or "", reading.dimensions
+    if reading.state != "success" or model is None or "input_tokens" not in reading.usage:
+        return None
+    if reading.flags or reading.parts or reading.jobs or reading.cost or reading.event_name:
+        return None
+    if not all(map(_is_clean, (model, response_id, *dimensions.values()))):
+        return None
+    return Plain(reading.usage.to_dict(), model, response_id, reading.created, dimensions)
+
+
+def _is_clean(name: str) -> bool:
+    return len(name) <= TEXT_CHARS_MAX and name.isprintable()

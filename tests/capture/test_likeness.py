@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.corpus import Exchange, exchanges, folder_names
 from tests.providers.fold import as_request
-from tokenmeter.capture import sse
+from tokenmeter.capture import passed, sse
 from tokenmeter.capture.likeness import likeness
 from tokenmeter.capture.sse import EventReader
 from tokenmeter.providers import Api, find
@@ -55,7 +55,7 @@ def both(
     api: Api, chunks: list[bytes], patch: pytest.MonkeyPatch, *, strip: bool = False
 ) -> tuple[Any, Any]:
     with patch.context() as patched:
-        patched.setattr(sse, "SAMPLE_BYTES_MAX", 0)  # learn at once
+        patched.setattr(passed, "SAMPLE_BYTES_MAX", 0)  # learn at once
         fast = run(api, chunks, strip=strip)
         patched.setattr(sse, "COMPARED_MAX", 0)
         return fast, run(api, chunks, strip=strip)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenmeter.capture.sse import SAMPLE_BYTES_MAX, EventReader
+from tokenmeter.capture.passed import SAMPLE_BYTES_MAX
+from tokenmeter.capture.sse import EventReader
 from tokenmeter.providers import Request, find
 from tokenmeter.providers.base import Api
 

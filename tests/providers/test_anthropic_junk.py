@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.corpus import CORPUS, load
 from tests.providers.fold import as_request
-from tokenmeter.capture.sse import event_data
+from tokenmeter.capture.passed import event_data
 from tokenmeter.providers import Reading, Request
 from tokenmeter.providers.anthropic import describe
 from tokenmeter.providers.base import COUNT_MAX

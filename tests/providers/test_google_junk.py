@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.corpus import CORPUS, load
 from tests.providers.fold import as_request
 from tests.providers.google_wire import FLASH, GEMINI, PUBLISHED, VERTEX
-from tokenmeter.capture.sse import event_data
+from tokenmeter.capture.passed import event_data
 from tokenmeter.providers import Call, Reading, Request
 from tokenmeter.providers.base import COUNT_MAX
 from tokenmeter.providers.google import describe

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.corpus import CORPUS, FREE_APIS, Exchange, load
 from tests.providers.fold import as_request
-from tokenmeter.capture.sse import event_data
+from tokenmeter.capture.passed import event_data
 from tokenmeter.providers import Call, Reading, Request
 from tokenmeter.providers.compatible import describe_compatible
 from tokenmeter.providers.openai import describe

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from tokenmeter.capture.passed import BOUNDARY, event_data
 from tokenmeter.capture.reader import Reader, SilentReader
-from tokenmeter.capture.sse import BOUNDARY, HELD_BYTES_MAX, EventReader, event_data, is_only_usage
+from tokenmeter.capture.sse import HELD_BYTES_MAX, EventReader, is_only_usage
 from tokenmeter.providers.base import Reading
 
 FAULT = Reading(flags=frozenset({"meter_fault"}))

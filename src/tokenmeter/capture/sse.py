@@ -8,16 +8,13 @@ unfinished event is kept, and a large one is squeezed.
 
 from __future__ import annotations
 
-import json
-import re
-
 from tokenmeter.capture.likeness import UNLIKE, likeness
+from tokenmeter.capture.passed import BOUNDARY, Passed, event_data
 from tokenmeter.capture.reader import NOT_JSON, TOO_LARGE, fold_parsed, parse
 from tokenmeter.capture.squeeze import Squeezed
 from tokenmeter.providers.base import NO_READING, Api, Reading
 
 HELD_BYTES_MAX = 64 * 1024  # an edited stream holds back at most this much of one event
-SAMPLE_BYTES_MAX = 4 * 1024  # kept of the beginning, to learn how much of an event is text
 COUNT_EVERY = 16  # of so many quiet chunks one has its events counted, for all of them
 COMPARED_MAX = 32  # chunks of a stream, to learn what they have in common
 LIKE_BYTES_MAX = 2 * 1024  # of a longer chunk nothing is learned: it holds several events
@@ -25,9 +22,6 @@ FIRST_EVENTS = 3  # so many are parsed to find the id of the answer
 NAMELESS_BYTES_MAX = 256 * 1024  # so far they may lie from the beginning
 TAIL_BYTES = 3  # of a boundary may stand in the chunk before its last byte
 
-# More empty lines end nothing; a line may end in another way than the one before it.
-BOUNDARY = re.compile(rb"\r\n\r\n[\r\n]*|\n\n\n*|\r\r\r*|\n\r\n[\r\n]*|\r\n\n[\r\n]*")
-_MARK = b"\xef\xbb\xbf"  # of the byte order, which may stand before the first event
 _ENDS = (b"\n\n", b"\r\n\r\n")
 _NULLS = (b":null", b": null")
 CUT_SHORT = Reading(flags=frozenset({"cut_short"}))  # the stream ended without its end marker
@@ -42,13 +36,14 @@ class EventReader:
         "_compared",
         "_counted",
         "_large",
+        "_large_at",
         "_last",
         "_likes",
         "_named",
         "_needles",
+        "_passed",
         "_pending",
         "_quiet",
-        "_sample",
         "_slow",
         "_strip",
         "_tail",
@@ -70,12 +65,13 @@ class EventReader:
         self._named = 0  # how many events were parsed in search of an id
         self._pending = b""  # the unfinished event at the end
         self._large: Squeezed | None = None  # the same, once it has become large
+        self._large_at = 0  # the byte of the stream where it begins
         self._tail = b""  # the end of the last chunk of a large event
         self._alike = UNLIKE  # what the chunks that were searched have in common
         self._last = b""  # of these
         self._compared = 0  # how often
         self._likes = 0  # chunks that were alike
-        self._sample = b""
+        self._passed = Passed(api)
 
     def quiet(self, data: bytes) -> bool:
         """
@@ -101,9 +97,9 @@ class EventReader:
         if not data.endswith(_ENDS) or self._holds_needle(data):
             return False
         self.bytes_seen += len(data)
-        if len(self._sample) < SAMPLE_BYTES_MAX:
-            self._sample += data[:SAMPLE_BYTES_MAX]
-        elif self._compared < COMPARED_MAX and len(data) <= LIKE_BYTES_MAX:
+        if len(data) > LIKE_BYTES_MAX or not self._passed.is_sampled:
+            self._passed.take(data)
+        elif self._compared < COMPARED_MAX:
             self._compare(data)
         if self._quiet % COUNT_EVERY == 0:
             self._counted += data.count(b"data:")
@@ -122,8 +118,6 @@ class EventReader:
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; return those the user is to get."""
         self.bytes_seen += len(data)
-        if len(self._sample) < SAMPLE_BYTES_MAX:
-            self._sample += data[:SAMPLE_BYTES_MAX]
         whole = self._pending + data if self._pending else data
         if self._slow or self._holds_needle(whole):
             return self._feed_slowly(data)
@@ -137,7 +131,7 @@ class EventReader:
         """Read the last event, which may lack its empty line; return what was held back."""
         held = self._pending
         if self._large is not None:
-            self._read_large(self._large)
+            self._read_large(self._large, self.bytes_seen)
             keep = False  # it has passed
         else:
             keep = self._read(held) if held.strip() else True
@@ -152,32 +146,12 @@ class EventReader:
         return self._pending if self._strip else None
 
     def text_bytes(self) -> int:
-        """Estimate the bytes of text that passed, from the first events' share of text."""
-        text = around = with_text = without = without_bytes = 0
-        for raw in BOUNDARY.split(self._sample)[:-1]:
-            found = self._text_of(raw)
-            if found:
-                text, around, with_text = text + found, around + len(raw) - found, with_text + 1
-            else:
-                without, without_bytes = without + 1, without_bytes + len(raw)
-        if not with_text:
-            return 0
+        """Estimate the bytes of text that passed in whole events."""
         counted = -(-self._quiet // COUNT_EVERY) or 1  # chunks
         events = self.events_seen + self._counted * self._quiet // counted
         events += self._likes * self._alike.events
-        later = max(0, events - without)
-        framing = without_bytes + 2 * events + around * later // with_text
-        return max(text, self.bytes_seen - framing)
-
-    def _text_of(self, raw: bytes) -> int:
-        if self._api.text is None:
-            return 0
-        try:
-            parsed = json.loads(event_data(raw))
-        except (ValueError, RecursionError):
-            return 0
-        text = self._api.text(parsed) if isinstance(parsed, dict) else ""
-        return len(text.encode(errors="replace"))  # a half character is no UTF-8
+        unread = self.bytes_seen - self._large_at if self._large is not None else 0
+        return self._passed.text_bytes(self.bytes_seen - unread - len(self._pending), events)
 
     def _holds_needle(self, data: bytes) -> bool:
         """Tell whether a needle stands here that is not null: most chunks have a null usage."""
@@ -197,6 +171,7 @@ class EventReader:
             return self._feed_slowly(data)
         self.events_seen += whole.count(b"data:", 0, cut)
         self._pending = whole[cut:]
+        self._passed.take(whole[:cut])
         return whole[:cut] if self._strip else data
 
     def _feed_slowly(self, data: bytes) -> bytes:
@@ -212,6 +187,7 @@ class EventReader:
         start = 0
         for boundary in BOUNDARY.finditer(rest):
             raw = rest[start : boundary.end()]
+            self._passed.take(raw)
             if self._read(raw) and self._strip:
                 given.append(raw)
             start = boundary.end()
@@ -225,6 +201,7 @@ class EventReader:
                 given.append(self._pending)
             self._large = Squeezed()
             self._large.feed(self._pending)
+            self._large_at = self.bytes_seen - len(self._pending)
             self._tail, self._pending = self._pending[-TAIL_BYTES:], b""
         return b"".join(given) if strips else data
 
@@ -241,12 +218,13 @@ class EventReader:
             return data
         cut = boundary.end() - len(self._tail)
         large.feed(data[:cut])
-        self._read_large(large)
+        self._read_large(large, self.bytes_seen - len(data) + cut)
         return data[:cut] + self._feed_events(data[cut:])
 
-    def _read_large(self, large: Squeezed) -> None:
-        """Read what is left of a large event."""
+    def _read_large(self, large: Squeezed, end: int) -> None:
+        """Read what is left of a large event, which ends at a byte of the stream."""
         self._large = None
+        self._passed.skip(end - self._large_at)
         if large.overflowed:
             self.reading = self.reading | TOO_LARGE
         else:
@@ -286,12 +264,3 @@ class EventReader:
 def is_only_usage(parsed: object) -> bool:
     """Tell the extra chunk that `include_usage` adds: usage, and no choices."""
     return isinstance(parsed, dict) and parsed.get("choices") == [] and bool(parsed.get("usage"))
-
-
-def event_data(raw: bytes) -> bytes:
-    """Return the data of one raw event; its lines joined as the standard says."""
-    if raw.startswith(b"data:") and b"\n" not in raw[:-2] and b"\r" not in raw:
-        return raw[5:].strip()
-    raw = raw.removeprefix(_MARK)
-    lines = [line[5:].strip() for line in raw.splitlines() if line.startswith(b"data:")]
-    return b"\n".join(lines)

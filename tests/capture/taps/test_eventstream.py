@@ -15,7 +15,7 @@ from tests.capture.play import chunks_of
 from tests.capture.taps.frames import event, frame, header
 from tests.corpus import load
 from tokenmeter.capture.eventstream import FRAME_BYTES_MAX, Frames, frame_headers
-from tokenmeter.capture.sse import event_data
+from tokenmeter.capture.passed import event_data
 
 
 def chunk(payload: Any) -> bytes:

@@ -113,6 +113,8 @@ class Usage(Mapping[str, Number]):
         return Usage({**self._numbers, **dict(later.items())}) if self._numbers else Usage(later)
 
     def __add__(self, other: Mapping[str, Number]) -> Usage:
+        if not other:
+            return self
         added = dict(self._numbers)
         for metric, number in other.items():
             added[metric] = added.get(metric, 0) + number

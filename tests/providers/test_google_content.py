@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.providers.google_wire import (
     FLASH,
@@ -20,6 +22,8 @@ from tests.providers.google_wire import (
     read_body,
     read_stream,
 )
+from tokenmeter.providers.google_usage import read_usage
+from tokenmeter.usage import Number
 
 
 def split(modality: str, tokens: Any) -> Json:
@@ -234,6 +238,24 @@ def test_a_chunk_that_counts_nothing_leaves_the_last_report_alone() -> None:
     )
     assert (reading.usage.input_tokens, reading.usage.output_tokens) == (46, 51)
     assert reading.dimensions == {"service_tier": "on_demand"}
+
+
+REPORTS = st.dictionaries(
+    st.sampled_from(
+        ["promptTokenCount", "candidatesTokenCount", "trafficType", "promptTokensDetails", "odd"]
+    ),
+    st.integers(0, 9)
+    | st.sampled_from(["5", None, -1, True, [split("TEXT", 3)], [split("X", 1)]]),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(REPORTS | st.sampled_from([None, 5, []]), min_size=1, max_size=5))
+def test_the_last_report_that_counts_anything_is_the_one_that_stands(reports: list[Any]) -> None:
+    reading = chunks(*(answer(report, HELLO) for report in reports))
+    counted = [read_usage(report).usage for report in reports]
+    last: dict[str, Number] = next((usage.to_dict() for usage in reversed(counted) if usage), {})
+    assert dict(reading.usage) == ({**last, "output_count": 1} if last else {})
 
 
 def test_oddities_of_an_earlier_chunk_are_not_held_against_the_last() -> None:

@@ -80,26 +80,30 @@ class Reading:
             return later
         if later is NO_READING:
             return self
-        return Reading(
-            usage=self.usage | later.usage,
-            model=later.model or self.model,
-            response_id=later.response_id or self.response_id,
-            created=self.created if later.created is None else later.created,
-            state=_stronger(self.state, later.state),
-            error_type=later.error_type or self.error_type,
-            dimensions={**self.dimensions, **later.dimensions},
-            parts=later.parts or self.parts,
-            flags=self.flags | later.flags,
-            cost=later.cost or self.cost,
-            raw={**self.raw, **later.raw},
-            event_name=later.event_name or self.event_name,
-            jobs=later.jobs or self.jobs,
-        )
+        return self._under(later, self.usage | later.usage, later.parts or self.parts)
 
     def plus(self, other: Reading) -> Reading:
         """Add another thing's usage; its other facts win as with ``|``."""
-        return replace(
-            self | other, usage=self.usage + other.usage, parts=self.parts + other.parts
+        if self is NO_READING:
+            return other
+        return self._under(other, self.usage + other.usage, self.parts + other.parts)
+
+    def _under(self, later: Reading, usage: Usage, parts: tuple[Part, ...]) -> Reading:
+        """Lay the facts of `later` over these."""
+        return Reading(
+            usage,
+            later.model or self.model,
+            later.response_id or self.response_id,
+            self.created if later.created is None else later.created,
+            _stronger(self.state, later.state),
+            later.error_type or self.error_type,
+            {**self.dimensions, **later.dimensions},
+            parts,
+            self.flags | later.flags,
+            later.cost or self.cost,
+            {**self.raw, **later.raw},
+            later.event_name or self.event_name,
+            later.jobs or self.jobs,
         )
 
 

@@ -20,6 +20,7 @@ from tokenmeter.providers.base import Api, Call, Json, Reading, mapping, text
 from tokenmeter.providers.google_usage import (
     Counted,
     error_type,
+    is_report,
     label,
     labels,
     read_usage,
@@ -39,7 +40,7 @@ _KINDS = {
     "video": (VIDEO, re.compile("-omni")),
     "audio": (AUDIO, re.compile("-tts|lyria")),
 }
-_COUNTED = "counted"  # key of `raw`: the last report of usage
+_COUNTED = "counted"  # key of `raw`: the last report of usage, as it came
 _QUERY = "query:"  # keys of `raw`: one per search
 _CANDIDATE = "candidate:"  # keys of `raw`: one per candidate that delivered something
 _ENDED = "ended"  # key of `raw`: a candidate said why it ended
@@ -53,9 +54,9 @@ def read_chunk(payload: Json) -> Reading:
     if failure is not None:
         return Reading(state="failed", error_type=failure)
     metadata = mapping(payload.get("usageMetadata"))
-    counted = read_usage(payload.get("usageMetadata"))
+    reports = is_report(metadata)
     made: dict[str, Number] = {}
-    raw: dict[str, Any] = {_COUNTED: counted} if counted.usage else {}
+    raw: dict[str, Any] = {_COUNTED: metadata} if reports else {}
     dimensions = served_tier(metadata)
     for candidate in objects(payload.get("candidates")):
         _add_delivered(made, candidate)
@@ -63,12 +64,12 @@ def read_chunk(payload: Json) -> Reading:
         dimensions.update(_ending(candidate))
     feedback = mapping(payload.get("promptFeedback"))
     return Reading(
-        usage=counted.usage | made,
+        usage=Usage(made),
         model=label(payload.get("modelVersion")),
         response_id=label(payload.get("responseId")),
         created=label(payload.get("createTime")),
         dimensions={**dimensions, **labels(block_reason=feedback.get("blockReason"))},
-        flags=frozenset() if counted.usage else counted.flags,
+        flags=frozenset() if reports else read_usage(payload.get("usageMetadata")).flags,
         raw=raw,
     )
 
@@ -92,7 +93,7 @@ def settle_content(reading: Reading, call: Call) -> Reading:
 
 def total(reading: Reading) -> Counted:
     """Return what a folded reading reports."""
-    last: Counted = reading.raw.get(_COUNTED, Counted())
+    last = read_usage(reading.raw.get(_COUNTED))
     made = {metric: n for metric, n in reading.usage.items() if metric in MEDIA.values()}
     found: dict[str, Number] = {**last.usage, **made}
     searches, candidates = marked(reading, _QUERY), marked(reading, _CANDIDATE)

@@ -116,6 +116,14 @@ def read_usage(value: object, wire: Wire = METADATA) -> Counted:
     return Counted(Usage({**numbers, **_within(splits)}), flags)
 
 
+def is_report(metadata: Json) -> bool:
+    """Whether a `usageMetadata` counts anything; if not, it takes no earlier report's place."""
+    there = METADATA.counts.keys() & metadata.keys()
+    return any(count(metadata[name]) is not None for name in there) or (
+        bool(metadata) and bool(read_usage(metadata).usage)
+    )
+
+
 def _totals(found: Usage, broken: set[str]) -> dict[str, Number]:
     numbers = {metric: found[metric] for metric in _AS_REPORTED if metric in found}
     prompt = _sum(found, _INPUT, broken) if _PROMPT in found else None

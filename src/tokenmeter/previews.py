@@ -14,7 +14,7 @@ from tokenmeter.attribution import Attribution
 from tokenmeter.capture.known import KnownCalls
 from tokenmeter.capture.previewed import Previewed
 from tokenmeter.capture.previewing import stopped_call
-from tokenmeter.capture.requests import parse_body
+from tokenmeter.capture.requests import REQUEST_BYTES_MAX, parse_body
 from tokenmeter.capture.stopping import CallStopped
 from tokenmeter.event import Event
 from tokenmeter.money import Money
@@ -27,6 +27,7 @@ from tokenmeter.pricing.quote import Charger, Quote
 from tokenmeter.providers import find
 from tokenmeter.providers.base import Adapter, Call, Json, Request
 from tokenmeter.providers.hosts import known_host
+from tokenmeter.providers.usual import object_of
 
 HISTORY_EVENTS = 200  # the newest calls of a model and feature that are looked at
 HISTORY_DAYS = 30
@@ -125,8 +126,7 @@ class Previews:
         headers, body, call = request.headers, request.body, None
         if isinstance(body, bytes):
             call = self._calls.find(request.method, request.url, body)
-            is_json = body[:1] == b"{"
-            body = parse_body(body, "" if is_json else headers.get("content-type", ""))
+            body = _fields(body, headers)
         if call is None:
             call = adapter.describe(Request(request.method, host, path, query, headers, body))
             if call is None:
@@ -181,6 +181,14 @@ class Previews:
             limit=HISTORY_EVENTS,
         )
         return learned(page.events)
+
+
+def _fields(body: bytes, headers: Mapping[str, str]) -> Json:
+    """Return the JSON object or the form fields of a body; most are an object."""
+    if body[:1] != b"{":
+        return parse_body(body, headers.get("content-type", ""))
+    found = object_of(body) if len(body) <= REQUEST_BYTES_MAX else None
+    return parse_body(body, "") if found is None else found
 
 
 def previewed_call(

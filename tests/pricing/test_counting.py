@@ -144,7 +144,7 @@ TOOL = {
 
 
 def test_messages_names_and_the_answers_beginning_are_counted() -> None:
-    assert counted("gpt-4o", said("Hello"))[:3] == (8, 8, 8)
+    assert counted("gpt-4o", said("Hello")).range == (8, 8, 8)
     assert counted("gpt-5-mini", said("Hello")).expected == 7
     assert counted("gpt-4o-search-preview", said("Hello")).expected == 1
     named = {"messages": [{"role": "user", "name": "Ann", "content": "Hello"}]}

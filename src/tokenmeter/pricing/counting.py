@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple
 
+from tokenmeter.frozen import value
 from tokenmeter.pricing import bpe
 from tokenmeter.pricing.pictures import Tokens, picture_tokens
 from tokenmeter.pricing.prompt import Prompt, compact, read_prompt
@@ -51,7 +51,8 @@ class Format:
         return f"estimate for {self.name} models by {self.encoding}"
 
 
-class Count(NamedTuple):
+@value(frozen=True, slots=True)
+class Count:
     """Tokens of a prompt, how they were counted, and what could not be."""
 
     low: int
@@ -60,6 +61,11 @@ class Count(NamedTuple):
     basis: str
     notes: tuple[str, ...] = ()
     exact: bool = False
+
+    @property
+    def range(self) -> tuple[int, int, int]:
+        """From the least to the most."""
+        return self.low, self.expected, self.high
 
 
 # A page of Claude's is its text and its picture (https://platform.claude.com/docs, PDF support:
@@ -154,7 +160,8 @@ def _overhead(form: Format, prompt: Prompt) -> int:
 
 def _extras(form: Format, model: str, prompt: Prompt) -> tuple[list[int], tuple[str, ...]]:
     """Return what is not text, from the least to the most, and a note for each guess."""
-    extra, notes = [0, 0, 0], list[str]()
+    extra = [0, 0, 0]
+    notes: list[str] = []
     if prompt.tools or prompt.schema is not None:
         tokens = _tool_tokens(form, prompt)
         extra = [tokens, tokens, tokens]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from tokenmeter.event import Property
 from tokenmeter.pricing.counting import Count, count_input
@@ -28,6 +28,7 @@ _LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens", "max_toke
 _CONFIGS = frozenset({"generationConfig", "generation_config", "inferenceConfig", "parameters"})
 _CONFIG_LIMITS = ("maxOutputTokens", "max_output_tokens", "maxTokens")
 _OUTPUTS = ("n", "num_images", "sampleCount", "candidateCount", "numberOfVideos", "num_outputs")
+_NUMBERED = _CONFIGS.union(_OUTPUTS)
 
 
 @dataclass(slots=True)
@@ -50,7 +51,9 @@ class Asked:
     def of_call(cls, call: Call, body: Json, outputs: int | None = None) -> Asked:
         """Read what a described request asks for; `outputs` if the caller knows how many."""
         outputs = outputs or _outputs(body, call.dimensions)
-        usage: Mapping[str, Number] = asked_of(call.usage, outputs)
+        usage: Mapping[str, Number] = (
+            call.usage if outputs == 1 else asked_of(call.usage, outputs)
+        )
         if call.api.event_name == VIDEO and call.api.operation == "videos":
             usage = _sora(usage, body)
         return cls(
@@ -92,15 +95,33 @@ class Asked:
         return self._facts
 
 
-class Forecast(NamedTuple):
-    """The quantities of a call: those that are sure, and those within a spread."""
+class Forecast:
+    """
+    The quantities of a call: those that are sure, and those within a spread.
 
-    sure: Mapping[str, Property]
-    open: Mapping[str, Spread]
-    basis: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    exact: bool = True  # all of it is counted or stated, nothing estimated
-    counted: int | None = None  # tokens of the prompt by a local estimate, not corrected
+    Filled by `forecast`; whoever has one from there reads it only.
+    """
+
+    __slots__ = ("basis", "counted", "exact", "notes", "open", "sure")
+
+    def __init__(self, sure: Mapping[str, Property]) -> None:
+        self.sure = dict(sure)
+        self.open: dict[str, Spread] = {}
+        self.basis: list[str] = []
+        self.notes: list[str] = []
+        self.exact = True  # all of it is counted or stated, nothing estimated
+        self.counted: int | None = None  # tokens of the prompt by a local estimate, not corrected
+
+    def add(self, metric: str, spread: Spread, basis: str = "", *, exact: bool = False) -> None:
+        """Add a quantity, and what it rests on unless another one says that."""
+        if not exact:
+            self.exact = False
+        if spread.low == spread.high:
+            self.sure[metric] = spread.expected
+        else:
+            self.open[metric] = spread
+        if basis:
+            self.basis.append(basis)
 
     @property
     def usage(self) -> Usage:
@@ -111,43 +132,17 @@ class Forecast(NamedTuple):
         return Usage(numbers)
 
 
-class _Draft:
-    """A forecast in the making."""
-
-    __slots__ = ("basis", "counted", "exact", "notes", "open", "sure")
-
-    def __init__(self, sure: Mapping[str, Property]) -> None:
-        self.sure: dict[str, Property] = dict(sure)
-        self.open: dict[str, Spread] = {}
-        self.basis: list[str] = []
-        self.notes: list[str] = []
-        self.exact = True
-        self.counted: int | None = None
-
-    def add(self, metric: str, spread: Spread, basis: str, *, exact: bool = False) -> None:
-        self.exact = self.exact and exact
-        if spread.low == spread.high:
-            self.sure[metric] = spread.expected
-        else:
-            self.open[metric] = spread
-        self.basis.append(basis)
-
-    def done(self) -> Forecast:
-        basis, notes = tuple(self.basis), tuple(self.notes)
-        return Forecast(self.sure, self.open, basis, notes, self.exact, self.counted)
-
-
 def forecast(asked: Asked, history: History, billed_by: tuple[str, ...]) -> Forecast:
     """Return what a call will use; `billed_by` are the metrics in the model's price list."""
-    draft = _Draft(asked.usage)
+    draft = Forecast(asked.usage)
     if asked.event_name in {TEXT, EMBEDDING}:
         _text(draft, asked, history)
     elif not asked.stated:
         _media(draft, asked, history, billed_by)
-    return draft.done()
+    return draft
 
 
-def _media(draft: _Draft, asked: Asked, history: History, billed_by: tuple[str, ...]) -> None:
+def _media(draft: Forecast, asked: Asked, history: History, billed_by: tuple[str, ...]) -> None:
     if asked.event_name == IMAGE:
         _images(draft, asked, history)
     elif asked.event_name == VIDEO:
@@ -165,14 +160,14 @@ def _media(draft: _Draft, asked: Asked, history: History, billed_by: tuple[str, 
         draft.sure |= {"world_count": 1, "output_count": 1}
 
 
-def _text(draft: _Draft, asked: Asked, history: History) -> None:
+def _text(draft: Forecast, asked: Asked, history: History) -> None:
     if "input_tokens" not in draft.sure:
         _input(draft, asked, history)
     if asked.event_name == TEXT and "output_tokens" not in draft.sure:
         _output(draft, asked, history)
 
 
-def _input(draft: _Draft, asked: Asked, history: History) -> None:
+def _input(draft: Forecast, asked: Asked, history: History) -> None:
     count = count_input(asked.model or "", asked.body, asked.provider)
     if count is not None:
         draft.counted = None if count.exact else count.expected
@@ -192,12 +187,12 @@ def _corrected(count: Count, history: History) -> Count:
     seen = history.input
     if seen is None or count.low == count.high:
         return count
-    low, expected, high = (round(seen.of(Decimal(tokens))) for tokens in count[:3])
+    low, expected, high = (round(seen.of(Decimal(tokens))) for tokens in count.range)
     basis = f"{count.basis}, {seen} by history of {history.events}"
     return Count(low, expected, high, basis, count.notes)
 
 
-def _output(draft: _Draft, asked: Asked, history: History) -> None:
+def _output(draft: Forecast, asked: Asked, history: History) -> None:
     limit = output_limit(asked.body)
     if history.output_tokens is not None:
         spread = history.output_tokens.at_most(limit)
@@ -215,7 +210,7 @@ def _output(draft: _Draft, asked: Asked, history: History) -> None:
     draft.add("output_tokens", spread.times(asked.outputs), basis)
 
 
-def _images(draft: _Draft, asked: Asked, history: History) -> None:
+def _images(draft: Forecast, asked: Asked, history: History) -> None:
     said = asked.dimensions
     drawn = drawn_tokens(asked.model or "", said.get("size"), said.get("quality"))
     if said.get("sequential") == "true":
@@ -228,19 +223,17 @@ def _images(draft: _Draft, asked: Asked, history: History) -> None:
     spread = Spread(drawn.low, drawn.expected + partial, drawn.high + partial)
     tokens = spread.times(asked.outputs)
     draft.add("output_image_tokens", tokens, f"images: {drawn.basis}")
-    draft.add("output_tokens", tokens, "")
-    draft.basis.pop()
+    draft.add("output_tokens", tokens)
     _input(draft, asked, history)
 
 
-def _series(draft: _Draft, most: int) -> None:
+def _series(draft: Forecast, most: int) -> None:
     """The model says how many images a series has; none is billed that is not made."""
     draft.add("image_count", Spread(1, most, most), f"images: a series of at most {most}")
-    draft.add("output_count", Spread(1, most, most), "")
-    draft.basis.pop()
+    draft.add("output_count", Spread(1, most, most))
 
 
-def _clip(draft: _Draft, asked: Asked) -> None:
+def _clip(draft: Forecast, asked: Asked) -> None:
     """Seedance's formula: frame size, seconds, and what is open of them."""
     length = asked.usage.get("video_seconds")
     found = clip_tokens(asked.model or "", asked.dimensions, length)
@@ -260,21 +253,22 @@ def _sora(usage: Mapping[str, Number], body: Json) -> Mapping[str, Number]:
 
 def _outputs(body: Json, dimensions: Mapping[str, str]) -> int:
     """Return how many images, videos or answers are asked for; 1 where nobody says."""
-    found = [place[name] for place in _places(body) for name in _OUTPUTS if name in place]
-    number = whole(found[0] if found else dimensions.get("n", dimensions.get("sample_count")))
+    said: object = dimensions.get("n") or dimensions.get("sample_count")
+    if not _NUMBERED.isdisjoint(body):
+        found = [place[name] for place in _places(body) for name in _OUTPUTS if name in place]
+        said = found[0] if found else said
+    number = None if said is None else whole(said)
     return number if number and number <= OUTPUTS_MAX else 1
 
 
 def output_limit(body: Json) -> int | None:
     """Return the most tokens that the answer may have, wherever the format says so."""
     for name in _LIMITS:
-        limit = whole(body.get(name)) if name in body else None
-        if limit:
+        if name in body and (limit := whole(body[name])):
             return limit
     for place in _places(body)[1:]:
         for name in _CONFIG_LIMITS:
-            limit = whole(place.get(name)) if name in place else None
-            if limit:
+            if name in place and (limit := whole(place[name])):
                 return limit
     return None
 

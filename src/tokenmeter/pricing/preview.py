@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from tokenmeter.event import Event, Property
+from tokenmeter.frozen import value
 from tokenmeter.money import Money
 from tokenmeter.pricing import names
 from tokenmeter.pricing.card import over, plus, times
@@ -46,7 +47,8 @@ class Terms(NamedTuple):
     charger: Charger | None = None
 
 
-class _Bounds(NamedTuple):
+@value(frozen=True, slots=True)
+class _Bounds:
     """What one event can cost; `low` is None where no price is known."""
 
     low: Decimal | None
@@ -61,7 +63,7 @@ def quote(asked: Asked, terms: Terms, book: PriceBook) -> Quote:
     """Quote a call: what the provider will bill, and what the customer will owe."""
     planned = _planned(asked, terms.history, book)
     expected = _bounds(_event(asked, planned, terms, EXPECTED), book)
-    others = list[_Bounds]()
+    others: list[_Bounds] = []
     for end in _others(planned):
         amount = _at_end(expected, planned, end)
         if amount is None:
@@ -88,7 +90,7 @@ def quote(asked: Asked, terms: Terms, book: PriceBook) -> Quote:
 def _planned(asked: Asked, history: History, book: PriceBook) -> Forecast:
     """Forecast a call; without a history that is done once for all that ask the same."""
     if names.is_free(asked.operation):
-        return Forecast({}, {})
+        return Forecast({})
     if history is not NO_HISTORY:
         return forecast(asked, history, _billed_by(asked, book))
     if asked.planned is None:

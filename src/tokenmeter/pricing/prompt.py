@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from tokenmeter.pricing.documents import file_of, pdf_pages, texts_of
@@ -41,29 +40,39 @@ _READ = frozenset({"document", "search_result"})  # files, unless the request ca
 _SIGNED = ("thoughtSignature", "thought_signature")
 _HIDDEN = frozenset({"encrypted_content"})
 _PDF = "application/pdf"
-_BLOBS = ("inlineData", "inline_data")
-_SHAPED = frozenset(
-    {"response_format", "text", "generationConfig", "generation_config", "output_config"}
+_BLOBS = frozenset({"inlineData", "inline_data"})
+_GIVEN = frozenset({"arguments", "args", "input"})  # what a tool was called with
+# Where the formats keep what stands beside the messages.
+_BESIDE = frozenset(
+    {
+        *("tools", "functions", "thinking", "response_format", "text"),
+        *("generationConfig", "generation_config", "output_config"),
+    }
 )
 _SERVED = ("web_search", "web_fetch", "code_execution", "code_interpreter", "computer", "mcp")
 
 
-@dataclass(slots=True)
 class Prompt:
     """The parts of one request, as far as tokens depend on them."""
 
-    texts: list[str] = field(default_factory=list[str])
-    roles: list[str] = field(default_factory=list[str])  # one for each message
-    names: int = 0
-    images: list[Json] = field(default_factory=list[Json])
-    files: set[str] = field(default_factory=set[str])  # kinds of what no local rule counts
-    tools: list[Json] = field(default_factory=list[Json])  # with a schema of the user's
-    served: set[str] = field(default_factory=set[str])  # tools that the provider runs
-    schema: Json | None = None  # of the answer
-    thinks: bool = False  # extended thinking is switched on
-    pages: int = 0  # of documents that the request carries
-    thoughts: int = 0  # bytes of thoughts of earlier turns, encrypted
-    cites: bool = False  # documents are to be cited
+    __slots__ = (
+        *("texts", "roles", "names", "images", "files", "tools", "served"),
+        *("schema", "thinks", "pages", "thoughts", "cites"),
+    )
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.roles: list[str] = []  # one for each message
+        self.names = 0
+        self.images: list[Json] = []
+        self.files: set[str] = set()  # kinds of what no local rule counts
+        self.tools: list[Json] = []  # with a schema of the user's
+        self.served: set[str] = set()  # tools that the provider runs
+        self.schema: Json | None = None  # of the answer
+        self.thinks = False  # extended thinking is switched on
+        self.pages = 0  # of documents that the request carries
+        self.thoughts = 0  # bytes of thoughts of earlier turns, encrypted
+        self.cites = False  # documents are to be cited
 
     @property
     def is_text(self) -> bool:
@@ -79,51 +88,76 @@ def read_prompt(body: Json) -> Prompt | None:
         return None
     prompt = Prompt()
     for name in found:
-        _read(body[name], prompt, 0, messages=name in _MESSAGES)
+        if name in _MESSAGES:
+            _read_messages(body[name], prompt)
+        else:
+            _read(body[name], prompt, 0)
     if not _SYSTEMS.isdisjoint(found):
         prompt.roles.append("system")
-    if body.get("tools") or body.get("functions"):
-        _read_tools(body, prompt)
-    prompt.thinks = mapping(body.get("thinking")).get("type") == "enabled"
-    if not _SHAPED.isdisjoint(body):
-        prompt.schema = _schema(body)
+    if not _BESIDE.isdisjoint(body):
+        _read_beside(body, prompt)
     return prompt
 
 
-def _read(value: Any, prompt: Prompt, depth: int, *, messages: bool = False) -> None:
+def _read_beside(body: Json, prompt: Prompt) -> None:
+    """Read what is shown to the model beside its messages, and how it is to answer."""
+    _read_tools(body, prompt)
+    prompt.thinks = mapping(body.get("thinking")).get("type") == "enabled"
+    prompt.schema = _schema(body)
+
+
+def _read_messages(value: Any, prompt: Prompt) -> None:
+    """Read a list of messages; a text alone is one of the user's."""
     if isinstance(value, str):
         _add_text(value, prompt)
-        if messages and depth == 0:
-            prompt.roles.append("user")
-    elif depth < DEPTH_MAX:
-        if isinstance(value, list):
-            for item in value:
-                _read(item, prompt, depth + 1, messages=messages and depth == 0)
-        elif isinstance(value, dict) and not (messages and _read_plain(value, prompt)):
-            _read_object(value, prompt, depth, messages=messages)
+        prompt.roles.append("user")
+        return
+    for item in value if isinstance(value, list) else (value,):
+        if not isinstance(item, dict):
+            _read(item, prompt, 1)
+        elif not _read_plain(item, prompt):
+            _read_head(item, prompt)
+            _read_object(item, prompt, 1)
 
 
-def _read_object(item: Json, prompt: Prompt, depth: int, *, messages: bool) -> None:
+def _read(value: Any, prompt: Prompt, depth: int) -> None:
+    if isinstance(value, str):
+        _add_text(value, prompt)
+    elif depth >= DEPTH_MAX:
+        return
+    elif isinstance(value, list):
+        for item in value:
+            _read(item, prompt, depth + 1)
+    elif isinstance(value, dict):
+        _read_object(value, prompt, depth)
+
+
+def _read_object(item: Json, prompt: Prompt, depth: int) -> None:
     named = item.get("type")
-    kind = named if isinstance(named, str) else None
-    if messages:
-        _read_head(item, prompt)
+    kind = named if isinstance(named, str) else ""
     _read_thoughts(item, kind, prompt)
-    if kind in _IMAGES or any(name in item for name in _BLOBS):
-        _add_media(item, prompt)
-    elif kind in _READ:
-        _add_document(item, str(kind), prompt)
-    elif kind in _FILES or not _FILES.isdisjoint(item):
-        prompt.files.add(str(kind or next(iter(_FILES & item.keys()))))
-    elif "name" in item and ("arguments" in item or "args" in item or "input" in item):
-        _add_call(item, prompt)
-    else:
+    if not _read_part(item, kind, prompt):
         for name, inner in item.items():
             if name not in _SILENT:
                 _read(inner, prompt, depth + 1)
 
 
-def _read_thoughts(item: Json, kind: str | None, prompt: Prompt) -> None:
+def _read_part(item: Json, kind: str, prompt: Prompt) -> bool:
+    """Read a picture, a document, a file or a call of a tool; say whether it is one."""
+    if kind in _IMAGES or not _BLOBS.isdisjoint(item):
+        _add_media(item, prompt)
+    elif kind in _READ:
+        _add_document(item, kind, prompt)
+    elif kind in _FILES or not _FILES.isdisjoint(item):
+        prompt.files.add(kind or next(iter(_FILES & item.keys())))
+    elif "name" in item and not _GIVEN.isdisjoint(item):
+        _add_call(item, prompt)
+    else:
+        return False
+    return True
+
+
+def _read_thoughts(item: Json, kind: str, prompt: Prompt) -> None:
     """Note thoughts of earlier turns: encrypted, and read again by the provider."""
     signed = next((item[name] for name in _SIGNED if name in item), None)
     if isinstance(signed, str):

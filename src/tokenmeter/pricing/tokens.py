@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 TARIFFS_MAX = 4096  # combinations of model and terms that are kept looked up
 METRICS_NAMED_MAX = 8  # in one reason
+# The properties of an event that an Ask holds, in its order.
+_ASKED = (
+    *("provider", "model", "request_model", "model_type"),
+    *("service_tier", "speed", "inference_geo", "operation"),
+)
 NO_LIST = "no token price list for provider"  # the beginning of a reason
 
 
@@ -60,17 +65,7 @@ class TokenPrices:
 
     def tariff(self, facts: Mapping[str, Property]) -> Tariff | str:
         """Return the rates of the model that an event names, or the reason why there are none."""
-        get = facts.get
-        asked = (
-            get("provider"),
-            get("model"),
-            get("request_model"),
-            get("model_type"),
-            get("service_tier"),
-            get("speed"),
-            get("inference_geo"),
-            get("operation"),
-        )
+        asked = [*map(facts.get, _ASKED)]
         try:
             return self._tariff(*asked)
         except TypeError:  # a value that cannot be a key

@@ -41,6 +41,8 @@ def plain(number: Number) -> Number:
 
 def whole(value: object) -> int | None:
     """Read a count, which some write as a string; None if it is none."""
+    if type(value) is int:
+        return value if 0 <= value <= COUNT_MAX else None
     number = decimal(value)
     if number is None or number != int(number) or number > COUNT_MAX:
         return None

@@ -10,6 +10,7 @@ import msgspec
 from tokenmeter.providers.base import TEXT_CHARS_MAX, Call, Json, Plain, Reading
 
 T = TypeVar("T", bound=msgspec.Struct)
+_parsed = msgspec.json.Decoder().decode
 _UNUSUAL = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -78,3 +79,17 @@ def plain_of(reading: Reading) -> Plain | None:
 
 def _is_clean(name: str) -> bool:
     return len(name) <= TEXT_CHARS_MAX and name.isprintable()
+
+
+def object_of(body: bytes) -> Json | None:
+    """
+    Parse a JSON object, as `json.loads` does; None if it is unusual.
+
+    That is what `json` takes and the standard does not have (NaN, half of a character), and
+    numbers beyond a float: they are left to `json`.
+    """
+    try:
+        found = _parsed(body)
+    except _UNUSUAL:
+        return None
+    return found if isinstance(found, dict) else None

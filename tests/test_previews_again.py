@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.pricing.events import NOON as AT
-from tokenmeter import TokenMeter
+from tokenmeter import TokenMeter, previews
 from tokenmeter.previews import HttpRequest
 from tokenmeter.pricing.forecast import Asked
 from tokenmeter.pricing.keywords import asked_by_keywords
@@ -93,3 +93,52 @@ def test_a_request_that_asks_for_the_same_is_quoted_by_its_own_body(meter: Token
         assert wanted is not None
         assert found is not None
         assert (found.cost, found.usage, found.basis) == (wanted.cost, wanted.usage, wanted.basis)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        b'"temperature": NaN',
+        b'"temperature": 1e999',
+        b'"user": "\\ud83d"',
+        b'"user": "\xed\xa0\x80"',
+        b'"seed": 123456789012345678901234567890',
+        b'"n": 1, "n": 2',
+    ],
+)
+def test_an_odd_body_is_quoted_like_the_object_that_it_is(
+    meter: TokenMeter, settings: bytes
+) -> None:
+    messages = b'"messages": [{"role": "user", "content": "Hello"}]'
+    body = b'{"model": "gpt-4o", "max_tokens": 9, %s, %s}' % (settings, messages)
+    url = "https://api.openai.com/v1/chat/completions"
+    for _ in range(2):
+        found = meter.preview_request(HttpRequest("POST", url, {}, body))
+        wanted = meter.preview_request(HttpRequest("POST", url, {}, json.loads(body)))
+        assert found is not None
+        assert found == wanted
+        assert found.usage.input_tokens == 8
+
+
+@pytest.mark.parametrize("body", [b"{", b"{]", b'{"model": "gpt-4o"} more', b"{" * 9_999])
+def test_a_broken_body_is_quoted_as_an_empty_one(meter: TokenMeter, body: bytes) -> None:
+    url = "https://api.openai.com/v1/chat/completions"
+    found = meter.preview_request(HttpRequest("POST", url, {}, body))
+    assert found == meter.preview_request(HttpRequest("POST", url, {}, {}))
+
+
+def test_calls_that_are_kept_read_are_bounded_and_hold_no_text(
+    meter: TokenMeter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(previews, "ASKED_MAX", 3)
+    url = "https://api.openai.com/v1/chat/completions"
+    for tier in "abcdefgh":
+        for text in ("Hello", "Hello, you there"):
+            message = {"role": "user", "content": text}
+            body = {"model": "gpt-4o", "service_tier": f"tier-{tier}", "messages": [message]}
+            found = meter.preview_request(HttpRequest("POST", url, {}, json.dumps(body).encode()))
+            assert found is not None
+            assert found.usage.input_tokens == (8 if text == "Hello" else 11)
+        kept = previews_of(meter)._called
+        assert 1 <= len(kept) <= 3
+        assert "Hello" not in repr(list(kept.values()))

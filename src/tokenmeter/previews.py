@@ -10,18 +10,18 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from tokenmeter.attribution import Attribution
+from tokenmeter.attribution import NO_ATTRIBUTION, Attribution
 from tokenmeter.capture.known import KnownCalls
 from tokenmeter.capture.previewed import Previewed
 from tokenmeter.capture.previewing import stopped_call
 from tokenmeter.capture.requests import REQUEST_BYTES_MAX, parse_body
 from tokenmeter.capture.stopping import CallStopped
-from tokenmeter.event import Event
+from tokenmeter.event import Event, Property
 from tokenmeter.money import Money
 from tokenmeter.pricing.forecast import TEXT, Asked
 from tokenmeter.pricing.history import NO_HISTORY, History, learned
 from tokenmeter.pricing.keywords import asked_by_keywords
-from tokenmeter.pricing.preview import Terms, quote
+from tokenmeter.pricing.preview import Terms, prepared, quote
 from tokenmeter.pricing.pricebook import PriceBook
 from tokenmeter.pricing.quote import Charger, Quote
 from tokenmeter.providers import find
@@ -32,7 +32,7 @@ from tokenmeter.providers.usual import object_of
 HISTORY_EVENTS = 200  # the newest calls of a model and feature that are looked at
 HISTORY_DAYS = 30
 HISTORY_S = 60.0  # what was learned is used for so long before it is looked at again
-ASKED_MAX = 1_024  # combinations of keywords that are kept read
+ASKED_MAX = 1_024  # combinations of keywords, and calls, that are kept read
 PLACES_MAX = 256  # addresses whose adapter is remembered
 # Keywords that hold a prompt, which is not to be kept. What the first ones say changes nothing
 # of a call for text but the count of its input.
@@ -82,6 +82,7 @@ class Previews:
         self._calls = KnownCalls()
         self._place = lru_cache(maxsize=PLACES_MAX)(self._placed)
         self._asked = lru_cache(maxsize=ASKED_MAX, typed=True)(self._read)
+        self._called: dict[int, tuple[Call, Asked]] = {}
         self._histories: dict[tuple[str, str, str | None], tuple[float, History]] = {}
 
     def by_keywords(
@@ -103,7 +104,9 @@ class Previews:
             return None
         if not texts:
             return asked
-        return asked.saying(texts) if asked.event_name == TEXT else None
+        if asked.event_name != TEXT:
+            return None
+        return prepared(asked, self._book).holding({**asked.body, **texts})
 
     def _read(self, provider: str, model: str, names: tuple[str, ...], *values: object) -> Asked:
         said = dict(zip(names, values, strict=True))
@@ -113,27 +116,42 @@ class Previews:
         self, call: Call, body: Json, whose: Attribution, caution: Caution | None = None
     ) -> Quote:
         """Quote a request that an adapter has described; its event will show the estimate."""
-        found = self._quote(Asked.of_call(call, body), whose, caution)
-        if found.counted is not None and self._engine is not None:
-            self._previewed.remember(body, found.counted)
-        return found
+        return self._remembered(self._quote(Asked.of_call(call, body), whose, caution), body)
 
     def of_request(self, request: HttpRequest, whose: Attribution) -> Quote | None:
         """Quote a request before it is sent; None if no adapter meters it."""
         host, path, query, adapter = self._place(request.url)
         if adapter is None:
             return None
-        headers, body, call = request.headers, request.body, None
+        method, url, headers, body = request.method, request.url, request.headers, request.body
         if isinstance(body, bytes):
-            call = self._calls.find(request.method, request.url, body)
-            body = _fields(body, headers)
+            call = self._calls.find(method, url, body)
+            fields = _fields(body, headers)
+            if call is not None:
+                return self._remembered(self._quote(self._again(call, fields), whose), fields)
+        else:
+            fields = body
+        call = adapter.describe(Request(method, host, path, query, headers, fields))
         if call is None:
-            call = adapter.describe(Request(request.method, host, path, query, headers, body))
-            if call is None:
-                return None
-            if isinstance(request.body, bytes):
-                self._calls.learn(request.method, request.url, request.body, call)
-        return self.of_call(call, body, whose)
+            return None
+        if isinstance(body, bytes):
+            self._calls.learn(method, url, body, call)
+        return self.of_call(call, fields, whose)
+
+    def _again(self, call: Call, body: Json) -> Asked:
+        """Return what a call asks for that others were found to ask for as well."""
+        _, asked = self._called.get(id(call), (None, None))
+        if asked is None:
+            asked = prepared(Asked.of_call(call, {}), self._book)
+            if len(self._called) >= ASKED_MAX:
+                self._called.clear()
+            self._called[id(call)] = call, asked  # its id is its own while it is kept
+        return asked.holding(body) if asked.fits(body) else Asked.of_call(call, body)
+
+    def _remembered(self, found: Quote, body: Json) -> Quote:
+        if found.counted is not None and self._engine is not None:
+            self._previewed.remember(body, found.counted)
+        return found
 
     def _placed(self, url: str) -> tuple[str, str, str, Adapter | None]:
         parts = urlsplit(url)
@@ -145,7 +163,9 @@ class Previews:
         if caution is not None:
             history = history.cautious(caution.answer_tokens_max)
             charger = caution.charger or charger
-        said = {name: value for name in _SAID if (value := getattr(whose, name)) is not None}
+        said: dict[str, Property] = {}
+        if whose is not NO_ATTRIBUTION:
+            said = {name: value for name in _SAID if (value := getattr(whose, name)) is not None}
         terms = Terms(datetime.now(UTC), whose.customer, history, said, charger)
         return quote(asked, terms, self._book)
 

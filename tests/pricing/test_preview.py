@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.pricing.events import BOOK, NOON, event
+from tests.pricing.test_equality import MODELS, boundaries
 from tokenmeter import Event, Money, PreviewError, Quote
 from tokenmeter.event import PREVIEWED
 from tokenmeter.pricing.forecast import Asked, output_limit
 from tokenmeter.pricing.history import Correction, History, Spread, correction_of, learned
 from tokenmeter.pricing.image_tokens import drawn_tokens
 from tokenmeter.pricing.keywords import asked_by_keywords
-from tokenmeter.pricing.preview import Terms, quote
+from tokenmeter.pricing.preview import Terms, prepared, quote
 from tokenmeter.pricing.seedance import clip_tokens
 
 
@@ -448,3 +450,18 @@ def test_no_price_in_the_catalog_leaves_the_cost() -> None:
     found = previewed("openai", "dall-e-3", terms, n=1)
     assert found.charge is None
     assert found.expected == usd("0.04")
+
+
+def test_a_call_that_is_kept_read_is_quoted_at_the_prices_of_its_time() -> None:
+    changing = [named for named in MODELS if boundaries(named[2])]
+    assert len(changing) > 100
+    for provider, _, model in changing:
+        kept = asked_by_keywords(provider, model.id, {"max_tokens": 90}, BOOK.media)
+        kept.stated = True
+        for moment in boundaries(model):
+            for at in (moment - timedelta(microseconds=1), moment):
+                asked = prepared(kept, BOOK).holding({"prompt": "Hello there", "max_tokens": 90})
+                found = quote(asked, Terms(at), BOOK)
+                facts = {**asked.facts(), **found.usage.to_dict()}
+                cost = BOOK.price(Event(asked.event_name, "", "", at, facts)).cost
+                assert (found.cost and found.cost.expected.amount) == cost, (model.id, at)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from tokenmeter.event import Property
 from tokenmeter.pricing.counting import Count, count_input
 from tokenmeter.pricing.history import History, Spread
 from tokenmeter.pricing.image_tokens import PARTIAL_TOKENS, drawn_tokens
 from tokenmeter.pricing.seedance import clip_tokens
+from tokenmeter.pricing.tariff import Tariff
 from tokenmeter.providers.base import Call, Json, mapping
 from tokenmeter.providers.media import IMAGE, VIDEO, WORLD, asked_of, seconds, whole
 from tokenmeter.providers.models import model_type
@@ -45,6 +46,8 @@ class Asked:
     outputs: int = 1
     stated: bool = False  # quantities were given: nothing is assumed beside them
     planned: Forecast | None = None  # what follows from it alone, once that is worked out
+    # The rates of its usage; False if more than usage decides, None before somebody looked.
+    tariff: Tariff | Literal[False] | None = None
     _facts: Mapping[str, Property] | None = None
 
     @classmethod
@@ -67,8 +70,12 @@ class Asked:
             outputs,
         )
 
-    def saying(self, texts: Mapping[str, object]) -> Asked:
-        """Return the same call with other texts in its body."""
+    def fits(self, body: Json) -> bool:
+        """Say whether a request with this body, described alike, asks for the same."""
+        return self.event_name != VIDEO and _NUMBERED.isdisjoint(body)
+
+    def holding(self, body: Json) -> Asked:
+        """Return the same call with another body, which asks for the same of another prompt."""
         return Asked(
             self.provider,
             self.model,
@@ -76,9 +83,10 @@ class Asked:
             self.operation,
             self.dimensions,
             self.usage,
-            {**self.body, **texts},
+            body,
             self.outputs,
             self.stated,
+            tariff=self.tariff,
             _facts=self.facts(),
         )
 
@@ -104,7 +112,7 @@ class Forecast:
 
     __slots__ = ("basis", "counted", "exact", "notes", "open", "sure")
 
-    def __init__(self, sure: Mapping[str, Property]) -> None:
+    def __init__(self, sure: Mapping[str, Number]) -> None:
         self.sure = dict(sure)
         self.open: dict[str, Spread] = {}
         self.basis: list[str] = []
@@ -123,13 +131,12 @@ class Forecast:
         if basis:
             self.basis.append(basis)
 
-    @property
-    def usage(self) -> Usage:
-        """What is expected."""
-        numbers = {k: v for k, v in self.sure.items() if not isinstance(v, str)}
-        for name, spread in self.open.items():
-            numbers[name] = spread.expected
-        return Usage(numbers)
+    def at(self, end: int) -> dict[str, Number]:
+        """Return all quantities, at one end of what is open."""
+        found = dict(self.sure)
+        for metric, spread in self.open.items():
+            found[metric] = spread[end]
+        return found
 
 
 def forecast(asked: Asked, history: History, billed_by: tuple[str, ...]) -> Forecast:

@@ -8,11 +8,9 @@ the high end of what is open. What is sure is priced once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import field, replace
+from datetime import UTC, datetime
 from decimal import Decimal
-from types import MappingProxyType
-from typing import NamedTuple
 
 from tokenmeter.event import Event, Property
 from tokenmeter.frozen import value
@@ -26,7 +24,7 @@ from tokenmeter.pricing.pricebook import PriceBook
 from tokenmeter.pricing.priced import Part
 from tokenmeter.pricing.quote import Charger, Quote, Range, charges_of
 from tokenmeter.providers.media import VIDEO
-from tokenmeter.usage import METRICS, NOTHING
+from tokenmeter.usage import METRICS, NOTHING, Usage
 
 NOTHING_SAID = (
     "nothing says how much would be used: give the prompt, or quantities such as "
@@ -34,16 +32,18 @@ NOTHING_SAID = (
 )
 _COUNTS = frozenset({"request_count", "output_count"})
 LOW, EXPECTED, HIGH = 0, 1, 2  # places in a Spread
+_ANY_TIME = datetime.min.replace(tzinfo=UTC)
 _ZERO = Decimal(0)
 
 
-class Terms(NamedTuple):
+@value(frozen=True, slots=True)
+class Terms:
     """Under what a call is quoted: when, for whom, by which history and catalog."""
 
     at: datetime
     customer: str | None = None
     history: History = NO_HISTORY
-    said: Mapping[str, Property] = MappingProxyType({})  # dimensions by whose call it is
+    said: Mapping[str, Property] = field(default_factory=dict[str, Property])  # of whose it is
     charger: Charger | None = None
 
 
@@ -59,27 +59,64 @@ class _Bounds:
     exact: bool = False
 
 
+@value(frozen=True, slots=True)
+class _Case:
+    """A call, and its quantities as far as they can be known: priced at each end of them."""
+
+    asked: Asked
+    planned: Forecast
+    terms: Terms
+    book: PriceBook
+
+    def event(self, end: int) -> Event:
+        """Return the event that the call would become, at one end of what is open."""
+        terms = self.terms
+        facts = {**self.asked.facts(), **terms.said, **self.planned.at(end)}
+        return Event(self.asked.event_name, "", terms.customer or "", terms.at, facts)
+
+    def bounds(self, end: int) -> _Bounds:
+        """Price one end."""
+        asked, tariff = self.asked, self.asked.tariff
+        if tariff:
+            facts = {**asked.facts(), **self.planned.at(end)}
+            card = tariff.card(self.terms.at)
+            tokens = self.book.tokens.by_card(card, facts, asked.event_name)
+            if tokens.computed is not None:
+                return _sure(tokens.computed, "token prices", tokens.reason, tokens.parts)
+        return _bounds(self.event(end), self.book)
+
+
+def prepared(asked: Asked, book: PriceBook) -> Asked:
+    """Look up the rates of a call once, for all that ask for the same with other prompts."""
+    if asked.tariff is None:
+        event = Event(asked.event_name, "", "", _ANY_TIME, asked.facts())
+        asked.tariff = book.usual(event) or False
+    return asked
+
+
 def quote(asked: Asked, terms: Terms, book: PriceBook) -> Quote:
     """Quote a call: what the provider will bill, and what the customer will owe."""
-    planned = _planned(asked, terms.history, book)
-    expected = _bounds(_event(asked, planned, terms, EXPECTED), book)
-    others: list[_Bounds] = []
+    planned = _planned(prepared(asked, book), terms.history, book)
+    case = _Case(asked, planned, terms, book)
+    expected = case.bounds(EXPECTED)
+    amounts = [expected.low, expected.high]
     for end in _others(planned):
         amount = _at_end(expected, planned, end)
         if amount is None:
-            others.append(_bounds(_event(asked, planned, terms, end), book))
+            other = case.bounds(end)
+            amounts += other.low, other.high
         else:
-            others.append(_Bounds(amount, amount, ""))
-    cost = _cost(expected, others)
+            amounts.append(amount)
+    cost = _cost(expected, amounts)
     priced = cost is not None
     return Quote(
         provider=asked.provider,
         model=asked.model,
         cost=cost,
-        charge=None if terms.charger is None else _charge(asked, planned, terms, terms.charger),
+        charge=None if terms.charger is None else _charge(case, terms.charger),
         basis=_basis(expected, planned) if priced else expected.basis,
         notes=(*planned.notes, *expected.notes) if priced else expected.notes,
-        usage=planned.usage if priced else NOTHING,
+        usage=Usage(planned.at(EXPECTED)) if priced else NOTHING,
         customer=terms.customer,
         exact=priced and expected.exact and planned.exact,
         counted=planned.counted,
@@ -89,7 +126,7 @@ def quote(asked: Asked, terms: Terms, book: PriceBook) -> Quote:
 
 def _planned(asked: Asked, history: History, book: PriceBook) -> Forecast:
     """Forecast a call; without a history that is done once for all that ask the same."""
-    if names.is_free(asked.operation):
+    if not asked.tariff and names.is_free(asked.operation):
         return Forecast({})
     if history is not NO_HISTORY:
         return forecast(asked, history, _billed_by(asked, book))
@@ -109,14 +146,6 @@ def _billed_by(asked: Asked, book: PriceBook) -> tuple[str, ...]:
     if asked.event_name != VIDEO or asked.stated:
         return ()
     return billing_metrics(asked.provider, asked.model or "", book.media)
-
-
-def _event(asked: Asked, planned: Forecast, terms: Terms, end: int) -> Event:
-    """Return the event that the call would become, at one end of what is open."""
-    facts = {**asked.facts(), **terms.said, **planned.sure}
-    for metric, spread in planned.open.items():
-        facts[metric] = spread[end]
-    return Event(asked.event_name, "", terms.customer or "", terms.at, facts)
 
 
 def _others(planned: Forecast) -> tuple[int, ...]:
@@ -186,17 +215,14 @@ def _at_end(expected: _Bounds, planned: Forecast, end: int) -> Decimal | None:
     return amount if seen == len(planned.open) else None
 
 
-def _cost(expected: _Bounds, others: list[_Bounds]) -> Range | None:
-    low, high = expected.low, expected.high
-    if low is None or high is None:
+def _cost(expected: _Bounds, amounts: list[Decimal | None]) -> Range | None:
+    """Return the range of these amounts; None if one of them is not known."""
+    known = [amount for amount in amounts if amount is not None]
+    if len(known) < len(amounts):
         return None
-    likely = Money(_middle(expected))
-    if low == high and not others:
+    low, likely, high = min(known), Money(_middle(expected)), max(known)
+    if low == high:
         return Range(likely, likely, likely)
-    for bound in others:
-        if bound.low is None or bound.high is None:
-            return None
-        low, high = min(low, bound.low), max(high, bound.high)
     return Range(Money(low), likely, Money(high))
 
 
@@ -206,11 +232,11 @@ def _middle(bound: _Bounds) -> Decimal:
     return over(plus(bound.low, bound.high), 2)
 
 
-def _charge(asked: Asked, planned: Forecast, terms: Terms, charger: Charger) -> Range | None:
+def _charge(case: _Case, charger: Charger) -> Range | None:
     """Ask the catalog what the call would add to what its customer owes, at each end."""
-    ends = (LOW, EXPECTED, HIGH) if planned.open else (EXPECTED,)
-    events = [_billed(_event(asked, planned, terms, end)) for end in ends]
-    if terms.history.answer_tokens_max is not None:
+    ends = (LOW, EXPECTED, HIGH) if case.planned.open else (EXPECTED,)
+    events = [_billed(case.event(end)) for end in ends]
+    if case.terms.history.answer_tokens_max is not None:
         events.append(_written(events[-1]))
     charges = charges_of(charger, events)
     known = [charge for charge in charges[: len(ends)] if charge is not None]

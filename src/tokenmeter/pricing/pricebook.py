@@ -45,7 +45,7 @@ class PriceBook:
     def __init__(self, extra: str | Path | None = None) -> None:
         self._tokens = TokenPrices()
         self._media = MediaPrices(extra)
-        self._formulas = Formulas(self._usual, lambda: self.version)
+        self._formulas = Formulas(self.usual, lambda: self.version)
 
     @property
     def version(self) -> str:
@@ -114,7 +114,7 @@ class PriceBook:
             facts = {k: v for k, v in facts.items() if k not in COST_PROPERTIES}
         return event.holding({**facts, **costs})
 
-    def _usual(self, event: Event) -> Tariff | None:
+    def usual(self, event: Event) -> Tariff | None:
         """Return the token rates of an event for which no other rule can apply."""
         facts = event.properties
         if facts.get("outcome") == "failed" or _not_billed(facts) is not None:

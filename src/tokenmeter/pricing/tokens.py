@@ -18,6 +18,7 @@ from tokenmeter.pricing.card import Card, UsageError, total
 from tokenmeter.pricing.gaps import fill, unrated
 from tokenmeter.pricing.priced import Priced
 from tokenmeter.pricing.tariff import Tariff, Terms
+from tokenmeter.usage import METRICS
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, Provider
@@ -77,8 +78,11 @@ class TokenPrices:
         found = self.tariff(facts)
         if isinstance(found, str):
             return Priced(None, self.version, found)
-        card = found.card(event.timestamp)
-        usage, notes = fill(facts, event.event_name, card)
+        return self.by_card(found.card(event.timestamp), facts, event.event_name)
+
+    def by_card(self, card: Card, facts: Mapping[str, Property], event_name: str) -> Priced:
+        """Price a usage by the rates of a card, or say why not."""
+        usage, notes = fill(facts, event_name, card)
         try:
             parts = card.parts(usage)
         except UsageError as error:
@@ -86,7 +90,7 @@ class TokenPrices:
         amount = total(parts)
         # What is free and what has no rate are not the same: 0 tokens and 2 images are unpriced.
         if not parts or (not amount and unrated(facts, card)):
-            return Priced(None, self.version, _nothing_priced(event, card))
+            return Priced(None, self.version, _nothing_priced(facts, card))
         reason = "; ".join((*card.notes, *notes)) if notes or card.notes else None
         return Priced(amount, self.version, reason, tuple(parts), card.model)
 
@@ -170,10 +174,9 @@ def _terms(ask: Ask, provider: Provider, model: ModelInfo) -> Terms:
     )
 
 
-def _nothing_priced(event: Event, card: Card) -> str:
-    reported = unrated(event.properties, card) or [
-        name for name in event.usage if name != "request_count"
-    ]
+def _nothing_priced(facts: Mapping[str, Property], card: Card) -> str:
+    used = (name for name in facts if name in METRICS and not isinstance(facts[name], str))
+    reported = unrated(facts, card) or [name for name in used if name != "request_count"]
     if not reported:
         return "no usage was reported"
     return f"{card.model} has no rate for {', '.join(sorted(reported)[:METRICS_NAMED_MAX])}"

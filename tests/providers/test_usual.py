@@ -55,7 +55,17 @@ def test_a_body_with_one_byte_changed_is_parsed_as_json_does_or_left_to_it(
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"[1]", b'"a"', b"7", b"{", b'{"a": NaN}', b'{"a": 1e999}', b'{"a": "\xff"}', b"[" * 9**5],
+    [
+        b"",
+        b"[1]",
+        b'"a"',
+        b"7",
+        b"{",
+        b'{"a": NaN}',
+        b'{"a": 1e999}',
+        b'{"a": "\xff"}',
+        b"[" * 9**5,
+    ],
 )
 def test_what_is_no_usual_object_is_left_to_json(body: bytes) -> None:
     assert object_of(body) is None

@@ -16,7 +16,7 @@ from tokenmeter.pricing.tariff import Tariff
 from tokenmeter.providers.base import Call, Json, mapping
 from tokenmeter.providers.media import IMAGE, VIDEO, WORLD, asked_of, seconds, whole
 from tokenmeter.providers.models import model_type
-from tokenmeter.usage import Number, Usage
+from tokenmeter.usage import Number
 
 OUTPUTS_MAX = 1_000  # more of one call is a mistake of the wire
 # Where nobody says how long an answer may be: an assumption, and called one.
@@ -54,9 +54,7 @@ class Asked:
     def of_call(cls, call: Call, body: Json, outputs: int | None = None) -> Asked:
         """Read what a described request asks for; `outputs` if the caller knows how many."""
         outputs = outputs or _outputs(body, call.dimensions)
-        usage: Mapping[str, Number] = (
-            call.usage if outputs == 1 else asked_of(call.usage, outputs)
-        )
+        usage: Mapping[str, Number] = call.usage if outputs == 1 else asked_of(call.usage, outputs)
         if call.api.event_name == VIDEO and call.api.operation == "videos":
             usage = _sora(usage, body)
         return cls(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -55,6 +56,14 @@ def part(**what: Any) -> Event:
     return {"candidates": [{"content": {"parts": [what]}}], "responseId": "r"}
 
 
+def page(text: str) -> Event:
+    return part(text=text)
+
+
+def chat(text: str) -> Event:
+    return chunk(content=text)
+
+
 def chunk(**delta: Any) -> Event:
     return {"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta}]}
 
@@ -73,20 +82,13 @@ def pictured(size: int) -> Event:
     return chunk(images=[{"image_url": {"url": "data:image/png;base64," + noise(size)}}])
 
 
-STREAMS: dict[str, tuple[Api, Any, Any]] = {
+Make = Callable[[Any], Event]
+STREAMS: dict[str, tuple[Api, Make, Make]] = {
     "anthropic search": (api("api.anthropic.com", "/v1/messages"), message, found),
     "responses request": (api("api.openai.com", "/v1/responses"), said, echoed),
     "responses image": (api("api.openai.com", "/v1/responses"), said, drawn),
-    "gemini image": (
-        api("generativelanguage.googleapis.com", GEMINI),
-        lambda t: part(text=t),
-        image,
-    ),
-    "chat image": (
-        api("api.openai.com", "/v1/chat/completions"),
-        lambda text: chunk(content=text),
-        pictured,
-    ),
+    "gemini image": (api("generativelanguage.googleapis.com", GEMINI), page, image),
+    "chat image": (api("api.openai.com", "/v1/chat/completions"), chat, pictured),
 }
 SIZES = [LARGE_BYTES, 3 * SAMPLE_BYTES_MAX, HELD_BYTES_MAX // 2, 3 * HELD_BYTES_MAX]
 

@@ -15,7 +15,7 @@ import tokenmeter
 from tests.capture import wire
 from tests.capture.play import Player
 from tests.capture.test_openai_lifecycle import events_of, only
-from tokenmeter import ConfigurationError, Observation, Policy, TokenMeter
+from tokenmeter import ConfigurationError, Event, Observation, Policy, TokenMeter
 
 WHEN = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
@@ -146,8 +146,43 @@ def test_a_timer_records_seconds_also_when_the_block_raises(meter: TokenMeter) -
         raise KeyError
     for event, outcome in zip(events_of(meter), ("success", "failed"), strict=True):
         assert event.properties["outcome"] == outcome
+        assert event.properties["billable"] == ("true" if outcome == "success" else "false")
+        assert event.properties.get("error_type") == (None if outcome == "success" else "KeyError")
         assert event.properties["gpu_type"] == "nvidia_a100"
         assert 0 <= event.properties["time_seconds"] < 5  # type: ignore[operator]
+
+
+def test_a_timer_that_is_interrupted_was_cancelled(meter: TokenMeter) -> None:
+    with pytest.raises(KeyboardInterrupt), meter.timer("gpu_time"):
+        raise KeyboardInterrupt
+    found = only(meter).properties
+    assert (found["outcome"], found["billable"]) == ("cancelled", "true")
+
+
+def test_a_timer_that_cannot_record_says_so_before_the_block(meter: TokenMeter) -> None:
+    entered = False
+    with pytest.raises(ConfigurationError, match="image_count is a metric"):  # noqa: SIM117
+        with meter.timer("gpu_time", image_count="1"):
+            entered = True
+    assert not entered
+
+
+@pytest.mark.parametrize(
+    ("outcome", "billable"),
+    [("success", "true"), ("cancelled", "true"), ("failed", "false"), ("unknown", "false")],
+)
+def test_what_failed_is_not_billed_unless_the_user_says_so(
+    meter: TokenMeter, outcome: str, billable: str
+) -> None:
+    assert meter.record("x", outcome=outcome).properties["billable"] == billable
+    assert meter.record("x", outcome=outcome, billable="true").properties["billable"] == "true"
+
+
+def test_the_event_returned_has_the_time_that_is_delivered(meter: TokenMeter) -> None:
+    stated = datetime(2026, 11, 21, 12, 0, 0, 123_999, tzinfo=UTC)
+    for event in (meter.record("x"), meter.record("x", timestamp=stated)):
+        assert Event.from_dict(event.to_dict()).timestamp == event.timestamp
+    assert event.timestamp == stated.replace(microsecond=123_000)
 
 
 def test_the_package_functions_record_into_the_scope_s_meter(meter: TokenMeter) -> None:

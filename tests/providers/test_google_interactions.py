@@ -265,3 +265,13 @@ def test_a_count_that_is_none_is_left_out_and_flagged(junk: object) -> None:
     assert dict(reading.usage) == {"output_tokens": 3}
     assert reading.flags == {"invalid:total_input_tokens"}
     assert read_body(create(), interaction(usage="junk")).flags == {"invalid:usage"}
+
+
+@pytest.mark.parametrize("host", [GEMINI, VERTEX])
+def test_a_cancel_is_a_sight_of_the_interaction(host: str) -> None:
+    seen = describe(Request("POST", host, PATH + "/v1_abc/cancel"))
+    assert seen is not None
+    assert (seen.job_id, seen.repeated) == ("v1_abc", True)
+    reading = read_body(seen, interaction("cancelled"))
+    assert (reading.state, reading.error_type) == ("failed", "cancelled")
+    assert describe(Request("GET", host, PATH + "/v1_abc/cancel")) is None

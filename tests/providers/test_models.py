@@ -9,6 +9,8 @@ from tokenmeter.providers.models import model_type
 NAMES = {
     "gpt-4-0613": "gpt-4",
     "gpt-4o-2024-08-06": "gpt-4o",
+    "gpt-3.5-turbo-instruct:20230824-v2": "gpt-3.5-turbo-instruct",
+    "gpt-3.5-turbo-instruct-0914": "gpt-3.5-turbo-instruct",
     "ft:gpt-4o-mini-2024-07-18:acme::id": "gpt-4o-mini",
     "claude-sonnet-4-5-20250929": "claude-sonnet-4-5",
     "publishers/google/models/gemini-2.5-flash": "gemini-2.5-flash",

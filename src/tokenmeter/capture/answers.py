@@ -9,6 +9,7 @@ from tokenmeter.capture.eventstream import CONTENT_TYPE, SSE_TYPE, Frames
 from tokenmeter.capture.observation import FAILED_FROM
 from tokenmeter.capture.reader import BodyReader, Reader, SilentReader
 from tokenmeter.capture.sse import EventReader
+from tokenmeter.capture.unsure import UnsureReader
 from tokenmeter.providers.base import Call
 
 
@@ -20,7 +21,7 @@ def open_reader(
 
     `decoded`: it comes without its content-encoding. `strips`: a stream has our usage chunk.
     """
-    content_type = headers.get("content-type", "")
+    content_type = headers.get("content-type", "").lower()
     encoding = "" if decoded else headers.get("content-encoding", "")
     decoder: Decoder | None = None
     if encoding not in {"", "identity"}:
@@ -29,9 +30,11 @@ def open_reader(
             return _told(call, headers, SilentReader(encoding)), None
     elif content_type.startswith(CONTENT_TYPE) and status < FAILED_FROM:
         decoder, content_type = Frames(), SSE_TYPE
-    streamed = "event-stream" in content_type or (not content_type and call.streamed)
-    if streamed and status < FAILED_FROM:
+    if status < FAILED_FROM and "event-stream" in content_type:
         return _told(call, headers, EventReader(call.api, strip_usage=strips)), decoder
+    if status < FAILED_FROM and call.streamed:
+        unsure = UnsureReader(call.api, content_type, strip_usage=strips)
+        return _told(call, headers, unsure), decoder
     return _told(call, headers, BodyReader(call.api, content_type)), decoder
 
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import cast
 
 from tokenmeter.attribution import NO_ATTRIBUTION, UNATTRIBUTED, Scope
+from tokenmeter.capture.observation import whole_ms
 from tokenmeter.capture.retries import new_id
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event, Property
@@ -17,6 +18,7 @@ from tokenmeter.usage import METRICS, Number
 
 NUMBER_LIMIT = 10**18  # exclusive; more of anything is a mistake
 DECIMALS_MAX = 30
+NOT_BILLED = frozenset({"failed", "unknown"})  # unless the user says so
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -34,7 +36,7 @@ class Recorded:
 
 def recorded_event(recorded: Recorded, scope: Scope | None, now: datetime) -> Event:
     """Build the event; raises ConfigurationError for what is no usage."""
-    _check(recorded)
+    check(recorded)
     attribution = NO_ATTRIBUTION if scope is None else scope.attribution
     properties = _properties(recorded)
     for name in ("feature", "environment"):
@@ -69,14 +71,14 @@ def _properties(recorded: Recorded) -> dict[str, Property]:
     model = properties.get("model")
     if isinstance(model, str):
         properties.setdefault("model_type", model_type(model))
-    properties.setdefault("outcome", "success")
-    properties.setdefault("billable", "true")
+    outcome = properties.setdefault("outcome", "success")
+    properties.setdefault("billable", "false" if outcome in NOT_BILLED else "true")
     properties.setdefault("usage_source", "reported")
     properties["request_count"] = 1
     return {**properties, **{name: metric_number(name, n) for name, n in recorded.usage.items()}}
 
 
-def _check(recorded: Recorded) -> None:
+def check(recorded: Recorded) -> None:
     """Refuse what no backend could keep, while the user can still correct it."""
     if not recorded.event_name:
         raise ConfigurationError("an event needs a name; use one such as 'text_generated'")
@@ -135,9 +137,9 @@ def _check_range(metric: str, number: Number) -> None:
 
 def _utc(timestamp: datetime | None, now: datetime) -> datetime:
     if timestamp is None:
-        return now
+        return whole_ms(now)
     if getattr(timestamp, "tzinfo", None) is None:
         raise ConfigurationError("timestamp needs a time and its zone; use datetime.now(UTC)")
     if timestamp < EPOCH:
         raise ConfigurationError("timestamp lies before 1970; use the time of the usage")
-    return timestamp.astimezone(UTC)
+    return whole_ms(timestamp.astimezone(UTC))

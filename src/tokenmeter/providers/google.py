@@ -51,7 +51,7 @@ _METHOD = re.compile(
 # What has no method: resources, and endpoints of other formats.
 _RESOURCE = re.compile(
     r"/v\d\w*/(?:"
-    r"(?:projects/.+/)?interactions(?:/(?P<interaction>[^/:]+))?"
+    r"(?:projects/.+/)?interactions(?:/(?P<interaction>[^/:]+)(?P<cancel>/cancel)?)?"
     r"|(?P<video>(?:projects/.+/publishers/google/)?models/(?P<model>[^/]+)/operations/[^/:]+)"
     r"|(?P<batch>batches/[^/:]+)"
     r"|files/batch-(?P<results>[^/:]+):download"
@@ -63,7 +63,7 @@ _RESOURCE = re.compile(
 PATHS = re.compile(
     r"/(?:models|tunedModels|endpoints|dynamic)/[^/:]+(?::|%3A)"
     r"(?:generateContent|streamGenerateContent|embedContent|batchEmbedContents)$"
-    r"|/v\d\w*/(?:projects/.+/)?interactions(?:/[^/:]+)?$"
+    r"|/v\d\w*/(?:projects/.+/)?interactions(?:/[^/:]+(?:/cancel)?)?$"
 )
 _TIER_HEADER = "x-vertex-ai-llm-shared-request-type"
 
@@ -180,9 +180,10 @@ def _describe_resource(request: Request, provider: str) -> Call | None:
         return None
     if found["compatible"]:
         return describe_compatible(request, provider)
-    if request.method == "POST":
+    if request.method == "POST" and not found["cancel"]:
         return _created(request, provider, found)
-    return _retrieved(request, provider, found) if request.method == "GET" else None
+    seen = request.method == ("POST" if found["cancel"] else "GET")
+    return _retrieved(request, provider, found) if seen else None
 
 
 def _created(request: Request, provider: str, found: re.Match[str]) -> Call | None:

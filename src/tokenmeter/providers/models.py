@@ -21,6 +21,7 @@ _SUFFIXES = re.compile(
     r"|-[01]\d-20\d{2}"  # 09-2025
     r"|(?<=gpt-4)-(?:0314|0613)|(?<=gpt-4-32k)-(?:0314|0613)"
     r"|(?<=gpt-3\.5-turbo)-(?:0301|0613|1106|0125)|(?<=gpt-3\.5-turbo-16k)-0613"
+    r"|(?<=gpt-3\.5-turbo-instruct):20\d{6}-v\d+|(?<=gpt-3\.5-turbo-instruct)-0914"
     r"|(?<=pro)-00\d|(?<=flash)-00\d|(?<=lite)-00\d|(?<=8b)-00\d"
     r"|-latest)$"
 )

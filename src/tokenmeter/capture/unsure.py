@@ -1,0 +1,77 @@
+"""An answer to a request for a stream whose content type does not say that it is one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tokenmeter.capture.reader import BodyReader
+from tokenmeter.capture.sse import EventReader
+from tokenmeter.providers.base import Api
+
+# How a stream of events may begin; a colon begins a comment.
+BEGINNINGS = (b"data:", b"event:", b"id:", b"retry:", b":", b"\xef\xbb\xbf")
+
+
+class UnsureReader(EventReader):
+    """
+    Reads events if the first bytes show events, else a body: an error, Gemini's list, sound.
+
+    The few bytes that may be the beginning of either are kept as an unfinished event is.
+    """
+
+    __slots__ = ("_body", "_content_type", "_is_open", "_strips")
+
+    def __init__(self, api: Api, content_type: str, *, strip_usage: bool = False) -> None:
+        super().__init__(api, strip_usage=strip_usage)
+        self._content_type = content_type
+        self._strips = strip_usage
+        self._is_open = True  # which of the two it is
+        self._body: BodyReader | None = None
+
+    def quiet(self, data: bytes) -> bool:
+        """Count `data` and return True if it is whole events that hold nothing for us."""
+        return self._body is None and not self._is_open and super().quiet(data)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes; return those the user is to get."""
+        if self._is_open and not self._decided(self._pending + data):
+            self._pending += data
+            return b"" if self._strips else data
+        if self._body is None:
+            return super().feed(data)
+        held, self._pending = self._pending, b""
+        self._body.feed(held + data)
+        # A list is read to its end, whatever its elements say: it ends with the answer.
+        self.reading = replace(self._body.reading, state=None)
+        return held + data if self._strips else data
+
+    def body(self) -> bytes | None:
+        """Return all that was fed, if it is a small body of which nothing has been read yet."""
+        return None if self._body is None else self._body.body()
+
+    def end(self) -> bytes:
+        """Read what is left; return what was held back."""
+        held = b""
+        if self._is_open:
+            held = self._pending
+            self._into_body().feed(held)
+        if self._body is None:
+            return super().end()
+        self._body.end()
+        self.reading = self._body.reading
+        return held if self._strips else b""
+
+    def _decided(self, begun: bytes) -> bool:
+        start = begun.lstrip()
+        if any(beginning.startswith(start) for beginning in BEGINNINGS):
+            return False
+        self._is_open = False
+        if not start.startswith(BEGINNINGS):
+            self._into_body()
+        return True
+
+    def _into_body(self) -> BodyReader:
+        self._is_open = False
+        self._body = body = BodyReader(self._api, self._content_type)
+        body.reading = self.reading  # what the headers said
+        return body

@@ -16,7 +16,7 @@ from tests.pricing.media_files import written
 from tests.pricing.test_bad_input import ANYTHING, FACTS
 from tests.pricing.test_equality import FULL, MODELS, TERMS, Split, boundaries, splits, starts
 from tokenmeter.event import Event, Property
-from tokenmeter.pricing import formula
+from tokenmeter.pricing import formula, formulas
 from tokenmeter.pricing.card import QUANTITY_MAX
 from tokenmeter.pricing.pricebook import PriceBook
 from tokenmeter.pricing.priced import AMOUNTS, amount_text
@@ -39,7 +39,7 @@ CHAT: dict[str, Property] = {
 
 def total(asked: Event) -> int | None:
     found = BOOK._formulas.of(asked)
-    return None if found is None else found.total(asked.properties)
+    return found.total(asked.properties) if isinstance(found, formula.Formula) else None
 
 
 def assert_same(asked: Event) -> None:
@@ -80,7 +80,7 @@ def test_what_makes_no_sense_is_priced_alike(facts: dict[str, Property], name: s
 @given(
     st.sampled_from(sorted(CHAT)),
     ANYTHING,
-    st.sampled_from(["gpt-4o", "gpt-5", "gpt-4o-audio-preview", "o3"]),
+    st.sampled_from(["gpt-4o", "gpt-5", "gpt-4o-audio-preview", "o3", "gpt-99"]),
 )
 def test_one_odd_property_in_a_usual_event_is_priced_alike(
     name: str, odd: Property, model: str
@@ -141,9 +141,7 @@ def test_usual_calls_have_a_formula(change: dict[str, Property]) -> None:
         {"cost_source": "unpriced"},
         {"cache_write_12h_tokens": 4},
         {"tokens": 4},
-        {"model": "gpt-99"},
         {"model": "gpt-image-1"},
-        {"service_tier": "scale"},
         {"cache_read_tokens": 1_201},
         {"input_tokens": Decimal(1_200)},
         {"input_tokens": True},
@@ -177,6 +175,51 @@ def test_a_value_that_cannot_be_a_key_goes_the_long_way() -> None:
     assert_same(event(**{**CHAT, "model": model}))
 
 
+LOCAL: dict[str, Property] = {"provider": "ollama", "model": "llama3.2:3b", "request_model": "x"}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (LOCAL, "no token price list for provider 'ollama'"),
+        ({**LOCAL, "provider": "llm.internal:8000"}, "no token price list for provider 'llm.int"),
+        ({"model": "gpt-99"}, "no token price for 'gpt-99' of provider 'openai'"),
+        ({"provider": "kling", "model": "kling-v99"}, "no price for 'kling-v99' of provider"),
+        ({"service_tier": "scale"}, "service tier scale is paid by commitment, not per call"),
+        ({"provider": ""}, "the event names no provider"),
+        ({"model": ""}, "the event names no model"),
+    ],
+)
+def test_what_nobody_has_a_price_for_has_its_reason_at_once(
+    change: dict[str, Property], reason: str
+) -> None:
+    asked = event(**{**CHAT, **change})
+    assert isinstance(BOOK._formulas.of(asked), formulas.Unpriced)
+    for number in (0, 7, Decimal("0.5"), -1, QUANTITY_MAX + 1):
+        assert_same(event(**{**CHAT, **change, "input_tokens": number, "tag_a": "x"}))
+    found = BOOK.priced(asked).properties
+    assert str(found["unpriced_reason"]).startswith(reason)
+    assert "cost_usd" not in found
+
+
+def test_what_has_no_price_list_may_be_refused_or_say_its_cost() -> None:
+    for change in ({"outcome": "failed"}, {"outcome": "failed", "http_status": "400"}):
+        assert_same(event(**{**CHAT, **LOCAL, **change, "usage_source": "missing"}))
+    said = event(**{**CHAT, **LOCAL, "reported_cost_usd": "0.25"})
+    assert_same(said)
+    assert BOOK.cost(said) == Decimal("0.25")
+    free = event(**{**CHAT, **LOCAL, "operation": "moderations"})
+    assert_same(free)
+    assert BOOK.cost(free) == 0
+
+
+def test_an_own_price_for_a_local_model_goes_before_the_reason(tmp_path: Path) -> None:
+    own = PriceBook(written(tmp_path, OWN.replace("openai", "ollama").replace("gpt-4o-", "llama")))
+    asked = event(**{**CHAT, **LOCAL, "model": "llamamini"})
+    assert BOOK.cost(asked) is None
+    assert own.cost(asked) == Decimal(5)
+
+
 def test_users_prices_go_before_formulas(tmp_path: Path) -> None:
     own = PriceBook(written(tmp_path, OWN))
     assert BOOK.cost(event(**CHAT)) == Decimal("0.000345")
@@ -197,8 +240,8 @@ OWN = """
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formula, "KINDS_MAX", 4)
-    monkeypatch.setattr(formula, "RULES_MAX", 3)
+    monkeypatch.setattr(formulas, "KINDS_MAX", 4)
+    monkeypatch.setattr(formulas, "RULES_MAX", 3)
     book = PriceBook()
     for number in range(20):
         asked = event(**CHAT, **{f"tag_{number}": "x"})
@@ -208,6 +251,8 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         kinds = book._formulas._kinds
         assert len(kinds) <= 4
         assert all(kind is None or len(kind.rules) <= 3 for kind in kinds.values())
+        unknown = event(**{**CHAT, "model": f"my-model-{number}"})
+        assert book.priced(unknown) == book._priced(unknown)
 
 
 @pytest.mark.parametrize("scale", [0, 1, 4, 9])

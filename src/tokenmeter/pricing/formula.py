@@ -1,38 +1,23 @@
 """
-What usual events cost, in one step: a formula for each kind of event.
+What an event of a usual kind costs, in one step: the sum of its quantities, each times a rate.
 
-Events that have the same properties, and name the same model and terms, are of one kind: the sum
-of their quantities, each times a rate. What is unusual in any way has no formula, and goes the
-long way (`PriceBook.price`), which gives the same answer, to the last digit.
+A formula is made of a rate card and the names of what events of the kind hold. It gives what the
+card's own walk gives (`Card.parts`), to the last digit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
-from operator import itemgetter, mul
+from operator import mul
 from typing import Any
 
-from tokenmeter.event import Event, Property
+from tokenmeter.event import Property
 from tokenmeter.pricing.card import QUANTITY_MAX, Card, Unit
-from tokenmeter.pricing.gaps import LONG_WRITES, OUTPUT_PARTS
-from tokenmeter.pricing.media_words import REPORTED_UNITS
 from tokenmeter.pricing.priced import AMOUNTS, WIDE
-from tokenmeter.pricing.tariff import Tariff
 
-KINDS_MAX = 512  # sets of properties that are remembered
-RULES_MAX = 1024  # models and terms that are remembered for each
 TOTAL_MAX = 10**AMOUNTS.prec  # exclusive; from there on the long way rounds
-
-# All that decides by which rates an event is priced, but for its time.
-_TERMS = (
-    *("provider", "model", "request_model", "model_type", "operation", "outcome"),
-    *("service_tier", "speed", "inference_geo"),
-)
-_NEVER = datetime.min.replace(tzinfo=UTC)
-_UNUSUAL = frozenset({"reported_cost_usd", *REPORTED_UNITS, "cost_source", "tokens", LONG_WRITES})
 
 Vector = tuple[int, ...]  # one number for each quantity
 Sum = tuple[tuple[str, int], ...]  # quantities by name, and how many times each is added
@@ -86,128 +71,44 @@ class Formula:
         return f"{digits[:-scale]}.{digits[-scale:]}".rstrip("0").rstrip(".")
 
 
-@dataclass(slots=True)
-class _Rule:
-    """The tariff of a kind's events, and their formula under each of its cards."""
-
-    names: frozenset[str]
-    tariff: Tariff
-    version: str
-    formulas: dict[int, Formula | None] = field(default_factory=dict[int, "Formula | None"])
-    # The formula that was asked for last, and the time for which it holds.
-    latest: tuple[datetime, datetime, Formula | None] = (_NEVER, _NEVER, None)
-
-    def at(self, moment: datetime) -> Formula | None:
-        """Return the formula that holds at this time."""
-        card = self.tariff.card(moment)
-        try:
-            found = self.formulas[id(card)]  # the tariff keeps its cards
-        except KeyError:
-            found = self.formulas[id(card)] = formula_of(card, self.names, self.version)
-        window = self.tariff.window(moment)
-        if window is not None:
-            self.latest = (*window, found)
-        return found
-
-
-@dataclass(slots=True)
-class _Kind:
-    """Events that have the same properties."""
-
-    names: frozenset[str]
-    terms: Callable[[Any], tuple[Property, ...]]
-    rules: dict[tuple[Property, ...], _Rule | None] = field(
-        default_factory=dict[tuple[Property, ...], "_Rule | None"]
+def formula_of(card: Card, names: frozenset[str], version: str) -> Formula | None:
+    """Return the formula for events that have these properties; None if there cannot be one."""
+    if _has_more(card, names) or not _is_one_ladder(card, names):
+        return None
+    zeros = _must_be_zero(card, names)
+    metrics = those_in(names, ("input_tokens", *(unit.metric for unit in card.units), *zeros))
+    rests = _rests(card.units, metrics, names)
+    ladders = [card.units, *(band.units for band in card.bands)]
+    scale = max(0, *(_places(unit.rate) for units in ladders for unit in units))
+    short, *longer = (
+        _sum(metrics, _rates(units, rests, scale), all_of_them=True) for units in ladders
+    )
+    starts = (band.longer_than for band in card.bands)
+    return Formula(
+        rates=short,
+        floors=_floors(metrics, rests, zeros),
+        bands=tuple(zip(starts, longer, strict=True)),
+        scale=scale,
+        costs=_costs(card, version),
     )
 
 
-class Formulas:
-    """
-    The formulas for the kinds of events met so far.
-
-    `tariff_of` returns the tariff of an event whose cost is a matter of its usage alone, and None
-    for any other; it looks at nothing but what is in _TERMS. `version` names the price book.
-    """
-
-    def __init__(
-        self, tariff_of: Callable[[Event], Tariff | None], version: Callable[[], str]
-    ) -> None:
-        self._tariff_of, self._version = tariff_of, version
-        self._kinds: dict[tuple[str, ...], _Kind | None] = {}
-
-    def of(self, event: Event) -> Formula | None:
-        """Return the formula for an event; None if it has none."""
-        facts = event.properties
-        try:
-            kind = self._kinds[tuple(facts)]
-        except KeyError:
-            kind = self._learn(tuple(facts))
-        if kind is None:
-            return None
-        try:
-            rule = kind.rules[kind.terms(facts)]
-        except KeyError:
-            rule = self._rule(kind, event)
-        except TypeError:  # a value that cannot be a key
-            return None
-        if rule is None:
-            return None
-        since, until, formula = rule.latest
-        moment = event.timestamp
-        if moment.tzinfo is UTC and since <= moment < until:
-            return formula
-        return rule.at(moment)
-
-    def _learn(self, names: tuple[str, ...]) -> _Kind | None:
-        if len(self._kinds) >= KINDS_MAX:
-            self._kinds.clear()  # whoever makes up names of properties makes ever more
-        known = frozenset(names)
-        kind = _Kind(known, itemgetter(*_in(known, _TERMS))) if _is_usual(known) else None
-        self._kinds[names] = kind
-        return kind
-
-    def _rule(self, kind: _Kind, event: Event) -> _Rule | None:
-        if len(kind.rules) >= RULES_MAX:
-            kind.rules.clear()
-        tariff = self._tariff_of(event)
-        rule = None if tariff is None else _Rule(kind.names, tariff, self._version())
-        kind.rules[kind.terms(event.properties)] = rule
-        return rule
-
-
-def _is_usual(names: frozenset[str]) -> bool:
-    """Say whether nothing is reported but a model's usage, and that with its totals."""
-    if not {"provider", "model", "input_tokens"} <= names or names & _UNUSUAL:
-        return False
-    return "output_tokens" in names or names.isdisjoint(OUTPUT_PARTS)
-
-
-def formula_of(card: Card, names: frozenset[str], version: str) -> Formula | None:
-    """Return the formula for events that have these properties; None if there cannot be one."""
-    ladders = [*(band.units for band in card.bands), card.units]
-    rates = [unit.rate for units in ladders for unit in units]
-    if _has_more(card, names) or not all(_is_alike(card.units, units) for units in ladders):
-        return None
-    if not any(unit.metric in names for unit in card.units):
-        return None
-    zeros = _must_be_zero(card, names)
-    metrics = _in(names, ("input_tokens", *(unit.metric for unit in card.units), *zeros))
-    rests = _rests(card.units, metrics, names)
-    scale = max(0, *(-int(rate.as_tuple().exponent) for rate in rates))
+def _floors(
+    metrics: tuple[str, ...], rests: list[Vector], zeros: tuple[str, ...]
+) -> tuple[Sum, ...]:
+    """Return the sums that must not be negative: what is left of a metric, and minus the zeros."""
     floors = [_sum(metrics, rest) for rest in rests if min(rest) < 0]
     if zeros:
         floors.append(tuple((metric, -1) for metric in zeros))
-    sums = [_sum(metrics, _rates(units, rests, scale), all_of_them=True) for units in ladders]
-    note: dict[str, Property] = {"cost_note": "; ".join(card.notes)} if card.notes else {}
-    return Formula(
-        rates=sums.pop(),
-        floors=tuple(floors),
-        bands=tuple(
-            (band.longer_than, above) for band, above in zip(card.bands, sums, strict=True)
-        ),
-        scale=scale,
-        costs={"cost_source": "computed", "pricebook_version": version, "cost_usd": "", **note},
-    )
+    return tuple(floors)
+
+
+def _costs(card: Card, version: str) -> dict[str, Property]:
+    costs: dict[str, Property] = {"cost_source": "computed", "pricebook_version": version}
+    costs["cost_usd"] = ""
+    if card.notes:
+        costs["cost_note"] = "; ".join(card.notes)
+    return costs
 
 
 def _has_more(card: Card, names: frozenset[str]) -> bool:
@@ -220,17 +121,19 @@ def _has_more(card: Card, names: frozenset[str]) -> bool:
     )
 
 
-def _is_alike(units: tuple[Unit, ...], others: tuple[Unit, ...]) -> bool:
-    return [unit._replace(rate=Decimal()) for unit in units] == [
-        unit._replace(rate=Decimal()) for unit in others
-    ]
+def _is_one_ladder(card: Card, names: frozenset[str]) -> bool:
+    """Say whether longer prompts have the same units at other rates, and one is reported."""
+    short = [unit._replace(rate=Decimal()) for unit in card.units]
+    return any(unit.metric in names for unit in card.units) and all(
+        [unit._replace(rate=Decimal()) for unit in band.units] == short for band in card.bands
+    )
 
 
 def _must_be_zero(card: Card, names: frozenset[str]) -> tuple[str, ...]:
     """Name the quantities of which a formula knows nothing: the long way has a word on them."""
     unsaid = card.modal_cache if "cache_read_tokens" in names else ()
     wholes = (whole for whole, read in unsaid if read not in names)
-    return _in(names, (*card.unrated, *wholes))
+    return those_in(names, (*card.unrated, *wholes))
 
 
 def _rests(
@@ -268,5 +171,10 @@ def _whole(rate: Decimal, scale: int) -> int:
     return int(WIDE.scaleb(rate, scale))
 
 
-def _in(names: frozenset[str], wanted: Iterable[str]) -> tuple[str, ...]:
+def _places(rate: Decimal) -> int:
+    return -int(rate.as_tuple().exponent)
+
+
+def those_in(names: frozenset[str], wanted: Iterable[str]) -> tuple[str, ...]:
+    """Return those of the wanted names that there are, each once."""
     return tuple(dict.fromkeys(name for name in wanted if name in names))

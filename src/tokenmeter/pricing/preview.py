@@ -23,6 +23,7 @@ from tokenmeter.pricing.media_quote import MediaQuote, billing_metrics, quote_ro
 from tokenmeter.pricing.pricebook import PriceBook
 from tokenmeter.pricing.priced import Part
 from tokenmeter.pricing.quote import Charger, Quote, Range, charges_of
+from tokenmeter.pricing.tariff import Tariff
 from tokenmeter.providers.media import VIDEO
 from tokenmeter.usage import METRICS, NOTHING, Usage
 
@@ -90,7 +91,8 @@ def prepared(asked: Asked, book: PriceBook) -> Asked:
     """Look up the rates of a call once, for all that ask for the same with other prompts."""
     if asked.tariff is None:
         event = Event(asked.event_name, "", "", _ANY_TIME, asked.facts())
-        asked.tariff = book.usual(event) or False
+        found = book.usual(event)
+        asked.tariff = found if isinstance(found, Tariff) else False
     return asked
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tokenmeter.event import Event, Property
 from tokenmeter.pricing import names
-from tokenmeter.pricing.formula import Formulas
+from tokenmeter.pricing.formula import Formula
+from tokenmeter.pricing.formulas import Formulas, Unpriced
 from tokenmeter.pricing.media import MediaPrices
 from tokenmeter.pricing.priced import DRIFT_MAX, Line, Priced, amount_text
 from tokenmeter.pricing.tariff import Tariff
@@ -84,10 +85,10 @@ class PriceBook:
     def cost(self, event: Event) -> Decimal | None:
         """Return what the provider bills for this event, in USD; None is unpriced."""
         formula = self._formulas.of(event)
-        total = None if formula is None else formula.total(event.properties)
-        if formula is None or total is None:
-            return self.price(event).cost
-        return Decimal(formula.text(total))
+        if type(formula) is not Formula:
+            return None if formula else self.price(event).cost
+        total = formula.total(event.properties)
+        return self.price(event).cost if total is None else Decimal(formula.text(total))
 
     def priced(self, event: Event) -> Event:
         """
@@ -99,11 +100,14 @@ class PriceBook:
         """
         facts = event.properties
         formula = self._formulas.of(event)
-        total = None if formula is None else formula.total(facts)
-        if formula is None or total is None:
+        if formula is None:
             return self._priced(event)
         found = {**facts, **formula.costs}
-        found["cost_usd"] = formula.text(total)
+        if type(formula) is Formula:
+            total = formula.total(facts)
+            if total is None:
+                return self._priced(event)
+            found["cost_usd"] = formula.text(total)
         return event.holding(found)
 
     def _priced(self, event: Event) -> Event:
@@ -114,15 +118,19 @@ class PriceBook:
             facts = {k: v for k, v in facts.items() if k not in COST_PROPERTIES}
         return event.holding({**facts, **costs})
 
-    def usual(self, event: Event) -> Tariff | None:
-        """Return the token rates of an event for which no other rule can apply."""
+    def usual(self, event: Event) -> Tariff | Unpriced | None:
+        """Return the token rates of an event for which no other rule can apply; or why none."""
         facts = event.properties
         if facts.get("outcome") == "failed" or _not_billed(facts) is not None:
             return None
         if self._media.tariff(facts) is not None:
             return None
         found = self._tokens.tariff(facts)
-        return None if isinstance(found, str) else found
+        if isinstance(found, str):
+            return Unpriced(
+                _cost_properties(self._unknown(event, Priced(None, self.version, found)))
+            )
+        return found
 
     def _computed(self, event: Event) -> Priced:
         free = _not_billed(event.properties)

@@ -122,6 +122,21 @@ def test_one_event_id_is_two_events_in_two_environments(engine: Engine) -> None:
     assert engine.conflicts() == []
 
 
+def test_a_batch_of_new_events_and_copies_says_what_each_copy_differs_in(engine: Engine) -> None:
+    engine.ingest(numbered(20))
+    new, again = made("evt_new"), made("evt_new", properties={"input_tokens": 7})
+    other = made("evt_3", customer="cust_2", at=START + timedelta(seconds=3))
+    batch = [*numbered(5), new, other, again, new, *numbered(25)]
+    assert engine.ingest(batch).accepted == len(batch)
+    assert {event.event_id for event in stored(engine)} == {
+        event.event_id for event in [new, *numbered(25)]
+    }
+    assert sorted((c.event_id, c.difference) for c in engine.conflicts()) == [
+        ("evt_3", "customer is cust_2, stored is cust_1"),
+        ("evt_new", "input_tokens is 7, stored is 10; output_tokens is missing, stored is 5"),
+    ]
+
+
 def test_copies_beyond_one_query_are_all_compared(engine: Engine) -> None:
     batch = numbered(1200)
     engine.ingest(batch)

@@ -18,7 +18,8 @@ from tokenmeter.engine.local import Engine
 from tokenmeter.engine.store import events as stored
 from tokenmeter.engine.store import keys
 from tokenmeter.engine.store.keys import SLICES, TAIL_KEYS_MAX
-from tokenmeter.engine.store.schema import event_keys, event_tails
+from tokenmeter.engine.store.migrate import is_current, upgrade
+from tokenmeter.engine.store.schema import VERSION_TABLE, event_keys, event_tails
 from tokenmeter.event import Event
 from tokenmeter.rating.meter import Aggregation, AggregationType
 
@@ -149,3 +150,26 @@ def test_an_event_that_was_deleted_can_come_again(engine: Engine) -> None:
 def test_an_id_that_no_event_has_finds_nothing(engine: Engine, name: str) -> None:
     engine.ingest([event(1)])
     assert engine.events(filters={"event_id": name}).events == ()
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+def test_keys_in_the_slices_of_an_older_version_are_found_after_the_upgrade(
+    engine: Engine, batch: int
+) -> None:
+    """Until 0008 there were 64 slices; the tables are the same."""
+    count = 150 * batch
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keys, "SLICES", 64)
+        patch.setattr(keys, "_SLICE_SHIFT", 57)
+        for first in range(0, count, batch):
+            engine.ingest([event(number) for number in range(first, first + batch)])
+        assert rows(engine)[0] == 63
+        engine.close()
+    with engine.store.writing() as connection:
+        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0008'")
+        upgrade(connection)
+        assert is_current(connection)
+    assert rows(engine) == (0, count)
+    for first in range(0, count, 100):
+        engine.ingest([event(number) for number in range(first, first + 100)])
+    assert ids_of(engine) == sorted(f"evt_{number}" for number in range(-(-count // 100) * 100))

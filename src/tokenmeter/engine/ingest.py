@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tokenmeter.delivery.protocol import Receipt, Rejection
 from tokenmeter.engine.counting import backfill, count_new
@@ -23,9 +23,6 @@ from tokenmeter.engine.store.rows import Row, metrics
 from tokenmeter.engine.store.shapes import to_rows
 from tokenmeter.event import Event
 from tokenmeter.usage import Number
-
-if TYPE_CHECKING:
-    from tokenmeter.engine.store.protocol import Connection
 
 _logger = logging.getLogger("tokenmeter.engine")
 
@@ -66,7 +63,9 @@ def _keep(store: Store, environment: str, rows: Rows) -> None:
         recent = store.tails.current(connection)
         stored = insert_new(connection, recent, named[environment], numbered)
         if len(stored.rows) < len(rows):
-            found = _conflicts(connection, environment, rows)
+            copies = _copies(rows, stored.rows.event_ids)
+            held = stored_copies(connection, environment, copies.event_ids, recent)
+            found = _conflicts(environment, copies, held)
             new = insert_conflicts(connection, found)
         combinations = count_new(store, connection, plan, stored)
     store.tails.keep(recent)
@@ -83,10 +82,23 @@ def _keep(store: Store, environment: str, rows: Rows) -> None:
         )
 
 
-def _conflicts(connection: Connection, environment: str, rows: Rows) -> list[Conflict]:
-    stored = stored_copies(connection, environment, list(dict.fromkeys(rows.event_ids)))
-    copies = map(rows.row, range(len(rows)))
-    compared = ((copy.event_id, difference(stored[copy.event_id], copy)) for copy in copies)
+def _copies(rows: Rows, new: Iterable[str]) -> Rows:
+    """Return the rows but for the first of each id that is new."""
+    awaited = set(new)
+    places: list[int] = []
+    for at, name in enumerate(rows.event_ids):
+        if name in awaited:
+            awaited.remove(name)
+        else:
+            places.append(at)
+    return rows.taken(places)
+
+
+def _conflicts(
+    environment: str, copies: Rows, held: Mapping[str, Mapping[str, Any]]
+) -> list[Conflict]:
+    sent = map(copies.row, range(len(copies)))
+    compared = ((copy.event_id, difference(held[copy.event_id], copy)) for copy in sent)
     return [Conflict(environment, name, text) for name, text in compared if text]
 
 

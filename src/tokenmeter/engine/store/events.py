@@ -119,13 +119,16 @@ def insert_conflicts(connection: Connection, conflicts: Iterable[Conflict]) -> i
 
 
 def stored_copies(
-    connection: Connection, environment: str, event_ids: Sequence[str]
+    connection: Connection,
+    environment: str,
+    event_ids: Iterable[str],
+    recent: Recent | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Return the stored rows of these ids, by id."""
+    """Return the stored rows of these ids, by id; who ingests knows the recent keys."""
     environment_id = select(names.c.id).where(names.c.name == environment).scalar_subquery()
     wanted = frozenset(event_ids)
     found: dict[str, dict[str, Any]] = {}
-    for some in _slices(candidates(connection, wanted), IDS_PER_QUERY):
+    for some in _slices(candidates(connection, wanted, recent), IDS_PER_QUERY):
         query = _select().where(events.c.environment_id == environment_id, events.c.id.in_(some))
         rows = connection.execute(query).mappings()
         found |= {row["event_id"]: dict(row) for row in rows if row["event_id"] in wanted}

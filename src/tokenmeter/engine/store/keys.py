@@ -23,12 +23,14 @@ from tokenmeter.engine.store.bulk import Insertion, insert_rows, run
 from tokenmeter.engine.store.packed import can_be_stored, pack
 from tokenmeter.engine.store.schema import event_tails
 
-SLICES = 64
+# More would write less where many millions of events are stored, and remember more keys. Another
+# number needs a migration: what of the tails is sorted in goes by it.
+SLICES = 128
 TAIL_KEYS_MAX = 2_000  # a larger batch makes several tails
 KEYS_PER_QUERY = 1_000
 SOUGHT_MAX = 8  # keys that are searched for in the bytes of tails; more are compared one by one
 KEY_BYTES = 8
-_SLICE_SHIFT = 57  # a key has 63 bits, its slice is the first 6 of them
+_SLICE_SHIFT = 56  # a key has 63 bits, its slice is the first 7 of them
 
 
 def keys_of(packed: Sequence[bytes]) -> list[int]:
@@ -137,11 +139,15 @@ def stored_events(
     return found
 
 
-def candidates(connection: Connection, ids: Iterable[str]) -> list[int]:
+def candidates(
+    connection: Connection, ids: Iterable[str], recent: Recent | None = None
+) -> list[int]:
     """Return the numbers of the events that may have one of these ids, and perhaps others."""
     keys = list(set(keys_of([pack(name) for name in ids if can_be_stored(name)])))
     found = [event for _key, event in _sorted_in(connection, keys)]
-    if keys:
+    if recent is not None:
+        found += [event for _key, event in recent.found(keys)]
+    elif keys:
         for first, held in connection.execute(_TAILS):
             found += _within(bytes(held), first, keys)
     return found

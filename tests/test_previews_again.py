@@ -11,7 +11,7 @@ import pytest
 from tests.pricing.events import NOON as AT
 from tokenmeter import TokenMeter, previews
 from tokenmeter.previews import HttpRequest
-from tokenmeter.pricing.forecast import Asked
+from tokenmeter.pricing.asked import Asked
 from tokenmeter.pricing.keywords import asked_by_keywords
 from tokenmeter.pricing.preview import Terms, quote
 from tokenmeter.quoting import previews_of

@@ -18,7 +18,7 @@ from tokenmeter.capture.requests import REQUEST_BYTES_MAX, parse_body
 from tokenmeter.capture.stopping import CallStopped
 from tokenmeter.event import Event, Property
 from tokenmeter.money import Money
-from tokenmeter.pricing.forecast import TEXT, Asked
+from tokenmeter.pricing.asked import TEXT, Asked
 from tokenmeter.pricing.history import NO_HISTORY, History, learned
 from tokenmeter.pricing.keywords import asked_by_keywords
 from tokenmeter.pricing.preview import Terms, prepared, quote

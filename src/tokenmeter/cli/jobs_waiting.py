@@ -11,7 +11,7 @@ from typing import Any
 from tokenmeter.delivery.jobs import NAME
 from tokenmeter.errors import TokenmeterError
 from tokenmeter.event import parse_timestamp
-from tokenmeter.pricing.forecast import Asked
+from tokenmeter.pricing.asked import Asked
 from tokenmeter.pricing.preview import Terms, quote
 from tokenmeter.pricing.pricebook import PriceBook
 from tokenmeter.pricing.priced import amount_text

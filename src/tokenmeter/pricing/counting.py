@@ -42,6 +42,7 @@ class Format:
     page: Tokens | None = None  # of a document; None: nobody says
     thought: float = 0.0  # for each byte of an encrypted thought
     cites: int = 0  # where documents are to be cited
+    around: int = 0  # the most that may stand around a prompt, where nobody says what does
 
     @property
     def basis(self) -> str:
@@ -120,7 +121,9 @@ def format_of(model: str, provider: str = "") -> Format:
 
 def _openai(name: str) -> Format:
     encoding = bpe.encoding_of(name)
-    if _SEARCHES in name or name.startswith(("text-embedding", "gpt-image")):
+    if name.startswith(("gpt-image", "chatgpt-image")):
+        return Format("OpenAI image", encoding, message=0, end=0, around=64)
+    if _SEARCHES in name or name.startswith("text-embedding"):
         return Format("OpenAI", encoding, exact=True, message=0, end=0)
     late = name.startswith("gpt-5")  # and what comes after is taken for one of these
     return Format("OpenAI", encoding, exact=True, end=2 if late else 3, system=-4, shown=as_types)
@@ -145,7 +148,7 @@ def count_prompt(model: str, prompt: Prompt, form: Format) -> Count:
     return Count(
         max(0, plain + extra[0] - spread),
         plain + extra[1],
-        plain + extra[2] + spread,
+        plain + extra[2] + spread + form.around,
         _basis(form, with_counter=count is not None),
         notes if count is not None else (*notes, MISSING),
     )

@@ -12,6 +12,13 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 PARTIAL_TOKENS = 100  # for each partial image of a stream
+# What a model may think or write beside one image: an assumption. Some do, at their text rate.
+BESIDE_TOKENS = 1_000
+_TALKS = ("gpt-image-1.5", "chatgpt-image", "gemini-3", "gemini-nano")
+# A picture that is to be edited: 65, and 129 for each tile of 512 that it has when its short
+# side is 512; with high fidelity 4,160 more, or 6,240 where it is no square (image guide).
+_GIVEN = (65 + 129, 65 + 2 * 129, 65 + 3 * 129)
+_GIVEN_HIGH = (4_160 + _GIVEN[0], 4_160 + _GIVEN[1], 6_240 + _GIVEN[2])
 
 
 class Drawn(NamedTuple):
@@ -79,6 +86,19 @@ def drawn_tokens(model: str, size: str | None, quality: str | None) -> Drawn | N
     if tokens is None:
         return _range(list(known.values()), known[_SIZE_DEFAULT], f"token table, size={size}")
     return Drawn(tokens, tokens, tokens, "token table")
+
+
+def beside_tokens(model: str) -> int:
+    """Return the most that is to be expected beside one image."""
+    return BESIDE_TOKENS if model.lower().startswith(_TALKS) else 0
+
+
+def given_tokens(model: str, fidelity: object) -> tuple[int, int, int] | None:
+    """Return what one picture of an edit is read as; None for a model without such tokens."""
+    name = model.lower()
+    if not name.startswith(tuple(_GPT)):
+        return None
+    return _GIVEN_HIGH if fidelity == "high" or name.startswith("gpt-image-2") else _GIVEN
 
 
 def _from_table(table: Table, basis: str, size: str, quality: str) -> Drawn:

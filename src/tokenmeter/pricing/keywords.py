@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 from tokenmeter.errors import PreviewError
-from tokenmeter.pricing.forecast import EMBEDDING, OUTPUTS_MAX, TEXT, Asked
+from tokenmeter.pricing.asked import EMBEDDING, OUTPUTS_MAX, TEXT, Asked
 from tokenmeter.pricing.media import MediaPrices
 from tokenmeter.pricing.media_quote import billing_metrics
 from tokenmeter.pricing.media_words import MORE_METRICS, spelled

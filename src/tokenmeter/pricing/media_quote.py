@@ -12,6 +12,7 @@ from tokenmeter.event import Event, Property
 from tokenmeter.pricing.card import UsageError, total
 from tokenmeter.pricing.media import MediaPrices
 from tokenmeter.pricing.media_rows import Basis, Row
+from tokenmeter.pricing.media_shelf import ANY
 from tokenmeter.pricing.media_tariff import MediaTariff, chosen, lines
 from tokenmeter.pricing.priced import Part
 
@@ -113,12 +114,13 @@ def _variants(tariff: MediaTariff, facts: Facts) -> Iterator[dict[str, Property]
 
 
 def _unsaid(tariff: MediaTariff, facts: Facts) -> dict[str, set[str]]:
+    """Return what nobody says; a row for any model is none for what does not say its terms."""
     unsaid: dict[str, set[str]] = {}
     for known in tariff.dimensions:
         if any(source in facts for source in known.sources):
             continue
         for row in tariff.offer.rows:
-            if row.metric in facts and known.name not in row.defaults:
+            if row.metric in facts and row.model != ANY and known.name not in row.defaults:
                 unsaid.setdefault(known.name, set()).update(row.when.get(known.name, ()))
     return {name: values for name, values in unsaid.items() if values}
 

@@ -16,8 +16,9 @@ from tokenmeter.event import Event, Property
 from tokenmeter.frozen import value
 from tokenmeter.money import Money
 from tokenmeter.pricing import names
+from tokenmeter.pricing.asked import Asked, Forecast
 from tokenmeter.pricing.card import over, plus, times
-from tokenmeter.pricing.forecast import Asked, Forecast, forecast
+from tokenmeter.pricing.forecast import forecast
 from tokenmeter.pricing.history import NO_HISTORY, History
 from tokenmeter.pricing.media_quote import MediaQuote, billing_metrics, quote_rows
 from tokenmeter.pricing.pricebook import PriceBook

@@ -20,6 +20,7 @@ Parameters = Mapping[str, object]
 
 _ARK = {"cn-beijing": "ark.cn-beijing.volces.com", None: "ark.ap-southeast.bytepluses.com"}
 _DASHSCOPE = {"cn-beijing": "dashscope.aliyuncs.com", None: "dashscope-intl.aliyuncs.com"}
+_AS_A_JOB = {"x-dashscope-async": "enable"}  # without it Alibaba refuses a video
 _VERTEX = "/v1/projects/p/locations/global/publishers/google/models/"
 _CAMEL = {
     "duration": "durationSeconds",
@@ -57,7 +58,9 @@ def described(provider: str, model: str, parameters: Parameters) -> tuple[Call, 
     else:
         return None
     adapter = find(host, path)
-    call = None if adapter is None else adapter.describe(Request("POST", host, path, body=body))
+    headers = _AS_A_JOB if path.endswith("/video-synthesis") else {}
+    request = Request("POST", host, path, headers=headers, body=body)
+    call = None if adapter is None else adapter.describe(request)
     return None if call is None else (call, body)
 
 
@@ -150,6 +153,8 @@ def _alibaba(model: str, asked: Json, region: str | None) -> tuple[str, str, Jso
         path = "/compatible-mode/v1/chat/completions"
         return host, path, {**_chatting(asked), "model": model}
     given: Json = {"prompt": asked.get("prompt", "")}
+    if "video-edit" in model or asked.get("input_type") == "video":
+        given["media"] = [{"type": "video"}]
     service = "multimodal-generation/generation"
     if not re.search(r"image|t2i", model):
         service = "video-generation/video-synthesis"

@@ -19,8 +19,7 @@ from tests.capture.play import Answer, Player
 from tokenmeter import TokenMeter
 from tokenmeter.asgi import TokenMeterMiddleware
 from tokenmeter.asgi.incoming import App, Receive, Scope, Send
-from tokenmeter.capture.refusal import Refusal
-from tokenmeter.enforcement import Ask, Enforcement, Limit
+from tokenmeter.enforcement import Ask, Enforcement, Limit, Refusal
 from tokenmeter.enforcement.settling import SETTLER
 from tokenmeter.errors import ConfigurationError
 
@@ -254,6 +253,19 @@ async def test_a_function_of_ones_own_decides(url: str, meters: list[TokenMeter]
     assert seen[0].quote is not None
 
 
+@pytest.mark.parametrize("status", [403, 404, 500, 504])
+async def test_a_function_of_ones_own_chooses_the_status(
+    url: str, meters: list[TokenMeter], status: int
+) -> None:
+    gateway = Gateway(MADE, url, meters, enforce=lambda _ask: Refusal(status, "Not here."))
+    for path in (IMAGE_PATH, "/v1/messages", "/v1beta/models/gemini-3.5-flash:generateContent"):
+        fields = {**ASKED, "messages": [], "contents": []}
+        answered = await gateway.ask(fields, path=path)
+        assert answered.status == status
+        assert json.loads(answered.body)["error"]["message"] == "Not here."
+    assert Refusal(status, "").headers("aws")["x-amzn-errortype"]
+
+
 def test_an_unknown_rule_is_refused_at_start(url: str, meters: list[TokenMeter]) -> None:
     with pytest.raises(ConfigurationError, match="enforce='money' is unknown"):
         Gateway(MADE, url, meters, enforce="money")
@@ -264,7 +276,9 @@ def test_an_unknown_rule_is_refused_at_start(url: str, meters: list[TokenMeter])
     twice: Any = {"requests": 1, "tokens": 1}
     negative: Any = {"requests": -1}
     nothing: Any = {}
-    for wrong in (nothing, twice, negative):
+    text: Any = {"requests": "60"}
+    flag: Any = {"tokens": True}
+    for wrong in (nothing, twice, negative, text, flag):
         with pytest.raises(ConfigurationError):
             Limit(per="day", **wrong)
 
@@ -312,6 +326,24 @@ async def test_a_price_is_told_before_the_call(url: str, meters: list[TokenMeter
         assert quote["model"] == "gpt-image-1"
     gateway.settled()
     assert not gateway.meter.engine.events().events
+
+
+def test_money_is_counted_as_it_was_written() -> None:
+    written: Any = 0.1
+    assert Limit(per="day", money=written).most == Decimal("0.1")
+    wrong: Any
+    for wrong in (written, "0.1", Decimal(0)):
+        with pytest.raises(ConfigurationError, match="floor_price"):
+            Enforcement(floor_price=wrong)
+
+
+async def test_a_preview_wants_a_post_with_a_body(url: str, meters: list[TokenMeter]) -> None:
+    gateway = Gateway(MADE, url, meters)
+    asked = await ask(gateway.app, scope_of("GET", "/tokenmeter/preview"))
+    assert asked.status == 405
+    assert "by POST" in json.loads(asked.body)["error"]["message"]
+    for nothing in (b"no json", b"[]", b"5", b"{}"):
+        assert (await gateway.ask(nothing, path="/tokenmeter/preview")).status == 400
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"\xff", b'{"model":"no such model","prompt":"x"}'])

@@ -63,6 +63,23 @@ async def test_the_key_of_every_sdk_names_the_customer(
     assert event.external_customer_id == "acme"
 
 
+@pytest.mark.parametrize("name", ["authorization", "x-api-key", "api-key", "x-goog-api-key"])
+async def test_of_two_keys_none_counts(name: str) -> None:
+    """Whoever stands before the gateway may have believed the other one."""
+    keys = ApiKeys({"k-acme": "acme", "k-beta": "beta"})
+    said = "Bearer {}" if name == "authorization" else "{}"
+
+    async def customer(*sent: str) -> str:
+        headers = [(name, said.format(key)) for key in sent]
+        scope = scope_of("POST", PATH, [("accept", "a"), ("accept", "b"), *headers])
+        found: str = (await whose(scope, customer=keys)).external_customer_id
+        return found
+
+    assert await customer("k-acme", "k-beta") == "unattributed"
+    assert await customer("k-acme", "k-acme") == "acme"
+    assert await customer("k-beta") == "beta"
+
+
 async def test_googles_key_in_the_query_names_the_customer() -> None:
     scope = scope_of("POST", f"{PATH}?key=k-acme")
     assert (await whose(scope, customer=slow_lookup)).external_customer_id == "acme"
@@ -143,6 +160,9 @@ async def test_nobody_is_refused_in_the_callers_own_dialect(path: str) -> None:
         ({"customer": ApiKeys({"k": "a"}), "feature": "header:x"}, "can be forged"),
         ({"customer": ApiKeys({"k": "a"}), "prefixes": {"kling": "kling"}}, "begins with a slash"),
         ({"customer": ApiKeys({"k": "a"}), "body_bytes_max": 0}, "body_bytes_max"),
+        ({"customer": ApiKeys({"k": "a"}), "routes": "/mine"}, "routes='/mine' is no function"),
+        ({"customer": ApiKeys({"k": "a"}), "limits": [60]}, "limits holds 60; give it such as"),
+        ({"customer": ApiKeys({"k": "a"}), "enforce": slow_lookup}, "is an async function"),
     ],
 )
 def test_a_wrong_configuration_is_refused_at_start(options: Any, says: str) -> None:

@@ -60,6 +60,12 @@ def test_the_prompt_is_all_text_of_the_request_and_no_attachment() -> None:
     assert tokens_of({"input": "\ud800" * 4}) == 1, "half a character counts as one byte"
 
 
+def test_of_a_request_that_could_not_be_read_nothing_is_estimated() -> None:
+    filled, changed = estimated(Reading(Usage(total_tokens=3)), {}, 40)
+    assert changed
+    assert dict(filled.usage) == {"output_tokens": 10, "total_tokens": 3}
+
+
 def test_a_request_nested_without_end_is_looked_at_to_a_depth() -> None:
     body: Any = "x" * 40
     for _ in range(DEPTH_MAX):

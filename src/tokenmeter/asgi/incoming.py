@@ -146,6 +146,8 @@ class Incoming:
     def api_key(self) -> str | None:
         """The key that the client's SDK sends, wherever its provider wants it."""
         known = self.headers.known
+        if len(known) != len(self.raw_headers) and self._has_two_keys():
+            return None  # one may be meant for whoever stands before us
         said = known.get(b"authorization")
         if said is not None:
             kind, _, token = said.decode("latin-1").partition(" ")
@@ -158,3 +160,7 @@ class Incoming:
                 return found.decode("latin-1")
         keys = parse_qs(self.query).get("key") if "key=" in self.query else None
         return keys[0] if keys else None
+
+    def _has_two_keys(self) -> bool:
+        names = ("authorization", *(name.decode() for name in _KEY_HEADERS))
+        return any(len(set(self.values(name))) > 1 for name in names)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PREVIEW_PATH = "/tokenmeter/preview"
 PREVIEW_SWITCH = b"x-tokenmeter-preview"
 SWITCH_CHARS = len(PREVIEW_SWITCH)
+ONLY_POST = Refusal(405, "A preview is asked for by POST, with a provider's own body.")
 NO_PRICE = Refusal(400, "This is no request whose price is known; send a provider's own body.")
 _JSON: RawHeaders = [(b"content-type", b"application/json")]
 
@@ -41,6 +42,8 @@ def route_of_body(routes: Routes, content: bytes) -> Route | None:
     """
     fields = parse_body(content, "")
     path = fields.get("path")
+    if not fields:
+        return None
     if isinstance(path, str):
         return routes.known(path)
     return routes.known(_likely_path(fields))
@@ -93,6 +96,8 @@ class Price:
 
     async def answer(self, routes: Routes) -> tuple[int, dict[str, Any] | Refusal]:
         """Return the quote as JSON, or why there is none."""
+        if self.route is None and self.request.method != "POST":
+            return 405, ONLY_POST
         if not await self.body.ahead():
             return 413, TOO_LARGE
         content = self.body.known or b""

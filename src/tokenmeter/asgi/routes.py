@@ -81,6 +81,8 @@ class Routes:
     ) -> None:
         longest_first = sorted(prefixes.items(), key=lambda item: -len(item[0]))
         self._prefixes = [(_prefix(prefix), name) for prefix, name in longest_first]
+        if custom is not None and not callable(custom):
+            raise ConfigurationError(f"routes={custom!r} is no function of the request")
         self._custom = custom
         self._remembered = lru_cache(maxsize=PATHS_KNOWN_MAX)(self._find)
 

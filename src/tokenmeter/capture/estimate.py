@@ -22,11 +22,12 @@ def estimated(reading: Reading, body: Json, text_bytes: int) -> tuple[Reading, b
     """
     Fill in what an aborted stream did not report; say whether anything was filled in.
 
-    Numbers that the provider reported stay. The output is never estimated below them.
+    Numbers that the provider reported stay. The output is never estimated below them. Of a
+    request that could not be read nothing is known: its input stays missing.
     """
     usage = reading.usage
     found: dict[str, Number] = {}
-    if "input_tokens" not in usage:
+    if "input_tokens" not in usage and body:
         prompt = sum(_text_bytes(body.get(name), 0) for name in PROMPT_FIELDS)
         found["input_tokens"] = _tokens(prompt)
     if "output_tokens" not in usage or PLACEHOLDER in reading.flags:
@@ -34,7 +35,7 @@ def estimated(reading: Reading, body: Json, text_bytes: int) -> tuple[Reading, b
     if not found:
         return reading, False
     filled = Usage({**usage, **found})
-    if "total_tokens" in filled:
+    if "total_tokens" in filled and "input_tokens" in filled:
         found["total_tokens"] = filled["input_tokens"] + filled["output_tokens"]
     flags = reading.flags | {f"estimated:{metric}" for metric in found}
     return replace(reading, usage=usage | found, flags=flags - {PLACEHOLDER}), True

@@ -19,7 +19,7 @@ from tokenmeter.usage import Usage
 Outcome = Literal["success", "failed", "cancelled", "unknown"]
 UsageSource = Literal["reported", "partial", "estimated", "missing"]
 
-FAILED_FROM = 400  # HTTP status, inclusive
+FAILED_FROM = 300  # HTTP status, inclusive: who is sent elsewhere has no answer
 REPORTED_COST = "reported_cost_usd"  # what the provider says it charged
 CLOCK_SKEW_MAX = timedelta(hours=24)  # a provider's time further off counts only for jobs
 

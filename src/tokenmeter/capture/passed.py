@@ -13,6 +13,7 @@ LARGE_BYTES = 2 * 1024
 
 # More empty lines end nothing; a line may end in another way than the one before it.
 BOUNDARY = re.compile(rb"\r\n\r\n[\r\n]*|\n\n\n*|\r\r\r*|\n\r\n[\r\n]*|\r\n\n[\r\n]*")
+_BLANKS = (b"\r\n\r\n", b"\n\n", b"\r\r")
 _MARK = b"\xef\xbb\xbf"  # of the byte order, which may stand before the first event
 
 
@@ -34,9 +35,9 @@ class Passed:
     def take(self, events: bytes) -> None:
         """Take whole events."""
         if len(events) > LARGE_BYTES:
-            events = self._without_large(events)
-        if len(self._sample) < SAMPLE_BYTES_MAX:
-            self._sample += events[:SAMPLE_BYTES_MAX]
+            self._take_many(events)
+        elif len(self._sample) < SAMPLE_BYTES_MAX:
+            self._sample += events
 
     def skip(self, size: int) -> None:
         """Leave an event of `size` bytes out that is too large to be kept: it is no text."""
@@ -60,20 +61,22 @@ class Passed:
         framing = without_bytes + blank * small + around * later // with_text
         return self._large_text + max(text, bytes_seen - self._large_bytes - framing)
 
-    def _without_large(self, events: bytes) -> bytes:
+    def _take_many(self, events: bytes) -> None:
+        """Go from one large event to the next, over as many small ones as lie between."""
         between = _between(events)
-        small: list[bytes] = []
-        for part in events.split(between):  # much faster than by the pattern
-            each = BOUNDARY.split(part) if len(part) > LARGE_BYTES else (part,)
-            small += [raw for raw in each if not self._took_large(raw, len(between))]
-        return between.join(small)
-
-    def _took_large(self, raw: bytes, blank: int) -> bool:
-        if len(raw) <= LARGE_BYTES:
-            return False
-        self.skip(len(raw) + blank)
-        self._large_text += self._text_of(raw)
-        return True
+        blank, at = len(between), 0
+        while at < len(events):
+            last = events.rfind(between, at, at + LARGE_BYTES + blank)
+            if last >= 0:
+                if len(self._sample) < SAMPLE_BYTES_MAX:
+                    self._sample += events[at : last + blank]
+                at = last + blank
+                continue
+            end = events.find(between, at)
+            end = len(events) if end < 0 else end
+            self._large_text += self._text_of(events[at:end])
+            self.skip(end + blank - at)
+            at = end + blank
 
     def _text_of(self, raw: bytes) -> int:
         if self._api.text is None:
@@ -88,7 +91,7 @@ class Passed:
 
 def _between(events: bytes) -> bytes:
     """Return what most streams of this kind have between two events."""
-    return b"\r\n\r\n" if b"\r\n\r\n" in events else b"\n\n"
+    return next((blank for blank in _BLANKS if blank in events), b"\n\n")
 
 
 def event_data(raw: bytes) -> bytes:

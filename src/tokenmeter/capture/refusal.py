@@ -23,6 +23,8 @@ _WORDS: dict[int, tuple[str, str, str]] = {
 }
 
 
+SERVER_ERROR = 500  # and above
+
 # What botocore makes of an answer is the name in this header (docs.aws.amazon.com/bedrock,
 # "Common errors"); AWS has no 402. It retries a ThrottlingException.
 AWS_ERROR_HEADER = "x-amzn-errortype"
@@ -56,19 +58,26 @@ class Refusal:
         """The headers of the answer; the SDKs do not retry what waiting cannot help."""
         found = {"content-type": "application/json"}
         if dialect == "aws":
-            found[AWS_ERROR_HEADER] = _AWS_ERRORS[self.status]
+            found[AWS_ERROR_HEADER] = _AWS_ERRORS[self._worded]
         if self.retry_after_s is not None:
             found["retry-after"] = str(self.retry_after_s)
         elif self.status != 503:
             found["x-should-retry"] = "false"
         return found
 
+    @property
+    def _worded(self) -> int:
+        """The status whose words are the nearest; a function of the user's may choose any."""
+        if self.status in _WORDS:
+            return self.status
+        return 503 if self.status >= SERVER_ERROR else 400
+
     def body(self, dialect: Dialect) -> bytes:
         """The answer's JSON, as the caller's SDK reads it."""
         return json.dumps(self._error(dialect), separators=(",", ":")).encode()
 
     def _error(self, dialect: Dialect) -> dict[str, Any]:
-        openai, anthropic, google = _WORDS[self.status]
+        openai, anthropic, google = _WORDS[self._worded]
         if dialect == "anthropic":
             return {"type": "error", "error": {"type": anthropic, "message": self.message}}
         if dialect == "aws":

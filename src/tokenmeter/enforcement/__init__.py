@@ -6,11 +6,13 @@ The same code decides in the gateway's middleware and at the taps of an applicat
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from tokenmeter.capture.refusal import Refusal
 from tokenmeter.enforcement.counters import MemoryCounters
 from tokenmeter.enforcement.gate import Ask, Gate, Refused, Ticket, Together
 from tokenmeter.enforcement.limits import Counters, Limit, LimitGate, MoneyOf
@@ -32,6 +34,7 @@ __all__ = [
     "Enforcement",
     "Gate",
     "Limit",
+    "Refusal",
     "Refused",
     "Ticket",
     "caution_of",
@@ -57,6 +60,10 @@ def gate_of(
     charger = getattr(getattr(meter.backend, "engine", None), "charge_of", None)
     if limits:
         gates.append(LimitGate(limits, _counters(meter), money_of(meter, charger)))
+    if inspect.iscoroutinefunction(enforce):
+        raise ConfigurationError(
+            "enforce= is an async function; give it a plain one, which is asked on a thread"
+        )
     if callable(enforce):
         gates.append(OwnGate(enforce))
     elif enforce == "quota":

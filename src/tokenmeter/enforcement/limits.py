@@ -40,7 +40,7 @@ class Limit:
 
     def __post_init__(self) -> None:
         given = [x for x in (self.requests, self.tokens, self.money) if x is not None]
-        if len(given) != 1 or given[0] < 0:
+        if len(given) != 1 or not _is_number(given[0]) or given[0] < 0:
             raise ConfigurationError(
                 "a Limit needs one of requests, tokens and money, and that is at least 0"
             )
@@ -58,7 +58,7 @@ class Limit:
     def most(self) -> Decimal:
         """The bound, inclusive."""
         found = next(x for x in (self.requests, self.tokens, self.money) if x is not None)
-        return Decimal(found)
+        return Decimal(str(found))
 
     @property
     def unit(self) -> str:
@@ -129,6 +129,11 @@ class LimitGate:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._limits = tuple(limits)
+        for limit in self._limits:
+            if not isinstance(limit, Limit):
+                raise ConfigurationError(
+                    f"limits holds {limit!r}; give it such as Limit(per='minute', requests=60)"
+                )
         self._counters = counters
         self._money_of = money_of
         self._clock = clock
@@ -173,6 +178,10 @@ def _said(ask: Ask, name: str) -> str | None:
 
 def _tokens(usage: Mapping[str, int | Decimal]) -> Decimal:
     return Decimal(usage.get("input_tokens", 0)) + Decimal(usage.get("output_tokens", 0))
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, int | float | Decimal) and not isinstance(given, bool)
 
 
 def _is_billable(event: Event) -> bool:

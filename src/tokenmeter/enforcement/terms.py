@@ -40,8 +40,11 @@ class Enforcement:
             raise ConfigurationError(
                 f"on_unavailable={self.on_unavailable!r} is unknown; use 'open' or 'closed'"
             )
-        if self.floor_price is not None and not self.floor_price > 0:
-            raise ConfigurationError("floor_price must be above 0; leave it out for none")
+        floor = self.floor_price
+        if floor is not None and not (isinstance(floor, int | Decimal) and floor > 0):
+            raise ConfigurationError(
+                "floor_price must be above 0, as Decimal('0.05'); leave it out for none"
+            )
         if not 0 < self.hold_s <= HOLD_S_MAX:
             raise ConfigurationError(f"hold_s must be above 0 and at most {HOLD_S_MAX:.0f}")
         if not self.answer_tokens_max > 0:

@@ -29,6 +29,14 @@ def test_a_redirect_within_a_provider_is_one_event(meter: TokenMeter) -> None:
     assert_usage(only(meter), input_tokens=9, output_tokens=2)
 
 
+def test_a_redirect_that_is_not_followed_has_failed(meter: TokenMeter) -> None:
+    session, _ = session_of(moved(URL + "?a=1"), wire.chat())
+    session.post(URL, json=ASK, allow_redirects=False)
+    found = only(meter).properties
+    assert (found["outcome"], found["http_status"]) == ("failed", "307")
+    assert (found["billable"], found["error_type"]) == ("false", "http_307")
+
+
 def test_a_redirect_from_an_unknown_host_is_metered_once(meter: TokenMeter) -> None:
     session, _ = session_of(moved(URL), wire.chat_stream())
     with session.post("https://proxy.example/ask", json=STREAM, stream=True) as response:

@@ -89,6 +89,9 @@ def test_the_daily_run_looks_at_wallets_too(shop: Shop) -> None:
 def test_upcoming_grants_are_listed(shop: Shop) -> None:
     subscription = shop.subscribe()
     listed = shop.services.grants.upcoming(subscription, AUGUST)
+    assert {one.pop("subscription_id") for one in listed} == {subscription}
+    assert {one.pop("application_status") for one in listed} == {"pending"}
+    assert len({one.pop("credit_grant_id") for one in listed}) == 1
     assert listed == [
         {"credits": "10", "scheduled_for": "2026-07-01T00:00:00Z"},
         {"credits": "10", "scheduled_for": "2026-08-01T00:00:00Z"},

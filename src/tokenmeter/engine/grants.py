@@ -30,6 +30,7 @@ class Due:
     """One giving of a grant; `key` names it for ever, so that it is given once."""
 
     key: str
+    grant_id: str
     credits: Decimal
     at: datetime
     expires: datetime | None
@@ -76,7 +77,16 @@ class Grants:
             documents = Documents(connection, self._environment)
             held = documents.get("subscription", subscription_id)
             due = [d for d in self._due(documents, held, until) if d.at > now]
-        return [{"credits": plain(d.credits), "scheduled_for": rfc3339(d.at)} for d in due]
+        return [
+            {
+                "credit_grant_id": one.grant_id,
+                "subscription_id": subscription_id,
+                "application_status": "pending",
+                "credits": plain(one.credits),
+                "scheduled_for": rfc3339(one.at),
+            }
+            for one in due
+        ]
 
     def _given(self, wallet_id: str, due: Due) -> dict[str, Any]:
         asked = {
@@ -108,7 +118,8 @@ def _givings(document: Document, held: Document, until: datetime) -> Iterator[Du
         cycle = cycle_of(held.body)
         expires = grant.expires(term.start, cycle.next(term.start, end))
         key = f"grant/{document.id}/{held.id}/{rfc3339(term.start)}"
-        yield Due(key, _credits(grant, held, term), term.start, expires, grant.priority)
+        amount = _credits(grant, held, term)
+        yield Due(key, document.id, amount, term.start, expires, grant.priority)
 
 
 def _terms(grant: Grant, held: Document, span: Period) -> Iterator[Period]:

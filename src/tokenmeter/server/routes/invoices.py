@@ -15,6 +15,7 @@ from tokenmeter.server.wire import Fields, OptionalFields, Reply, body_schema
 
 router = APIRouter(tags=["invoices"])
 
+ACCEPTED = 202
 NAMES = {
     "invoice_ids": "id",
     "customer_id": "customer_id",
@@ -93,8 +94,15 @@ def pay_invoice(id: str, fields: Fields, desk: Administering) -> Reply:  # noqa:
     return Reply(desk.services.invoices.pay(id, reading.amount(fields, "amount")))
 
 
-@router.post("/invoices/{id}/recalculate-v2")
+@router.post("/invoices/{id}/recalculate", status_code=ACCEPTED)
 def recalculate_invoice(id: str, desk: Administering) -> Reply:  # noqa: A002
+    """Rate a draft again; the answer is Flexprice's, which does so later."""
+    recalculate_invoice_v2(id, desk)
+    return Reply({"message": "invoice recalculated successfully"}, ACCEPTED)
+
+
+@router.post("/invoices/{id}/recalculate-v2")
+def recalculate_invoice_v2(id: str, desk: Administering) -> Reply:  # noqa: A002
     """Rate a draft again."""
     invoice = desk.services.invoices.get(id)
     names = ("subscription_id", "period_start", "period_end")

@@ -1,0 +1,133 @@
+"""Methods of the official SDK beside its story: each answer parses, and says what is so."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from flexprice.models import errors
+
+from tests.server.test_sdk import NOW, START, sdk, sell, send_twice
+
+__all__ = ["sdk"]  # the fixture
+
+
+@pytest.fixture
+def sold(sdk: Any) -> Any:
+    """A subscription with its usage, as the SDK returns it."""
+    held = sdk.subscriptions.get_subscription(id=sell(sdk))
+    send_twice(sdk)
+    return held
+
+
+def test_a_customers_own_view(sdk: Any, sold: Any) -> None:
+    customer = sold.customer_id
+    assert sdk.customers.get_customer(id=customer).external_id == "acme"
+    (listed,) = sdk.customers.get_subscriptions_for_customer(external_id="acme").items or []
+    assert listed.id == sold.id
+    feature = (sdk.features.query_feature().items or [])[0].id
+    made = sdk.entitlements.create_entitlements_bulk(
+        items=[
+            {
+                "plan_id": sold.plan_id,
+                "feature_id": feature,
+                "feature_type": "metered",
+                "usage_limit": 1_000,
+            }
+        ]
+    )
+    (entitlement,) = made.items or []
+    assert sdk.entitlements.update_entitlement(id=entitlement.id, usage_limit=5).usage_limit == 5
+    for view in (
+        sdk.customers.get_customer_entitlements(id=customer),
+        sdk.customers.get_customer_entitlements_by_external_id(external_id="acme"),
+        sdk.subscriptions.get_subscription_entitlements(id=sold.id),
+    ):
+        assert [f.feature.id for f in view.features or []] == [feature]
+    summary = sdk.customers.get_customer_usage_summary(customer_lookup_key="acme")
+    assert [f.total_limit for f in summary.features or []] == [5]
+    sdk.entitlements.delete_entitlement(id=entitlement.id)
+    assert sdk.entitlements.query_entitlement(plan_ids=[sold.plan_id]).items == []
+
+
+def test_upcoming_grants(sdk: Any, sold: Any) -> None:
+    grant = sdk.credit_grants.create_credit_grant(
+        name="Monthly",
+        scope="PLAN",
+        plan_id=sold.plan_id,
+        credits="10",
+        cadence="RECURRING",
+        period="MONTHLY",
+        period_count=1,
+        expiration_type="NEVER",
+    )
+    for view in (
+        sdk.customers.get_customer_upcoming_grants(id=sold.customer_id),
+        sdk.subscriptions.get_subscription_upcoming_grants(id=sold.id),
+    ):
+        upcoming = view.items or []
+        assert {(one.credits, one.credit_grant_id) for one in upcoming} == {("10", grant.id)}
+        assert len(upcoming) == 12
+        assert (upcoming[0].scheduled_for or "").startswith("2026-12-01T00:00:00")
+    with pytest.raises(errors.ErrorResponse):
+        sdk.subscriptions.get_subscription_upcoming_grants(id="subs_unknown")
+
+
+def test_invoices_are_drafted_recalculated_finalized_and_voided(sdk: Any, sold: Any) -> None:
+    invoice = sdk.invoices.create_invoice(
+        customer_id=sold.customer_id,
+        subscription_id=sold.id,
+        currency="usd",
+        amount_due="0",
+        subtotal="0",
+        total="0",
+        period_start=START,
+        period_end=NOW,
+    )
+    told = sdk.invoices.get_invoice(id=invoice.id or "")
+    assert Decimal(told.total or "0") > 0
+    sdk.invoices.recalculate_invoice(id=invoice.id or "")
+    assert sdk.invoices.recalculate_invoice_v2(id=invoice.id or "").total == told.total
+    sdk.invoices.finalize_invoice(id=invoice.id or "")
+    with pytest.raises(errors.ErrorResponse):
+        sdk.invoices.recalculate_invoice(id=invoice.id or "")
+    listed = sdk.invoices.query_invoice(customer_id=sold.customer_id).items or []
+    assert [(one.id, one.invoice_status) for one in listed] == [(invoice.id, "FINALIZED")]
+    sdk.invoices.void_invoice(id=invoice.id or "")
+    assert sdk.invoices.get_invoice(id=invoice.id or "").invoice_status == "VOIDED"
+
+
+def test_prices_and_units_are_read_changed_and_ended(sdk: Any, sold: Any) -> None:
+    price = sdk.prices.get_price(id=sold.line_items[0].price_id)
+    changed = sdk.prices.update_price(id=price.id or "", amount="0.5")
+    assert changed.amount == "0.5"
+    assert changed.parent_price_id == price.id
+    assert len(sdk.prices.query_price(plan_ids=[sold.plan_id], limit=2).items or []) == 2
+    (unit,) = sdk.price_units.list_price_units().items or []
+    assert sdk.price_units.get_price_unit_by_code(code="CREDIT").id == unit.id
+    assert sdk.price_units.update_price_unit(id=unit.id or "", name="Coin").name == "Coin"
+    sdk.prices.delete_price(id=changed.id or "", end_date=NOW + timedelta(days=1))
+    assert sdk.prices.get_price(id=changed.id or "").end_date == NOW + timedelta(days=1)
+
+
+def test_wallets_are_read_changed_and_closed(sdk: Any, sold: Any) -> None:
+    wallet = sdk.wallets.create_wallet(
+        currency="usd", external_customer_id="acme", initial_credits_to_load="5"
+    )
+    found = sdk.wallets.get_wallets_by_customer_id(id=sold.customer_id)
+    assert [one.id for one in found] == [wallet.id]
+    assert sdk.wallets.update_wallet(id=wallet.id or "", name="Main").name == "Main"
+    (credit,) = sdk.wallets.query_wallet_transaction().items or []
+    assert credit.credit_amount == "5"
+    sdk.wallets.terminate_wallet(id=wallet.id or "")
+    assert sdk.wallets.get_wallet(id=wallet.id or "").wallet_status == "closed"
+
+
+def test_a_subscription_is_cancelled_at_once(sdk: Any, sold: Any) -> None:
+    sdk.subscriptions.cancel_subscription(id=sold.id, cancellation_type="immediate")
+    assert sdk.subscriptions.get_subscription(id=sold.id).subscription_status == "cancelled"
+    meter = sold.line_items[0].meter_id
+    used = sdk.events.get_usage_by_meter(meter_id=meter, start_time=START, window_size="DAY")
+    assert used.value == sum(Decimal(str(one.value)) for one in used.results or [])

@@ -29,6 +29,10 @@ _OUTPUT = (_CANDIDATES, _THOUGHTS)
 
 _TEXT = "text"
 _MEDIA = (_TEXT, "audio", "image", "video")
+_PARTS = {
+    f"{side}_tokens": tuple(f"{side}_{medium}_tokens" for medium in _MEDIA)
+    for side in ("input", "output", "cache_read")
+}
 # Pages of a document are counted in the totals alone: no price list has a rate of their own.
 _NO_METRIC = frozenset({"document"})
 _UNSPECIFIED = "modality_unspecified"  # is text, says Google
@@ -149,7 +153,9 @@ def _splits(fields: Json, wire: Wire) -> tuple[dict[str, int], frozenset[str]]:
     flags: set[str] = set()
     broken: set[str] = set()
     for name, side in wire.splits.items():
-        for modality, number in _entries(fields.get(name)):
+        if name not in fields:
+            continue
+        for modality, number in _entries(fields[name]):
             metric = f"{side}_{modality}_tokens"
             if modality in _NO_METRIC:
                 continue
@@ -197,10 +203,9 @@ def _within(splits: Mapping[str, int]) -> dict[str, int]:
 def _contradictions(numbers: Mapping[str, Number], splits: Mapping[str, int]) -> frozenset[str]:
     """Flag counts that cannot all be right; none of them is changed."""
     flags = {
-        f"suspect:{side}_tokens"
-        for side in ("input", "output", "cache_read")
-        if f"{side}_tokens" in numbers
-        and sum(splits.get(f"{side}_{m}_tokens", 0) for m in _MEDIA) > numbers[f"{side}_tokens"]
+        f"suspect:{total}"
+        for total, parts in _PARTS.items()
+        if total in numbers and sum(splits.get(part, 0) for part in parts) > numbers[total]
     }
     spent = numbers.get("input_tokens")
     if spent is not None:

@@ -11,10 +11,11 @@ import pytest
 from tests.pricing.events import BOOK, NOON
 from tests.providers.media import Json, Step, played, samples
 from tests.providers.sample_steps import ARK, DASHSCOPE, OPENAI, PROVIDERS, VERTEX, steps
-from tokenmeter import Quote, TokenMeter
+from tokenmeter import Money, Quote, TokenMeter
 from tokenmeter.event import Event
 from tokenmeter.previews import HttpRequest
 from tokenmeter.pricing.asked import Asked
+from tokenmeter.pricing.history import NO_HISTORY
 from tokenmeter.pricing.keywords import asked_by_keywords
 from tokenmeter.pricing.preview import Terms, quote
 
@@ -232,3 +233,108 @@ def test_seedance_is_quoted_alike_however_its_length_is_written(
     found = quoted(Step("POST", f"{ARK}/contents/generations/tasks", {}, body))
     assert found is not None
     assert ends(found) == ["0.26136" if audio else "0.13068"] * 3
+
+
+LONG = "The quick brown fox jumps. " * 400
+CLAUDE = "https://api.anthropic.com/v1/messages"
+
+
+def kept(control: Json | None, place: str = "system") -> Json:
+    """A request to Claude that asks for its prompt to be kept, at one of the places for it."""
+    block: Json = {"type": "text", "text": LONG}
+    body: Json = {
+        "model": "claude-sonnet-4-5",
+        "max_tokens": 10,
+        "system": [block],
+        "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
+    }
+    places = {
+        "system": block,
+        "tools": body["tools"][0],
+        "content": body["messages"][0]["content"][0],
+        "body": body,
+    }
+    if control is not None:
+        places[place]["cache_control"] = control
+    return body
+
+
+def billed(body: Json, read: float, ttl: str) -> Decimal:
+    """What the answer costs if this part of the prompt was found, and the rest written."""
+    plain = quoted(Step("POST", CLAUDE, {}, body))
+    assert plain is not None
+    given = int(plain.usage["input_tokens"])
+    found = int(given * read)
+    usage = {
+        "input_tokens": 0,
+        "cache_read_input_tokens": found,
+        "cache_creation_input_tokens": given - found,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": given - found if ttl == "5m" else 0,
+            "ephemeral_1h_input_tokens": given - found if ttl == "1h" else 0,
+        },
+        "output_tokens": 10,
+    }
+    answer = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-5",
+        "content": [{"type": "text", "text": "Hi"}],
+        "stop_reason": "max_tokens",
+        "usage": usage,
+    }
+    cost = cost_of(played(Step("POST", CLAUDE, answer, body)).event)
+    assert cost is not None
+    return cost
+
+
+@pytest.mark.parametrize("place", ["system", "tools", "content", "body"])
+@pytest.mark.parametrize("ttl", ["5m", "1h"])
+def test_a_prompt_that_is_kept_costs_something_between_read_and_written(
+    place: str, ttl: str
+) -> None:
+    body = kept({"type": "ephemeral", "ttl": ttl}, place)
+    found = quoted(Step("POST", CLAUDE, {}, body))
+    assert found is not None
+    assert found.cost is not None
+    for read in (0.0, 0.5, 1.0):
+        assert found.cost.low.amount <= billed(body, read, ttl) <= found.cost.high.amount
+    assert f"cache: all read, to all kept {ttl}" in found.basis
+    assert found.usage.cache_read_tokens is None
+
+
+def test_a_prompt_that_is_not_to_be_kept_is_quoted_as_ever() -> None:
+    plain = quoted(Step("POST", CLAUDE, {}, kept(None)))
+    asked = quoted(Step("POST", CLAUDE, {}, kept({"type": "ephemeral"})))
+    assert plain is not None
+    assert asked is not None
+    assert plain.cost is not None
+    assert asked.cost is not None
+    assert "cache" not in plain.basis
+    assert asked.cost.expected == plain.cost.expected
+    assert asked.cost.low.amount < plain.cost.low.amount
+    assert asked.cost.high.amount > plain.cost.high.amount
+
+
+def test_a_catalog_is_asked_about_each_token_of_a_kept_prompt_once() -> None:
+    asked: list[Event] = []
+
+    def charger(event: Event) -> Money | None:
+        asked.append(event)
+        return Money(Decimal(1))
+
+    body = kept({"type": "ephemeral"})
+    said = {name: value for name, value in body.items() if name != "model"}
+    call = asked_by_keywords("anthropic", "claude-sonnet-4-5", said, BOOK.media)
+    quote(call, Terms(NOON, "cust_1", charger=charger), BOOK)
+    cautious = NO_HISTORY.cautious(4_096)
+    quote(call, Terms(NOON, "cust_1", cautious, charger=charger), BOOK)
+    assert len(asked) == 7
+    for event in asked:
+        facts = event.usage
+        parts = ("uncached_input_tokens", "cache_read_tokens", "cache_write_tokens")
+        assert sum(facts.get(part, 0) for part in parts) == facts["input_tokens"]
+    assert asked[0].usage["uncached_input_tokens"] == 0
+    assert asked[2].usage["cache_write_tokens"] == asked[2].usage["input_tokens"]

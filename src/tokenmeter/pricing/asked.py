@@ -120,10 +120,11 @@ class Forecast:
             self.basis.append(basis)
 
     def at(self, end: int) -> dict[str, Number]:
-        """Return all quantities, at one end of what is open."""
+        """Return all quantities, at one end of what is open; a cache may not be used at all."""
         found = dict(self.sure)
         for metric, spread in self.open.items():
-            found[metric] = spread[end]
+            if spread[end] or not metric.startswith("cache_"):
+                found[metric] = spread[end]
         return found
 
 

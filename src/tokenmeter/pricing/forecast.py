@@ -13,12 +13,14 @@ from tokenmeter.pricing.image_tokens import (
     drawn_tokens,
     given_tokens,
 )
+from tokenmeter.pricing.prompt import cached_for
 from tokenmeter.pricing.seedance import clip_tokens
 from tokenmeter.providers.base import Json
 from tokenmeter.providers.media import IMAGE, VIDEO, WORLD, whole
 
 # Where nobody says how long an answer may be: an assumption, and called one.
 ANSWER_TOKENS = Spread(1, 500, 4_096)
+CACHING = "messages"  # Anthropic's: requests say what of them is to be kept
 SERIES_MAX = 15  # images of Seedream's, where the request names no fewer (docs.byteplus.com)
 # Who bills the seconds of a video that is given, beside those of the one that is made.
 _BILL_GIVEN = frozenset({"alibaba", "minimax", "runway"})
@@ -61,6 +63,8 @@ def _media(draft: Forecast, asked: Asked, history: History, billed_by: tuple[str
 def _text(draft: Forecast, asked: Asked, history: History) -> None:
     if "input_tokens" not in draft.sure:
         _input(draft, asked, history)
+    if asked.operation == CACHING:
+        _cache(draft, asked)
     if asked.event_name == TEXT and "output_tokens" not in draft.sure:
         _output(draft, asked, history)
 
@@ -78,6 +82,18 @@ def _input(draft: Forecast, asked: Asked, history: History) -> None:
     elif not asked.stated:
         draft.exact = False
         draft.notes.append("no prompt is given: the input is not in this quote")
+
+
+def _cache(draft: Forecast, asked: Asked) -> None:
+    """Whether a prompt that is to be kept is found, or written, nobody knows before the call."""
+    kept = cached_for(asked.body)
+    given = draft.open.get("input_tokens")
+    if kept is None or given is None:
+        return
+    written = Spread(0, 0, given.high)
+    draft.add("cache_read_tokens", Spread(given.low, 0, 0), f"cache: all read, to all kept {kept}")
+    draft.add("cache_write_tokens", written)
+    draft.add(f"cache_write_{kept}_tokens", written)
 
 
 def _corrected(count: Count, history: History) -> Count:

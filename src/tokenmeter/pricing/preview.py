@@ -34,6 +34,7 @@ NOTHING_SAID = (
 )
 _COUNTS = frozenset({"request_count", "output_count"})
 LOW, EXPECTED, HIGH = 0, 1, 2  # places in a Spread
+_WITHIN = frozenset({"input_tokens", "cache_read_tokens", "cache_write_tokens"})
 _ANY_TIME = datetime.min.replace(tzinfo=UTC)
 _ZERO = Decimal(0)
 
@@ -204,7 +205,7 @@ def _at_end(expected: _Bounds, planned: Forecast, end: int) -> Decimal | None:
     None where that may not be all: a longer prompt can have other rates, and a metric can have
     others within it.
     """
-    if not expected.exact or not expected.parts or "input_tokens" in planned.open:
+    if not expected.exact or not expected.parts or not planned.open.keys().isdisjoint(_WITHIN):
         return None
     amount, seen = _ZERO, 0
     for metric, quantity, rate, per, part in expected.parts:
@@ -256,16 +257,22 @@ def _amount(money: Money) -> Decimal:
 def _written(event: Event) -> Event:
     """Return an event whose whole prompt goes to a cache: that may be dearer than reading it."""
     facts = event.properties
-    given = facts.get("uncached_input_tokens", 0)
+    given = _count(facts, "uncached_input_tokens") + _count(facts, "cache_write_tokens")
     written = {"uncached_input_tokens": 0, "cache_write_tokens": given}
     return replace(event, properties={**facts, **written})
 
 
 def _billed(event: Event) -> Event:
-    """Return an event with the parts that a price may be for: nothing is known to be cached."""
+    """Return an event with the parts that a price may be for."""
     facts = event.properties
     given, answered = facts.get("input_tokens"), facts.get("output_tokens", 0)
     if not isinstance(given, int) or not isinstance(answered, int):
         return event
-    parts = {"uncached_input_tokens": given, "total_tokens": given + answered}
+    cached = _count(facts, "cache_read_tokens") + _count(facts, "cache_write_tokens")
+    parts = {"uncached_input_tokens": given - cached, "total_tokens": given + answered}
     return replace(event, properties={**parts, **facts})
+
+
+def _count(facts: Mapping[str, Property], metric: str) -> int:
+    number = facts.get(metric, 0)
+    return number if isinstance(number, int) else 0

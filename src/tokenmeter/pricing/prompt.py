@@ -236,6 +236,17 @@ def _read_tools(body: Json, prompt: Prompt) -> None:
                 prompt.served.add(_served_name(function))
 
 
+def cached_for(body: Json) -> str | None:
+    """Return how long a request asks to keep its prompt: ``5m``, ``1h``; None if it does not."""
+    blocks = [body, *_each(body.get("system"), body.get("tools"))]
+    for message in _each(body.get("messages")):
+        blocks += message, *_each(message.get("content"))
+    asked = [mapping(block["cache_control"]) for block in blocks if "cache_control" in block]
+    if not asked:
+        return None
+    return "1h" if any(control.get("ttl") == "1h" for control in asked) else "5m"
+
+
 def _is_ours(function: Json) -> bool:
     schema = ("parameters", "input_schema", "parametersJsonSchema", "parameters_json_schema")
     kind = str(function.get("type") or "function")

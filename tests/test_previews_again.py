@@ -95,6 +95,47 @@ def test_a_request_that_asks_for_the_same_is_quoted_by_its_own_body(meter: Token
         assert (found.cost, found.usage, found.basis) == (wanted.cost, wanted.usage, wanted.basis)
 
 
+OTHERS: dict[str, tuple[dict[str, Any], ...]] = {
+    "https://api.openai.com/v1/responses": (
+        {"model": "gpt-5-mini", "input": "Hello"},
+        {"model": "gpt-5-mini", "input": [{"role": "user", "content": "Hello " * 30}]},
+        {"model": "gpt-5-mini", "input": "Hello", "instructions": "Be brief."},
+        {"model": "gpt-5-mini", "input": "Hello", "max_output_tokens": 33},
+        {"model": "gpt-5-mini", "input": "Hello", "tools": [{"type": "web_search"}]},
+        {"model": "gpt-5-mini", "input": "Hello", "tools": [{"type": "image_generation"}]},
+        {"model": "gpt-5-mini", "input": "Hello", "background": True},
+    ),
+    "https://api.openai.com/v1/embeddings": (
+        {"model": "text-embedding-3-small", "input": "Hello"},
+        {"model": "text-embedding-3-small", "input": ["Hello", "you"], "dimensions": 256},
+        {"model": "text-embedding-3-small", "input": [1, 2, 3]},
+    ),
+    "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash:generateContent": (
+        {"contents": [{"parts": [{"text": "Hello"}]}]},
+        {"contents": [{"parts": [{"text": "Hello " * 30}]}], "generationConfig": {}},
+        {"contents": [], "generationConfig": {"maxOutputTokens": 9}},
+        {"contents": [], "generation_config": {"max_output_tokens": 7}},
+        {"contents": [], "generationConfig": {"candidateCount": 2}},
+        {"contents": [], "generationConfig": {"responseModalities": ["IMAGE"]}},
+        {"contents": [], "serviceTier": "flex"},
+    ),
+}
+
+
+@pytest.mark.parametrize("url", OTHERS)
+def test_a_request_to_any_api_is_quoted_as_if_it_were_the_first(
+    meter: TokenMeter, url: str
+) -> None:
+    bodies = OTHERS[url]
+    for body in (*bodies, *reversed(bodies)):
+        asked = HttpRequest("POST", url, {}, json.dumps(body).encode())
+        alone = TokenMeter("memory:")
+        wanted, found = alone.preview_request(asked), meter.preview_request(asked)
+        alone.shutdown()
+        assert wanted is not None
+        assert found == wanted
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -22,7 +22,7 @@ from tokenmeter.capture.known import KnownCalls
 from tokenmeter.capture.metering import Metering
 from tokenmeter.capture.observation import Observation, shape_of
 from tokenmeter.capture.plugins import hosts_of
-from tokenmeter.capture.policy import Policy
+from tokenmeter.capture.policy import Policy, policy_of
 from tokenmeter.capture.recorded import Recorded, recorded_event
 from tokenmeter.capture.retries import new_id
 from tokenmeter.capture.timing import timed
@@ -76,7 +76,7 @@ class TokenMeter:
         self._prices_file = prices_file()
         if self._prices_file is not None:
             _ = self.prices  # a mistake in it is raised now
-        self.policy = policy or Policy()
+        self.policy = policy_of(policy)
         self.shape = shape_of(self.policy.billable, names or {}, shape, self.fault)
         self.ids, self._faults, self._instrumented = EventIds(), Faults(), 0
         self.hosts: Mapping[str, str] = hosts_of(hosts)

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from tests.capture import wire
-from tests.capture.play import LIBRARIES, Player
+from tests.capture.play import LIBRARIES, Player, chunks_of
 from tests.capture.taps import bedrock
 from tests.capture.taps.server import Server, serving
 from tests.capture.taps.sessions import session_of
@@ -54,6 +54,26 @@ def test_a_call_through_a_client_whose_meter_is_shut_down_leaves_nothing(
     assert client.post(URL, json=ASK).json()["id"] == "chatcmpl-1"
     assert not left(shut, tmp_path)
     assert not shut.open_exchanges
+
+
+@pytest.mark.parametrize("library", LIBRARIES, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("size", [1, 7, 400, 100_000])
+@pytest.mark.parametrize("taken", [1, 3])
+def test_a_stream_that_is_read_on_after_the_end_is_what_the_user_asked_for(
+    shut: TokenMeter, library: ModuleType, size: int, taken: int
+) -> None:
+    """The event is written at once; our usage chunk is still taken out, and no byte is lost."""
+    answer = wire.chat_stream()
+    shown = b"".join(part for part in answer.chunks if b'"prompt_tokens"' not in part)
+    answer.chunks = chunks_of(b"".join(answer.chunks), size)
+    client = shut.wrap(Player([answer]).client(library))
+    with client.stream("POST", URL, json={**ASK, "stream": True}) as response:
+        passing = response.iter_bytes()
+        got = b"".join(next(passing, b"") for _ in range(taken))
+        shut.shutdown()
+        assert not shut.open_exchanges
+        got += b"".join(passing)
+    assert got == shown
 
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda each: each.__name__)

@@ -94,8 +94,13 @@ def test_other_words_are_refused_with_those_that_are_known() -> None:
     assert "fsync" in refused("memory:", durability=wrong)
     with pytest.raises(ConfigurationError, match="'estimate', 'drain' or 'partial'"):
         Policy(on_abort=wrong)
-    with pytest.raises(ConfigurationError, match="must not be negative"):
-        Policy(retry_window_s=-1)
+    for window in (-1, float("nan"), wrong):
+        with pytest.raises(ConfigurationError, match="must not be negative"):
+            Policy(retry_window_s=window)
+    with pytest.raises(ConfigurationError, match="no function"):
+        Policy(billable=wrong)
+    assert "Policy(on_abort=" in refused("memory:", policy=wrong)
+    assert "{'llm.internal': 'vllm'}" in refused("memory:", hosts=["llm.internal"])
 
 
 @pytest.mark.parametrize("client", [None, 5, "openai", {}, object(), dict, Player, [1]])

@@ -20,7 +20,7 @@ from tokenmeter.capture.eventstream import NOT_FRAMES, Frames
 from tokenmeter.capture.gating import Ticket, settle
 from tokenmeter.capture.joining import joined_id
 from tokenmeter.capture.observation import FAILED_FROM, Outcome
-from tokenmeter.capture.passing import reader_after_fault
+from tokenmeter.capture.passing import reader_after_close, reader_after_fault
 from tokenmeter.capture.plain import plain_event
 from tokenmeter.capture.reader import Reader
 from tokenmeter.capture.refusal import Refusal, Refused
@@ -150,7 +150,7 @@ class Exchange:
 
     def _ended(self) -> bytes:
         held = b""
-        if self.reader is not None and self._open:
+        if self.reader is not None:
             try:
                 held = self.reader.end()
             except Exception as error:  # noqa: BLE001 - as in chunk()
@@ -296,4 +296,5 @@ class Exchange:
 
     def _left(self) -> None:
         self.sink.left(self._entered)
-        self.reader, self._decoder = None, self._decoder if self._strip else None
+        self.reader = reader_after_close(self.reader, strips=self._strip)
+        self._decoder = self._decoder if self._strip else None

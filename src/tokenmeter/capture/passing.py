@@ -1,4 +1,4 @@
-"""An edited stream after a fault of ours: nothing is read any more, and the user loses nothing."""
+"""An edited stream of which we read no more, after a fault of ours: the user loses nothing."""
 
 from __future__ import annotations
 
@@ -49,6 +49,12 @@ def reader_after_fault(stumbled: Reader | None, *, strips: bool) -> Reader:
     reader = SilentReader("") if held is None else PassingReader(held)
     reader.reading = FAULT if stumbled is None else stumbled.reading | FAULT
     return reader
+
+
+def reader_after_close(last: Reader | None, *, strips: bool) -> Reader | None:
+    """Return what hands an edited stream on whose event is written while the user reads on."""
+    held = last.held if strips and isinstance(last, EventReader) else None
+    return None if held is None else PassingReader(held)
 
 
 def _is_ours(event: bytes) -> bool:

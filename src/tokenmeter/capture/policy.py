@@ -35,5 +35,19 @@ class Policy:
             raise ConfigurationError(
                 f"on_abort={self.on_abort!r} is unknown; use 'estimate', 'drain' or 'partial'"
             )
-        if self.retry_window_s < 0:
-            raise ConfigurationError("retry_window_s must not be negative; use 0 to group nothing")
+        window: object = self.retry_window_s
+        if not isinstance(window, int | float) or not window >= 0:
+            raise ConfigurationError(
+                "retry_window_s must not be negative, and a number; use 0 to group nothing"
+            )
+        if not callable(self.billable):
+            raise ConfigurationError(
+                f"billable={self.billable!r} is no function of the attempt; leave it out for ours"
+            )
+
+
+def policy_of(given: Policy | None) -> Policy:
+    """Return the policy, ours where none is given; raises ConfigurationError for what is none."""
+    if given is not None and not isinstance(given, Policy):
+        raise ConfigurationError(f"policy={given!r} is none; give it Policy(on_abort='drain')")
+    return given or Policy()

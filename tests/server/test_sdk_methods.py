@@ -112,6 +112,38 @@ def test_prices_and_units_are_read_changed_and_ended(sdk: Any, sold: Any) -> Non
     assert sdk.prices.get_price(id=changed.id or "").end_date == NOW + timedelta(days=1)
 
 
+def test_a_line_item_brings_its_own_price_and_changes_it(sdk: Any, sold: Any) -> None:
+    fixed = {
+        "type": "FIXED",
+        "price_unit_type": "FIAT",
+        "billing_model": "FLAT_FEE",
+        "billing_period": "MONTHLY",
+        "billing_period_count": 1,
+        "invoice_cadence": "ARREAR",
+        "amount": "5",
+    }
+    item = sdk.subscriptions.create_subscription_line_item(
+        id=sold.id, price=fixed, quantity="2", start_date=START
+    )
+    price = sdk.prices.get_price(id=item.price_id)
+    assert (price.amount, price.entity_type, price.entity_id) == ("5", "SUBSCRIPTION", sold.id)
+    changed = sdk.subscriptions.update_subscription_line_item(
+        id=item.id, amount="6", effective_from="2026-11-16T00:00:00Z"
+    )
+    price = sdk.prices.get_price(id=changed.price_id)
+    assert (price.amount, price.parent_price_id) == ("6", item.price_id)
+    invoice = sdk.invoices.get_invoice_preview(
+        subscription_id=sold.id, period_start=START, period_end=START + timedelta(days=30)
+    )
+    own = [one for one in invoice.line_items if one.price_id in (item.price_id, price.id)]
+    assert sum(Decimal(one.amount) for one in own) == 2 * Decimal("2.5") + 2 * Decimal("3")
+    usage = sold.line_items[0]
+    before = sdk.subscriptions.get_subscription_usage(subscription_id=sold.id).amount
+    sdk.subscriptions.update_subscription_line_item(id=usage.id, amount="0.5")
+    raised = sdk.subscriptions.get_subscription_usage(subscription_id=sold.id).amount
+    assert raised == before  # what was used until now costs what it did
+
+
 def test_wallets_are_read_changed_and_closed(sdk: Any, sold: Any) -> None:
     wallet = sdk.wallets.create_wallet(
         currency="usd", external_customer_id="acme", initial_credits_to_load="5"

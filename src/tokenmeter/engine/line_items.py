@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenmeter.engine.clock import rfc3339
 from tokenmeter.engine.definitions import reading
-from tokenmeter.engine.definitions.prices import rating_price, rating_units
+from tokenmeter.engine.definitions.prices import PRICE, rating_price, rating_units
 from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.definitions.registry import Registry, shown
 from tokenmeter.engine.errors import ValidationError
@@ -85,6 +85,16 @@ def commitment_of(body: Fields) -> Commitment | None:
     factor = reading.amount(body, "commitment_overage_factor")
     true_up = reading.flag(body, "commitment_true_up_enabled", default=False)
     return Commitment(value, kind, ONE if factor is None else factor, true_up)
+
+
+def price_in(registry: Registry, subscription: Document, fields: Fields) -> Document:
+    """Find the price that a request names, or make the one that it describes."""
+    described = reading.mapping(fields, "price")
+    if not described or reading.key(fields, "price_id"):
+        return registry.referred("price", reading.needed(fields, "price_id"), "price_id")
+    own = {"entity_type": "SUBSCRIPTION", "entity_id": subscription.id}
+    currency = subscription.body["currency"]
+    return registry.create(PRICE, {"currency": currency, **described, **own})
 
 
 def line_items_of(documents: Documents, subscription_id: str) -> Sequence[Document]:

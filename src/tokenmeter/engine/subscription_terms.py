@@ -81,6 +81,11 @@ def commitment_in(fields: Fields) -> dict[str, Any]:
     return {**kept, **({"commitment_duration": duration} if duration else {})}
 
 
+def overrides_price(fields: Fields) -> bool:
+    """Tell whether a request asks for another price than the one that it names."""
+    return any(fields.get(name) is not None for name in OVERRIDDEN)
+
+
 def overriding(price: Document, own: Fields, subscription: Document) -> dict[str, Any]:
     """Return the fields of a price of the subscription's own: what is not given is inherited."""
     config = dict(reading.mapping(price.body, "price_unit_config"))

@@ -23,6 +23,7 @@ from tokenmeter.engine.line_items import (
     expanded,
     line_item,
     line_items_of,
+    price_in,
     refuse_ambiguous,
 )
 from tokenmeter.engine.rhythm import current_period, start_of
@@ -30,11 +31,11 @@ from tokenmeter.engine.store.documents import Document, Documents
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.store.rows import microseconds
 from tokenmeter.engine.subscription_terms import (
-    OVERRIDDEN,
     after,
     commitment_in,
     fits,
     is_on,
+    overrides_price,
     overriding,
     own_terms,
     refuse_unsold,
@@ -165,13 +166,20 @@ class Subscriptions:
             return shown(self._bill(registry, registry.get(SUBSCRIPTION, subscription_id), fields))
 
     def update_line_item(self, line_item_id: str, fields: Fields) -> dict[str, Any]:
-        """Change a line item's quantity or commitment; a new quantity begins a new line item."""
+        """
+        Begin a new line item with another quantity, commitment or price; the old one ends.
+
+        A price's fields make a price of the subscription's own, as overrides do at the start.
+        """
         with self._writing() as registry:
             held = registry.get(LINE_ITEM, line_item_id)
             at = reading.moment(fields, "effective_from") or registry.now
             ended = registry.put(held, changed(held, {"end_date": rfc3339(at)}))
             subscription = registry.get(SUBSCRIPTION, str(held.parent))
             price = registry.get("price", str(held.body["price_id"]))
+            if overrides_price(fields):
+                own = overriding(price, fields, subscription)
+                price = registry.create(PRICE, {**own, "start_date": rfc3339(at)})
             following = {**ended.body, **fields, "start_date": at, "end_date": None}
             return shown(
                 registry.documents.insert(line_item(registry, subscription, price, following))
@@ -253,12 +261,12 @@ class Subscriptions:
     ) -> None:
         own = dict(override or {})
         own.pop("price_id", None)
-        if any(own.get(name) is not None for name in OVERRIDDEN):
+        if overrides_price(own):
             price = registry.create(PRICE, overriding(price, own, subscription))
         registry.documents.insert(line_item(registry, subscription, price, own))
 
     def _bill(self, registry: Registry, held: Document, fields: Fields) -> Document:
-        price = registry.referred("price", reading.needed(fields, "price_id"), "price_id")
+        price = price_in(registry, held, fields)
         known = line_items_of(registry.documents, held.id)
         if any(i.body["price_id"] == price.id and not i.body.get("end_date") for i in known):
             raise ValidationError("price_id: the subscription bills this price already.")

@@ -301,3 +301,27 @@ def test_without_the_extra_the_size_of_the_text_stands_in(monkeypatch: pytest.Mo
     assert count.expected == 7 + 4 + 3
     assert count.basis == "estimate by the size of the text"
     assert "pip install 'tokenmeter[preview]'" in count.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("given", "tokens"),
+    [
+        ([1, 2, 3], 3),
+        ([[1, 2, 3], [4]], 4),
+        ([15_339], 1),
+        (["hello world", "x"], 3),
+        ([True, False], 0),
+    ],
+)
+def test_a_prompt_of_token_numbers_is_counted_by_their_number(
+    given: list[Any], tokens: int
+) -> None:
+    for field, model in (("input", "text-embedding-3-small"), ("prompt", "gpt-3.5-turbo-instruct")):
+        assert counted(model, {"model": model, field: given}).expected == tokens
+        assert counted(model, {"model": model, field: given}).exact
+
+
+def test_token_numbers_are_as_many_for_a_model_that_is_estimated() -> None:
+    count = count_input("some-model", {"input": [[7] * 100]})
+    assert count is not None
+    assert count.range == (100, 100, 100)

@@ -338,3 +338,27 @@ def test_a_catalog_is_asked_about_each_token_of_a_kept_prompt_once() -> None:
         assert sum(facts.get(part, 0) for part in parts) == facts["input_tokens"]
     assert asked[0].usage["uncached_input_tokens"] == 0
     assert asked[2].usage["cache_write_tokens"] == asked[2].usage["input_tokens"]
+
+
+@pytest.mark.parametrize("given", ["Hello there", [9906, 1070], [[9906], [1070]]])
+def test_an_embedding_costs_what_was_quoted_exactly(given: object) -> None:
+    answer = {
+        "object": "list",
+        "model": "text-embedding-3-small",
+        "data": [{"object": "embedding", "index": 0, "embedding": [0.1]}],
+        "usage": {"prompt_tokens": 2, "total_tokens": 2},
+    }
+    body = {"model": "text-embedding-3-small", "input": given}
+    step = Step("POST", f"{OPENAI}/embeddings", answer, body)
+    found = quoted(step)
+    assert found is not None
+    assert found.exact
+    assert found.expected is not None
+    assert found.expected.amount == cost_of(played(step).event)
+
+
+def test_an_image_that_a_tool_draws_is_said_to_be_billed_beside() -> None:
+    body = {"model": "gpt-5", "input": "draw", "tools": [{"type": "image_generation"}]}
+    found = quoted(Step("POST", f"{OPENAI}/responses", {}, body))
+    assert found is not None
+    assert "the images that image_generation makes are billed beside this call" in found.notes

@@ -20,6 +20,7 @@ from tokenmeter.pricing.tooltext import Shown, as_json, as_types, as_words
 from tokenmeter.providers.base import Json
 
 MISSING = "pip install 'tokenmeter[preview]' counts better"
+_DRAWS = "image_generation"  # a tool of the provider's that reads nothing
 _FILES_MAX = 20_000  # tokens that an attachment may be, for the upper end
 
 
@@ -139,10 +140,10 @@ def count_prompt(model: str, prompt: Prompt, form: Format) -> Count:
     """Return the input tokens of a prompt, from the least to the most."""
     count = bpe.counter(form.encoding)
     if form.exact and count is not None and prompt.is_text:
-        tokens = sum(map(count, prompt.texts)) + _overhead(form, prompt)
+        tokens = sum(map(count, prompt.texts)) + prompt.tokens + _overhead(form, prompt)
         return Count(tokens, tokens, tokens, form.basis, exact=True)
     counted = sum(map(count or bpe.by_size, prompt.texts))
-    plain = round(counted * form.factor) + _overhead(form, prompt)
+    plain = round(counted * form.factor) + prompt.tokens + _overhead(form, prompt)
     extra, notes = _extras(form, model, prompt)
     spread = round((counted + extra[1]) * form.spread)
     return Count(
@@ -177,8 +178,10 @@ def _extras(form: Format, model: str, prompt: Prompt) -> tuple[list[int], tuple[
     if prompt.files:
         extra[2] += _FILES_MAX * len(prompt.files)
         notes.append(f"not counted locally: {', '.join(sorted(prompt.files))}")
-    if prompt.served:
-        named = ", ".join(sorted(prompt.served))
+    if _DRAWS in prompt.served:
+        notes.append(f"the images that {_DRAWS} makes are billed beside this call")
+    if reading := sorted(prompt.served - {_DRAWS}):
+        named = ", ".join(reading)
         notes.append(f"what tools of the provider read is not known before: {named}")
     return extra, tuple(notes)
 

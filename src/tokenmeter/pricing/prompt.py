@@ -56,12 +56,13 @@ class Prompt:
     """The parts of one request, as far as tokens depend on them."""
 
     __slots__ = (
-        *("texts", "roles", "names", "images", "files", "tools", "served"),
+        *("texts", "tokens", "roles", "names", "images", "files", "tools", "served"),
         *("schema", "thinks", "pages", "thoughts", "cites"),
     )
 
     def __init__(self) -> None:
         self.texts: list[str] = []
+        self.tokens = 0  # that the request has as numbers, as embeddings may
         self.roles: list[str] = []  # one for each message
         self.names = 0
         self.images: list[Json] = []
@@ -112,6 +113,9 @@ def _read_messages(value: Any, prompt: Prompt) -> None:
         _add_text(value, prompt)
         prompt.roles.append("user")
         return
+    if _is_tokens(value):
+        prompt.tokens += len(value)
+        return
     for item in value if isinstance(value, list) else (value,):
         if not isinstance(item, dict):
             _read(item, prompt, 1)
@@ -125,11 +129,17 @@ def _read(value: Any, prompt: Prompt, depth: int) -> None:
         _add_text(value, prompt)
     elif depth >= DEPTH_MAX:
         return
+    elif depth <= 1 and _is_tokens(value):
+        prompt.tokens += len(value)
     elif isinstance(value, list):
         for item in value:
             _read(item, prompt, depth + 1)
     elif isinstance(value, dict):
         _read_object(value, prompt, depth)
+
+
+def _is_tokens(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(item) is int for item in value)
 
 
 def _read_object(item: Json, prompt: Prompt, depth: int) -> None:

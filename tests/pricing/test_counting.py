@@ -316,7 +316,7 @@ def test_without_the_extra_the_size_of_the_text_stands_in(monkeypatch: pytest.Mo
 def test_a_prompt_of_token_numbers_is_counted_by_their_number(
     given: list[Any], tokens: int
 ) -> None:
-    for field, model in (("input", "text-embedding-3-small"), ("prompt", "gpt-3.5-turbo-instruct")):
+    for field, model in (("input", "text-embedding-3-small"), ("prompt", "gpt-3.5-turbo")):
         assert counted(model, {"model": model, field: given}).expected == tokens
         assert counted(model, {"model": model, field: given}).exact
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -66,3 +67,15 @@ def test_no_home_directory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", homeless)
     with pytest.raises(ConfigurationError, match="set TOKENMETER_HOME"):
         config.state_directory()
+
+
+def test_the_command_line_is_a_module_as_well() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "tokenmeter", "events", "--backend", "nope:"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert said.returncode == 2
+    assert said.stderr.startswith("tokenmeter: nope: is no backend")

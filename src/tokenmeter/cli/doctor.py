@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 EXIT_ILL = 1
+UNPRICED = {"cost_source": "unpriced"}
 DELIVER_TIMEOUT_S = 30.0
 
 Replay = Annotated[bool, typer.Option("--replay", help="Send the dead letters again.")]
@@ -87,10 +89,12 @@ def _stored(url: str) -> dict[str, Any]:
     from tokenmeter.attribution import UNATTRIBUTED
 
     with open_engine(url) as engine:
-        unpriced = engine.usage(by=["model"], filters={"cost_source": "unpriced"}, metrics=[])
+        unpriced = engine.usage(by=["model", "event_name"], filters=UNPRICED, metrics=[])
         nobody = engine.usage(filters={"customer": UNATTRIBUTED}, metrics=[])
-    models = {str(row.group["model"]): row.unpriced for row in unpriced if row.unpriced}
-    return {"unpriced": models, "unattributed": sum(row.events for row in nobody)}
+    models: Counter[str] = Counter()
+    for row in unpriced:  # what is recorded by hand may name no model
+        models[str(row.group["model"] or row.group["event_name"])] += row.unpriced
+    return {"unpriced": dict(+models), "unattributed": sum(row.events for row in nobody)}
 
 
 def _plain(again: Replayed | None, *, delivered: bool | None) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def mistake(folder: Path, text: str) -> str:
         ("list: []", 1, "'list' is no key here; use dimensions, lists, provider, units"),
         ("lists: []\nlists: []", 2, "'lists' stands here twice"),
         (LIST % "price: 1, prizes: []", 2, "'prizes' is no key here"),
+        (LIST % "price: 1", 2, "a list says prices or factors; this one has neither"),
         (LIST % "prices: [{}]", 2, "price is missing, here and in the list around it"),
         (PRICES % "{price: [1]}", 3, "here belongs a text or a number"),
         (PRICES % "{price: ''}", 3, "here belongs a text or a number"),

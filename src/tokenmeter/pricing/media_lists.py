@@ -103,7 +103,10 @@ def read_sheet(path: Path, layer: int) -> Sheet:
     rows: list[Row] = []
     factors: list[Factor] = []
     for listed in fields["lists"].items() if "lists" in fields else ():
-        outer = _inherited(shared, listed.fields(_LIST))
+        own = listed.fields(_LIST)
+        if own.keys().isdisjoint(("prices", "factors")):
+            raise listed.fail("a list says prices or factors; this one has neither")
+        outer = _inherited(shared, own)
         rows += _rows(outer, layer)
         factors += _factors(outer, layer)
     units = tuple(_units(fields, shared, layer))

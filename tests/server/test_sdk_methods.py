@@ -157,6 +157,63 @@ def test_wallets_are_read_changed_and_closed(sdk: Any, sold: Any) -> None:
     assert sdk.wallets.get_wallet(id=wallet.id or "").wallet_status == "closed"
 
 
+def test_a_subscription_takes_the_prices_of_its_plan_that_it_names(sdk: Any, sold: Any) -> None:
+    prices = [item.price_id for item in sold.line_items]
+    for named in (prices[:2], []):
+        subscription = sdk.subscriptions.create_subscription(
+            plan_id=sold.plan_id,
+            external_customer_id="acme",
+            currency="usd",
+            billing_period="MONTHLY",
+            include_price_ids=named,
+        )
+        billed = [item.price_id for item in subscription.line_items or []]
+        assert sorted(billed) == sorted(named)
+    with pytest.raises(errors.ErrorResponse, match="include_price_ids"):
+        sdk.subscriptions.create_subscription(
+            plan_id=sold.plan_id,
+            external_customer_id="acme",
+            currency="usd",
+            billing_period="MONTHLY",
+            include_price_ids=["price_unknown"],
+        )
+
+
+def test_credits_that_come_with_others_expire_by_themselves(sdk: Any, sold: Any) -> None:
+    wallet = sdk.wallets.create_wallet(
+        currency="usd",
+        customer_id=sold.customer_id,
+        initial_credits_to_load="1",
+        initial_credits_to_load_expiry_date=20270102,
+    )
+    for key, bonus in (("later", "2027-05-01T00:00:00Z"), ("never", None)):
+        sdk.wallets.top_up_wallet(
+            id=wallet.id,
+            credits_to_add="2",
+            transaction_reason="PURCHASED_CREDIT_DIRECT",
+            expiry_date_utc="2027-03-01T00:00:00Z",
+            bonus_credits_to_add="3",
+            bonus_credits_expiry_date_utc=bonus,
+            idempotency_key=key,
+        )
+    made = sdk.wallets.get_wallet_transactions(id_path_parameter=wallet.id).items or []
+    told = sorted((one.credit_amount, str(one.expiry_date or "never")[:10]) for one in made)
+    assert told == [
+        ("1", "2027-01-02"),
+        ("2", "2027-03-01"),
+        ("2", "2027-03-01"),
+        ("3", "2027-05-01"),
+        ("3", "never"),
+    ]
+    with pytest.raises(errors.ErrorResponse, match="YYYYMMDD"):
+        sdk.wallets.create_wallet(
+            currency="eur",
+            customer_id=sold.customer_id,
+            initial_credits_to_load="1",
+            initial_credits_to_load_expiry_date=7,
+        )
+
+
 def test_a_subscription_is_cancelled_at_once(sdk: Any, sold: Any) -> None:
     sdk.subscriptions.cancel_subscription(id=sold.id, cancellation_type="immediate")
     assert sdk.subscriptions.get_subscription(id=sold.id).subscription_status == "cancelled"

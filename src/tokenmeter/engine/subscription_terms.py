@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -104,6 +105,19 @@ def overriding(price: Document, own: Fields, subscription: Document) -> dict[str
         "start_date": subscription.body["start_date"],
         "end_date": None,
     }
+
+
+def included(fields: Fields, prices: Sequence[Document]) -> Sequence[Document]:
+    """Choose the plan's prices that `include_price_ids` names; all where there is no such list."""
+    if fields.get("include_price_ids") is None:
+        return prices
+    named = set(reading.texts(fields, "include_price_ids"))
+    unknown = named - {price.id for price in prices}
+    if unknown:
+        raise ValidationError(
+            f"include_price_ids: {min(unknown)!r} is no price of this plan that fits."
+        )
+    return [price for price in prices if price.id in named]
 
 
 def fits(price: BillingPeriod, subscription: BillingPeriod) -> bool:

@@ -34,6 +34,7 @@ from tokenmeter.engine.subscription_terms import (
     after,
     commitment_in,
     fits,
+    included,
     is_on,
     overrides_price,
     overriding,
@@ -77,7 +78,7 @@ class Subscriptions:
         """Subscribe a customer to a plan."""
         with self._writing() as registry:
             made = self._new(registry, fields)
-            plan_prices = self._prices(registry, made)
+            plan_prices = included(fields, self._prices(registry, made))
             overrides = {
                 registry.referred("price", price, "price_id").id: own
                 for price, own in own_terms(fields).items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,9 @@ from tokenmeter.rating.credits import to_credits
 from tokenmeter.rating.define import Fields, moment_in, number_in, whole_in
 from tokenmeter.rating.errors import RatingError
 from tokenmeter.rating.rounding import ZERO
+
+FREE = "FREE_CREDIT_GRANT"
+_DAY = "initial_credits_to_load_expiry_date"
 
 
 def active(wallet: Wallet) -> Wallet:
@@ -35,15 +39,37 @@ def credits_in(fields: Fields, wallet: Wallet) -> Decimal:
 
 def why_of(fields: Fields, reason: str, key: str | None, now: datetime) -> Why:
     """Read what a top-up is for: priority, and an expiry ahead."""
-    expires = moment_in(fields, "expiry_date_utc")
-    if expires is not None and expires <= now:
-        raise RatingError("An expiry date lies ahead.", field="expiry_date_utc")
     return Why(
         reason,
         idempotency_key=key,
         priority=whole_in(fields, "priority"),
-        expires=expires,
+        expires=_ahead(fields, "expiry_date_utc", now),
     )
+
+
+def why_bonus(fields: Fields, why: Why, now: datetime) -> Why:
+    """Read what the bonus of a top-up is for: it expires by itself, or never."""
+    expires = _ahead(fields, "bonus_credits_expiry_date_utc", now)
+    return replace(why, reason=FREE, idempotency_key=None, expires=expires)
+
+
+def why_loaded(fields: Fields) -> Why:
+    """Read what a wallet begins with: it expires at a time, or on a day written YYYYMMDD."""
+    at = moment_in(fields, "initial_credits_expiry_date_utc")
+    day = fields.get(_DAY)
+    if at is None and day not in (None, ""):
+        try:
+            at = datetime.strptime(f"{day}Z", "%Y%m%d%z")
+        except ValueError:
+            raise RatingError(f"{_DAY} is a day as YYYYMMDD.", field=_DAY) from None
+    return Why(FREE, expires=at)
+
+
+def _ahead(fields: Fields, name: str, now: datetime) -> datetime | None:
+    expires = moment_in(fields, name)
+    if expires is not None and expires <= now:
+        raise RatingError("An expiry date lies ahead.", field=name)
+    return expires
 
 
 def posted(made: Transaction, wallet: Wallet, account: Account) -> dict[str, Any]:

@@ -17,11 +17,18 @@ from tokenmeter.engine.store.documents import Documents
 from tokenmeter.engine.store.ledger import Ledger
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.wallet import CLOSED, Wallet, body_of, transaction_body, wallet_of
-from tokenmeter.engine.wallet_posts import active, credits_in, posted, why_of
+from tokenmeter.engine.wallet_posts import (
+    active,
+    credits_in,
+    posted,
+    why_bonus,
+    why_loaded,
+    why_of,
+)
 from tokenmeter.engine.wallet_rows import WALLET, new_wallet, wallets_of, write
 from tokenmeter.engine.wallet_watch import is_due, real_time_body, watched
 from tokenmeter.rating.credits import Owed
-from tokenmeter.rating.define import Fields, moment_in, number_in, text_in
+from tokenmeter.rating.define import Fields, number_in, text_in
 from tokenmeter.rating.errors import RatingError
 
 KNOWN_S = 5.0  # a wallet's settings are read again after this
@@ -82,8 +89,7 @@ class Wallets:
             account = Account(ledger, wallet, now)
             loaded = number_in(fields, "initial_credits_to_load")
             if loaded:
-                expires = moment_in(fields, "initial_credits_expiry_date_utc")
-                account.credit(loaded, Why("FREE_CREDIT_GRANT", expires=expires))
+                account.credit(loaded, why_loaded(fields))
             return body_of(wallet, account.balance.credit_balance)
 
     def get(self, wallet_id: str) -> dict[str, Any]:
@@ -135,6 +141,7 @@ class Wallets:
             )
         key = text_in(fields, "idempotency_key") or None
         why = why_of(fields, reason, key, self._clock())
+        free = why_bonus(fields, why, self._clock())
         bonus = number_in(fields, "bonus_credits_to_add")
 
         def add(account: Account, wallet: Wallet, ledger: Ledger) -> dict[str, Any]:
@@ -143,7 +150,6 @@ class Wallets:
                 active(wallet)
                 made = account.credit(credits_in(fields, wallet), why)
                 if bonus:
-                    free = replace(why, reason="FREE_CREDIT_GRANT", idempotency_key=None)
                     account.credit(bonus, free)
             return posted(made, wallet, account)
 

@@ -139,7 +139,8 @@ def _read(value: Any, prompt: Prompt, depth: int) -> None:
 
 
 def _is_tokens(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(type(item) is int for item in value)
+    listed = isinstance(value, list) and len(value) > 0 and type(value[0]) is int
+    return listed and all(type(item) is int for item in value)
 
 
 def _read_object(item: Json, prompt: Prompt, depth: int) -> None:

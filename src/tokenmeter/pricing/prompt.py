@@ -38,7 +38,6 @@ _FILES = frozenset(
 )
 _READ = frozenset({"document", "search_result"})  # files, unless the request carries their text
 _SIGNED = ("thoughtSignature", "thought_signature")
-_HIDDEN = frozenset({"encrypted_content"})
 _PDF = "application/pdf"
 _BLOBS = frozenset({"inlineData", "inline_data"})
 _GIVEN = frozenset({"arguments", "args", "input"})  # what a tool was called with
@@ -173,7 +172,7 @@ def _read_thoughts(item: Json, kind: str, prompt: Prompt) -> None:
     signed = next((item[name] for name in _SIGNED if name in item), None)
     if isinstance(signed, str):
         prompt.thoughts += -(-len(signed) * 3 // 4)
-    elif not _HIDDEN.isdisjoint(item) or kind == "redacted_thinking":
+    elif "encrypted_content" in item or kind == "redacted_thinking":
         prompt.files.add("thoughts")
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from tokenmeter.errors import ConfigurationError
 from tokenmeter.frozen import value
 from tokenmeter.money import Money
 from tokenmeter.usage import NOTHING, Usage
@@ -38,6 +39,39 @@ class Attribution:
             inner.environment or self.environment,
             {**self.tags, **inner.tags},
         )
+
+
+def attributed(
+    customer: object = None,
+    feature: object = None,
+    environment: object = None,
+    tags: Mapping[str, object] | None = None,
+) -> Attribution:
+    """Return the attribution that the user named; raises ConfigurationError for odd `tags`."""
+    if tags is not None and not isinstance(tags, Mapping):
+        raise ConfigurationError(f"tags={tags!r} must be a mapping, such as {{'team': 'a'}}")
+    named = {name_of(key): name_of(tag) for key, tag in (tags or {}).items()}
+    kept = {key: tag for key, tag in named.items() if key is not None and tag is not None}
+    return Attribution(name_of(customer), name_of(feature), name_of(environment), kept)
+
+
+def name_of(given: object) -> str | None:
+    """
+    Return a name as text that every database takes: 5 is "5", True is "true", "" is none.
+
+    It costs no event that an id is a number, or an enum, or holds half a character.
+    """
+    if given is None:
+        return None
+    if isinstance(given, str):
+        text = str.__str__(given)  # of an enum that is a text, its value
+    elif isinstance(given, bytes):
+        text = given.decode(errors="replace")
+    else:
+        text = str(given).lower() if isinstance(given, bool) else str(given)
+    if not text.isprintable():
+        text = text.replace("\x00", "?").encode(errors="replace").decode()
+    return text or None
 
 
 @dataclass(slots=True)

@@ -10,11 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
-from tokenmeter.attribution import Attribution, Run, entered, inner_scope
+from tokenmeter.attribution import Run, attributed, entered, inner_scope
 from tokenmeter.capture import taps
 from tokenmeter.capture.metering import Metering
 from tokenmeter.capture.policy import Policy
-from tokenmeter.capture.retries import new_id
+from tokenmeter.capture.retries import run_id_of
 from tokenmeter.event import Event
 from tokenmeter.meter import FLUSH_TIMEOUT_S, EventShape, TokenMeter
 from tokenmeter.usage import Number
@@ -110,7 +110,7 @@ def attribute(
     provider's own words (402, 429); or a function of the call (`tokenmeter.enforcement.Ask`).
     """
     if enforce is None:
-        with entered(inner_scope(Attribution(customer, feature, environment, tags or {}))):
+        with entered(inner_scope(attributed(customer, feature, environment, tags))):
             yield
     else:
         with _meter().attribute(customer, feature, environment, tags, enforce=enforce):
@@ -120,7 +120,7 @@ def attribute(
 @contextlib.contextmanager
 def run(run_id: str | None = None) -> Generator[Run]:
     """Group the calls made inside as one request of your product."""
-    opened = Run(run_id or new_id("run_"), price=_cost_of)
+    opened = Run(run_id_of(run_id), price=_cost_of)
     with entered(inner_scope(run=opened)):
         yield opened
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from tokenmeter import quoting
-from tokenmeter.attribution import Attribution, Run, Scope, current_scope, entered, inner_scope
+from tokenmeter.attribution import Run, Scope, attributed, current_scope, entered, inner_scope
 from tokenmeter.capture import taps
 from tokenmeter.capture.eventids import EventIds
 from tokenmeter.capture.exchange import Exchange
@@ -24,7 +24,7 @@ from tokenmeter.capture.observation import Observation, shape_of
 from tokenmeter.capture.plugins import hosts_of
 from tokenmeter.capture.policy import Policy, policy_of
 from tokenmeter.capture.recorded import Recorded, recorded_event
-from tokenmeter.capture.retries import new_id
+from tokenmeter.capture.retries import run_id_of
 from tokenmeter.capture.timing import timed
 from tokenmeter.config import default_backend_url, prices_file, state_directory
 from tokenmeter.errors import ConfigurationError
@@ -133,7 +133,7 @@ class TokenMeter:
         enforce: Enforce | None = None,
     ) -> Generator[None]:
         """Attribute the calls made inside, in child tasks and in copied contexts."""
-        scope = inner_scope(Attribution(customer, feature, environment, tags or {}), meter=self)
+        scope = inner_scope(attributed(customer, feature, environment, tags), meter=self)
         if enforce is not None:
             from tokenmeter.enforcement.taps import tap_gate  # only where it is wanted
 
@@ -144,7 +144,7 @@ class TokenMeter:
     @contextlib.contextmanager
     def run(self, run_id: str | None = None) -> Generator[Run]:
         """Group the calls made inside as one request of your product."""
-        opened = Run(run_id or new_id("run_"), price=self.cost_of)
+        opened = Run(run_id_of(run_id), price=self.cost_of)
         with entered(inner_scope(run=opened, meter=self)):
             yield opened
 

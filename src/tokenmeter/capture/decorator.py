@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Unpack
 
 import wrapt
 
-from tokenmeter.attribution import Attribution, Scope, entered, inner_scope
+from tokenmeter.attribution import Scope, attributed, entered, inner_scope, name_of
 from tokenmeter.capture import taps
 from tokenmeter.capture.metering import Extract, Metering, Who
 from tokenmeter.capture.observation import Outcome
@@ -160,11 +160,11 @@ class Given(NamedTuple):
 
 
 def _scope_for(options: Options, meter: Any, given: Given) -> Scope:
-    attribution = Attribution(
+    attribution = attributed(
         _who(options.customer, meter, given),
         _who(options.feature, meter, given),
         options.environment,
-        options.tags or {},
+        options.tags,
     )
     scope = inner_scope(attribution, meter=meter)
     scope.meter = meter
@@ -181,7 +181,7 @@ def _who(who: Who, meter: Any, given: Given) -> str | None:
     except Exception as error:  # noqa: BLE001 - a fault in metering must not stop the call
         meter.fault(error)
         return None
-    return None if name is None else str(name)
+    return name_of(name)
 
 
 def _arguments(who: Callable[..., Any], given: Given) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import count
 
-from tokenmeter.attribution import Note, Repeats, Scope
+from tokenmeter.attribution import Note, Repeats, Scope, name_of
 
 # Ids must differ, not be secret: each process counts from a number of its own, out of 2**128.
 _ids: list[Iterator[int]] = []
@@ -27,6 +27,11 @@ def new_id(prefix: str) -> str:
 
 
 ID_MASK = 2**128 - 1
+
+
+def run_id_of(given: object) -> str:
+    """Return the id of a run as the user named it; a new one if there is no name."""
+    return name_of(given) or new_id("run_")
 
 
 def claim(scope: Scope, wanted: Callable[[], Repeats], window_s: float) -> Note | None:

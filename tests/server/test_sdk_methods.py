@@ -167,8 +167,10 @@ def test_a_subscription_takes_the_prices_of_its_plan_that_it_names(sdk: Any, sol
             billing_period="MONTHLY",
             include_price_ids=named,
         )
-        billed = [item.price_id for item in subscription.line_items or []]
-        assert sorted(billed) == sorted(named)
+        assert sorted(i.price_id for i in subscription.line_items or []) == sorted(named)
+        sdk.plans.sync_plan_prices(id=sold.plan_id)  # brings none of the others
+        held = sdk.subscriptions.get_subscription(id=subscription.id).line_items or []
+        assert sorted(item.price_id for item in held) == sorted(named)
     with pytest.raises(errors.ErrorResponse, match="include_price_ids"):
         sdk.subscriptions.create_subscription(
             plan_id=sold.plan_id,

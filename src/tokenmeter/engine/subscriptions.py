@@ -194,13 +194,18 @@ class Subscriptions:
             return shown(registry.put(held, changed(held, {"end_date": rfc3339(at)})))
 
     def sync_plan(self, plan: str) -> int:
-        """Add the prices that a plan got later to its active subscriptions; return how many."""
+        """
+        Add the prices that a plan got later to its active subscriptions; return how many.
+
+        A subscription that chose among the plan's prices keeps to them.
+        """
         added = 0
         with self._writing() as registry:
             plan_id = registry.referred("plan", plan, "plan_id").id
             for held in registry.documents.all(SUBSCRIPTION):
                 is_on = held.body["subscription_status"] == ACTIVE
-                if held.body["plan_id"] != plan_id or not is_on:
+                chose = held.body.get("include_price_ids") is not None
+                if held.body["plan_id"] != plan_id or not is_on or chose:
                     continue
                 known = billed(registry.documents, held.id)
                 for price in self._prices(registry, held):
@@ -223,7 +228,7 @@ class Subscriptions:
             "billing_cadence": "RECURRING",
             "timezone": reading.text(customer.body, "timezone") or "UTC",
             "enable_true_up": reading.flag(fields, "enable_true_up", default=False),
-            **reading.given(fields, _ECHOED),
+            **reading.given(fields, (*_ECHOED, "include_price_ids")),
             **rhythm_in(registry, customer, fields),
             **commitment_in(fields),
         }

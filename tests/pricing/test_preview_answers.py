@@ -54,10 +54,10 @@ def test_an_exact_quote_is_the_cost_if_all_is_delivered(sample: Any) -> None:
         pytest.skip("nothing exact is quoted")
     assert found.low == found.expected == found.high
     for event in played(*made).events:
-        delivered = event.properties.get("output_count") == found.usage.output_count
+        delivered = all(event.usage.get(metric) == n for metric, n in found.usage.items())
         if event.properties["outcome"] == "success" and delivered:
             assert found.expected is not None
-            assert cost_of(event) == found.expected.amount
+            assert cost_of(event) == found.expected.amount, sample["id"]
 
 
 DRAWN = {"created": 1_766_000_000, "data": [{"b64_json": "aGk="}]}

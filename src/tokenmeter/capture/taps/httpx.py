@@ -35,7 +35,7 @@ def sync_wrapper(find_sink: FindSink) -> Callable[..., Any]:
         try:
             response = wrapped(sent, *args[1:], **kwargs)
         except BaseException as error:
-            exchange.fail(error)
+            _failed(exchange, error)
             raise
         finally:
             guard.leave(token)
@@ -64,7 +64,7 @@ async def _send_async(wrapped: Any, opened: _Opened, args: Any, kwargs: Any) -> 
     try:
         response = await wrapped(sent, *args, **kwargs)
     except BaseException as error:
-        exchange.fail(error)
+        _failed(exchange, error)
         raise
     finally:
         guard.leave(token)
@@ -135,6 +135,22 @@ def _attach(exchange: Exchange, request: Any, response: Any) -> Any:
         exchange.broken(error)
         exchange.end()
     return response
+
+
+def _failed(exchange: Exchange, error: BaseException) -> None:
+    """Close after an exception: maybe that of a hook of the user's, for an answer that came."""
+    answer: Any = getattr(error, "response", None)
+    try:
+        if hasattr(answer, "status_code"):
+            content = getattr(answer, "_content", None)
+            exchange.response(
+                answer.status_code, ListedHeaders(answer.headers.raw), decoded=content is not None
+            )
+            if content is not None and not answer.is_success:
+                exchange.whole(content)
+    except Exception as fault:  # noqa: BLE001 - our fault; the user gets the error that is his
+        exchange.broken(fault)
+    exchange.fail(error)
 
 
 def _watched(stream: Any, exchange: Exchange) -> Any:

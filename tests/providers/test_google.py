@@ -84,7 +84,6 @@ def test_a_method_at_the_end_of_the_path_is_known_under_any_host(
         "/upload/v1beta/files",
         "/v1beta/files/abc",
         "/v1beta/files/abc:download",
-        "/v1beta/interactions/v1_abc/cancel",
         "/v1beta/batches/b1:cancel",
         "/v1/projects/p/locations/l/endpoints/42:predict",
         f"{PUBLISHED}/anything:rawPredict",

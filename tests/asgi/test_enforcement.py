@@ -257,7 +257,10 @@ async def test_a_function_of_ones_own_decides(url: str, meters: list[TokenMeter]
 async def test_a_function_of_ones_own_chooses_the_status(
     url: str, meters: list[TokenMeter], status: int
 ) -> None:
-    gateway = Gateway(MADE, url, meters, enforce=lambda _ask: Refusal(status, "Not here."))
+    def refused(_: Ask) -> Refusal:
+        return Refusal(status, "Not here.")
+
+    gateway = Gateway(MADE, url, meters, enforce=refused)
     for path in (IMAGE_PATH, "/v1/messages", "/v1beta/models/gemini-3.5-flash:generateContent"):
         fields = {**ASKED, "messages": [], "contents": []}
         answered = await gateway.ask(fields, path=path)

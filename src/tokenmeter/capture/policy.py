@@ -35,8 +35,7 @@ class Policy:
             raise ConfigurationError(
                 f"on_abort={self.on_abort!r} is unknown; use 'estimate', 'drain' or 'partial'"
             )
-        window: object = self.retry_window_s
-        if not isinstance(window, int | float) or not window >= 0:
+        if not _is_window(self.retry_window_s):
             raise ConfigurationError(
                 "retry_window_s must not be negative, and a number; use 0 to group nothing"
             )
@@ -46,8 +45,14 @@ class Policy:
             )
 
 
-def policy_of(given: Policy | None) -> Policy:
+def _is_window(given: object) -> bool:
+    return isinstance(given, int | float) and given >= 0
+
+
+def policy_of(given: object) -> Policy:
     """Return the policy, ours where none is given; raises ConfigurationError for what is none."""
-    if given is not None and not isinstance(given, Policy):
+    if given is None:
+        return Policy()
+    if not isinstance(given, Policy):
         raise ConfigurationError(f"policy={given!r} is none; give it Policy(on_abort='drain')")
-    return given or Policy()
+    return given

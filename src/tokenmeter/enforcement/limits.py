@@ -118,6 +118,14 @@ class Counters(Protocol):
         ...
 
 
+def _limit(given: object) -> Limit:
+    if not isinstance(given, Limit):
+        raise ConfigurationError(
+            f"limits holds {given!r}; give it such as Limit(per='minute', requests=60)"
+        )
+    return given
+
+
 class LimitGate:
     """Refuses with 429 what one of the limits does not leave room for."""
 
@@ -128,12 +136,7 @@ class LimitGate:
         money_of: MoneyOf,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._limits = tuple(limits)
-        for limit in self._limits:
-            if not isinstance(limit, Limit):
-                raise ConfigurationError(
-                    f"limits holds {limit!r}; give it such as Limit(per='minute', requests=60)"
-                )
+        self._limits = tuple(map(_limit, limits))
         self._counters = counters
         self._money_of = money_of
         self._clock = clock

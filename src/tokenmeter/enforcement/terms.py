@@ -15,6 +15,10 @@ TIMEOUT_S_MAX = 60.0
 HOLD_S_MAX = 24 * 3600.0
 
 
+def _is_price(given: object) -> bool:
+    return isinstance(given, int | Decimal) and given > 0
+
+
 @dataclass(frozen=True, slots=True)
 class Enforcement:
     """
@@ -41,7 +45,7 @@ class Enforcement:
                 f"on_unavailable={self.on_unavailable!r} is unknown; use 'open' or 'closed'"
             )
         floor = self.floor_price
-        if floor is not None and not (isinstance(floor, int | Decimal) and floor > 0):
+        if floor is not None and not _is_price(floor):
             raise ConfigurationError(
                 "floor_price must be above 0, as Decimal('0.05'); leave it out for none"
             )

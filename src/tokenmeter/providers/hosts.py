@@ -29,9 +29,13 @@ def named_hosts(hosts: Mapping[str, str]) -> dict[str, str]:
     ``{"llm.internal:8000": "vllm"}``: a host without a port stands for all of its ports.
     Raises ConfigurationError for what is no host or no name.
     """
-    if not isinstance(hosts, Mapping):
+    if not _is_mapping(hosts):
         raise ConfigurationError(f"hosts={hosts!r} must be a mapping: {{'llm.internal': 'vllm'}}")
     return {_checked(host): host_of(_named(host, name)) for host, name in hosts.items()}
+
+
+def _is_mapping(given: object) -> bool:
+    return isinstance(given, Mapping)
 
 
 def known_host(authority: str, named: Mapping[str, str]) -> str:

@@ -236,6 +236,7 @@ def test_a_feature_is_entitled_once_per_plan(
     changed = server.put(f"/entitlements/{made['id']}", {"usage_limit": "20.5"}).body
     assert changed["usage_limit"] == "20.5"
     assert server.put(f"/entitlements/{made['id']}", {"usage_limit": -1}).status == 400
+    assert server.put(f"/entitlements/{made['id']}", {"grant_unlimited": True}).status == 400
     listed = server.get(f"/plans/{shop['/plans']['id']}/entitlements").body
     assert [e["id"] for e in listed["items"]] == [made["id"]]
 

@@ -75,6 +75,8 @@ def test_usage_comes_in_windows_of_any_clock(busy: Server) -> None:
 
 def test_usage_is_grouped_by_any_property(busy: Server) -> None:
     grouped = usage(busy, group_by=["model"])["results"]
+    assert usage(busy, group_by_property="model")["results"] == grouped
+    assert usage(busy, group_by=["model"], group_by_property="provider")["results"] == grouped
     assert [(r["group"], r["value"]) for r in grouped] == [
         ({"model": "a"}, 12),
         ({"model": "b"}, 9),

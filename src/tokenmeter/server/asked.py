@@ -76,11 +76,17 @@ def query_of(fields: Fields, desk: Desk, meter: Meter) -> MeterQuery:
         period.start,
         period.end,
         filters=filters_of(fields, "filters"),
-        group_by=tuple(map(_group, reading.texts(fields, "group_by"))),
+        group_by=_groups(fields),
         window=window_asked(fields),
         zone=zone_asked(fields),
         anchor=reading.beginning(fields, "billing_anchor"),
     )
+
+
+def _groups(fields: Fields) -> tuple[str, ...]:
+    """Read `group_by`; the old `group_by_property` stands in where there is none."""
+    names = reading.texts(fields, "group_by") or [reading.text(fields, "group_by_property")]
+    return tuple(_group(name) for name in names if name)
 
 
 def _group(name: str) -> str:

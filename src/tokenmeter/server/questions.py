@@ -25,6 +25,7 @@ _ASKED = {
     "billing_anchor": TIME,
     "timezone": TEXT,
     "group_by": several(TEXT),
+    "group_by_property": TEXT,
 }
 USAGE = fields(
     ("event_name", "aggregation_type"),

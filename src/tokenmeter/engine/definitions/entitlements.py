@@ -116,6 +116,8 @@ def _grant(fields: Fields) -> dict[str, Any]:
     unit = reading.text(fields, "grant_duration_unit")
     if length is not None and unit != _UNTIMED:
         grant_duration(length, unit)
+    if reading.flag(fields, "grant_unlimited", default=False):
+        raise ValidationError("grant_unlimited: leave usage_limit out for no limit.")
     quota = reading.amount(fields, "grant_quota")
     if quota is not None and quota < 0:
         raise ValidationError("grant_quota is at least 0.")

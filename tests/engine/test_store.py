@@ -57,6 +57,8 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     ("wrong", "sentence"),
     [
         ("usage.db", "is not a backend URL"),
+        ("sqlite:///", "names no file; write sqlite:///usage.db"),
+        ("sqlite://", "names no file; write sqlite:///usage.db"),
         ("mysql://host/db", "keeps events in SQLite or PostgreSQL, not in mysql"),
         ("sqlite:////no/such/folder/usage.db", "folder /no/such/folder does not exist"),
     ],

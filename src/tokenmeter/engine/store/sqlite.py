@@ -54,8 +54,11 @@ def database_path(url: str) -> Path | None:
             "the local engine keeps events in SQLite or PostgreSQL, not in "
             f"{parsed.get_backend_name()}; write sqlite:///usage.db"
         )
-    name = parsed.database
-    return None if not name or name == ":memory:" else Path(name)
+    if not parsed.database:
+        raise ConfigurationError(
+            f"{url!r} names no file; write sqlite:///usage.db, or memory: to keep nothing"
+        )
+    return None if parsed.database == ":memory:" else Path(parsed.database)
 
 
 class SqliteStore:

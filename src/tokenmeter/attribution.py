@@ -48,11 +48,15 @@ def attributed(
     tags: Mapping[str, object] | None = None,
 ) -> Attribution:
     """Return the attribution that the user named; raises ConfigurationError for odd `tags`."""
-    if tags is not None and not isinstance(tags, Mapping):
+    if tags is not None and not _is_mapping(tags):
         raise ConfigurationError(f"tags={tags!r} must be a mapping, such as {{'team': 'a'}}")
     named = {name_of(key): name_of(tag) for key, tag in (tags or {}).items()}
     kept = {key: tag for key, tag in named.items() if key is not None and tag is not None}
     return Attribution(name_of(customer), name_of(feature), name_of(environment), kept)
+
+
+def _is_mapping(given: object) -> bool:
+    return isinstance(given, Mapping)
 
 
 def name_of(given: object) -> str | None:

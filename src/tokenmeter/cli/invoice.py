@@ -17,6 +17,7 @@ from tokenmeter.cli.reading import (
     open_engine,
     print_json,
 )
+from tokenmeter.errors import TokenmeterError
 
 if TYPE_CHECKING:
     from tokenmeter.engine.local import Engine
@@ -69,9 +70,17 @@ def preview(
     as_json: AsJson = False,
 ) -> None:
     """Show what a customer owes for the running period, or for the one that is named."""
+    from tokenmeter.engine.errors import NotFoundError
+
     now = datetime.now(UTC)
     with open_engine(backend) as engine:
-        told = engine.invoice(customer, start=instant(since, now), end=instant(until, now))
+        try:
+            told = engine.invoice(customer, start=instant(since, now), end=instant(until, now))
+        except NotFoundError as error:
+            raise TokenmeterError(
+                f"there is no customer {customer!r} with a plan; give one a plan by "
+                "`tokenmeter invoice subscribe CUSTOMER PLAN`"
+            ) from error
     _show(told, [], as_json=as_json)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tokenmeter.cli.reading import AsJson, Backend, open_engine, print_json
+from tokenmeter.errors import TokenmeterError
 
 app = typer.Typer(help="Prepaid credits of customers.", no_args_is_help=True)
 
@@ -44,6 +45,10 @@ def show(customer: Whom, *, backend: Backend = None, as_json: AsJson = False) ->
     """Show a customer's wallets: balance, what is left after usage, what is held."""
     with open_engine(backend) as engine:
         found = engine.wallets.of_customer(customer, real_time=True)
+    if not found and not as_json:
+        raise TokenmeterError(
+            f"{customer!r} has no wallet; open one by `tokenmeter wallet create CUSTOMER`"
+        )
     _show(found, as_json=as_json)
 
 

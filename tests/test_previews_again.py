@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -77,6 +77,18 @@ def test_a_part_of_an_odd_kind_is_quoted_by_what_it_holds(meter: TokenMeter, kin
     assert found.usage.input_tokens == 8
 
 
+def assert_quoted_as_if_first(
+    meter: TokenMeter, url: str, bodies: Sequence[dict[str, Any]]
+) -> None:
+    for body in (*bodies, *reversed(bodies)):
+        asked = HttpRequest("POST", url, {}, json.dumps(body).encode())
+        alone = TokenMeter("memory:")
+        wanted, found = alone.preview_request(asked), meter.preview_request(asked)
+        alone.shutdown()
+        assert wanted is not None
+        assert found == wanted
+
+
 def test_a_request_that_asks_for_the_same_is_quoted_by_its_own_body(meter: TokenMeter) -> None:
     url = "https://api.openai.com/v1/chat/completions"
     bodies: list[dict[str, Any]] = [
@@ -85,14 +97,7 @@ def test_a_request_that_asks_for_the_same_is_quoted_by_its_own_body(meter: Token
         for more in ({}, {"n": 3}, {"max_tokens": 7}, {"service_tier": "flex"}, {"stream": True})
     ]
     bodies.append({**bodies[0], "model": "gpt-4o-mini"})
-    for body in (*bodies, *reversed(bodies)):
-        asked = HttpRequest("POST", url, {}, json.dumps(body).encode())
-        alone = TokenMeter("memory:")
-        wanted, found = alone.preview_request(asked), meter.preview_request(asked)
-        alone.shutdown()
-        assert wanted is not None
-        assert found is not None
-        assert (found.cost, found.usage, found.basis) == (wanted.cost, wanted.usage, wanted.basis)
+    assert_quoted_as_if_first(meter, url, bodies)
 
 
 OTHERS: dict[str, tuple[dict[str, Any], ...]] = {
@@ -126,14 +131,7 @@ OTHERS: dict[str, tuple[dict[str, Any], ...]] = {
 def test_a_request_to_any_api_is_quoted_as_if_it_were_the_first(
     meter: TokenMeter, url: str
 ) -> None:
-    bodies = OTHERS[url]
-    for body in (*bodies, *reversed(bodies)):
-        asked = HttpRequest("POST", url, {}, json.dumps(body).encode())
-        alone = TokenMeter("memory:")
-        wanted, found = alone.preview_request(asked), meter.preview_request(asked)
-        alone.shutdown()
-        assert wanted is not None
-        assert found == wanted
+    assert_quoted_as_if_first(meter, url, OTHERS[url])
 
 
 @pytest.mark.parametrize(

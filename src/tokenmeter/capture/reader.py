@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from tokenmeter.capture.squeeze import KEEP_BYTES, Squeezed
-from tokenmeter.providers.base import NO_READING, TEXT_CHARS_MAX, Api, Reading
+from tokenmeter.providers.base import NO_READING, TEXT_CHARS_MAX, Api, Reading, is_clean
 
 FEED_BYTES = 64 * 1024  # a body that is there as a whole is read in slices of this size
 BINARY_BYTES_MAX = 64 * 1024  # of an answer that is not JSON, at most this much is looked at
@@ -75,7 +75,7 @@ def _clean(read: Reading) -> Reading:
     """Cut texts that no database would take: control characters, half characters, pages."""
     texts = (read.model, read.response_id, read.error_type, *read.dimensions.values())
     texts += tuple(text for part in read.parts for text in (part.name, part.model))
-    if all(text is None or _is_clean(text) for text in texts):
+    if all(text is None or is_clean(text) for text in texts):
         return read
     return replace(
         read,
@@ -91,12 +91,8 @@ def _clean(read: Reading) -> Reading:
     )
 
 
-def _is_clean(text: str) -> bool:
-    return len(text) <= TEXT_CHARS_MAX and text.isprintable()
-
-
 def _cut(text: str | None) -> str | None:
-    if text is None or _is_clean(text):
+    if text is None or is_clean(text):
         return text
     return "".join(c if c.isprintable() else "?" for c in text[:TEXT_CHARS_MAX])
 

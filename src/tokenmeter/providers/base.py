@@ -207,6 +207,11 @@ class Adapter:
         return self.host_pattern is not None and self.host_pattern.fullmatch(host) is not None
 
 
+def is_clean(name: str) -> bool:
+    """Whether every database takes a name as it is: short, and nothing but letters to print."""
+    return len(name) <= TEXT_CHARS_MAX and name.isprintable()
+
+
 COUNT_MAX = 10**12  # a larger token count is a mistake of the wire, not usage
 TEXT_CHARS_MAX = 256  # of a model's name, an id, a dimension
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import msgspec
 
 from tokenmeter.providers.base import Api, Json, Reading, mapping, text
 from tokenmeter.providers.openai_plain import asked_chat, plain_chat
 from tokenmeter.providers.openai_settle import settle_text
-from tokenmeter.providers.openai_wire import Dialect, answer, error_type, is_usual
+from tokenmeter.providers.openai_wire import Dialect, Head, answer, error_type, is_usual
 from tokenmeter.providers.usual import read_by
 
 DONE = b"[DONE]"
@@ -41,20 +40,8 @@ def plain_api(dialect: Dialect, operation: str, event_name: str) -> Api:
         read_plain,
         settle,
         asked=asked_chat,
-        plain=read_by(_Body, msgspec.structs.asdict, read_plain, settle) if usual else None,
+        plain=read_by(Head, msgspec.structs.asdict, read_plain, settle) if usual else None,
     )
-
-
-class _Body(msgspec.Struct, gc=False):
-    """What `read_plain` looks at: not the vectors."""
-
-    usage: dict[str, Any]
-    id: Any = None
-    model: Any = None
-    error: Any = None
-    created: Any = None
-    created_at: Any = None
-    service_tier: Any = None
 
 
 def read_plain(payload: Json) -> Reading:

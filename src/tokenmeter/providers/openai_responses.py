@@ -23,7 +23,7 @@ from tokenmeter.providers.openai_chat import DONE
 from tokenmeter.providers.openai_plain import asked_chat
 from tokenmeter.providers.openai_settle import settle_text
 from tokenmeter.providers.openai_usage import walked
-from tokenmeter.providers.openai_wire import Dialect, answer, error_type, is_usual
+from tokenmeter.providers.openai_wire import Dialect, Head, answer, error_type, is_usual
 from tokenmeter.providers.usual import read_by
 from tokenmeter.usage import Usage
 
@@ -68,20 +68,13 @@ class _Item(msgspec.Struct, gc=False):
     type: str
 
 
-class _Body(msgspec.Struct, gc=False):
+class _Body(Head, gc=False, kw_only=True):
     """What `read_response` looks at in a response that is no event and made no image."""
 
-    usage: dict[str, Any]
     output: list[_Item]
     type: None = None
-    id: Any = None
-    model: Any = None
     status: Any = None
     background: Any = None
-    error: Any = None
-    created: Any = None
-    created_at: Any = None
-    service_tier: Any = None
     tool_usage: Any = None
 
 

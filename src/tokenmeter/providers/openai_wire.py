@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from tokenmeter.providers.base import NO_READING, Json, Reading, State, text
 from tokenmeter.providers.openai_numbers import decimal
 from tokenmeter.providers.openai_usage import walked
@@ -54,6 +56,18 @@ def stated_cost(header: str, headers: Mapping[str, str]) -> Reading:
         return NO_READING
     cost = decimal(headers.get(header))
     return NO_READING if cost is None else Reading(cost=f"{cost:f}")
+
+
+class Head(msgspec.Struct, gc=False, kw_only=True):
+    """What `answer` looks at, for readers that step over the rest."""
+
+    usage: dict[str, Any]
+    id: Any = None
+    model: Any = None
+    error: Any = None
+    created: Any = None
+    created_at: Any = None
+    service_tier: Any = None
 
 
 def answer(payload: Json, usage: object, state: State | None) -> Reading:

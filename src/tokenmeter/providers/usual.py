@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from tokenmeter.providers.base import TEXT_CHARS_MAX, Call, Json, Plain, Reading
+from tokenmeter.providers.base import Call, Json, Plain, Reading, is_clean
 
 T = TypeVar("T", bound=msgspec.Struct)
 _parsed = msgspec.json.Decoder().decode
@@ -72,13 +72,9 @@ def plain_of(reading: Reading) -> Plain | None:
         return None
     if reading.flags or reading.parts or reading.jobs or reading.cost or reading.event_name:
         return None
-    if not all(map(_is_clean, (model, response_id, *dimensions.values()))):
+    if not all(map(is_clean, (model, response_id, *dimensions.values()))):
         return None
     return Plain(reading.usage.to_dict(), model, response_id, reading.created, dimensions)
-
-
-def _is_clean(name: str) -> bool:
-    return len(name) <= TEXT_CHARS_MAX and name.isprintable()
 
 
 def object_of(body: bytes) -> Json | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import timeit
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -20,8 +19,6 @@ from tests.capture.play import Player
 from tests.capture.test_openai_lifecycle import ASK, events_of
 from tests.capture.test_stopping import CLAUDE, calls
 from tokenmeter import Money, NoCallError, Quote, TokenMeter
-
-MS_MAX = 3.0
 
 
 def stopped(quote: Quote, player: Player, meter: TokenMeter) -> Quote:
@@ -167,14 +164,3 @@ def test_a_call_to_a_model_without_a_price_says_so(meter: TokenMeter) -> None:
     assert quote.cost is None
     assert quote.expected is None
     assert "no-such-model" in quote.notes[0]
-
-
-def best_ms(call: Callable[[], object]) -> float:
-    return min(timeit.repeat(call, number=1, repeat=15)) * 1e3
-
-
-@pytest.mark.parametrize("name", ["openai", "openai stream", "anthropic", "gemini"])
-def test_a_preview_takes_a_few_milliseconds_at_most(meter: TokenMeter, name: str) -> None:
-    ask = calls(Player([wire.chat()]))[name]
-    quoted(meter, ask)  # loads prices and vocabulary
-    assert best_ms(lambda: quoted(meter, ask)) < MS_MAX

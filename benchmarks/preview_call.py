@@ -83,7 +83,7 @@ def calls() -> tuple[dict[str, Callable[[], Any]], dict[str, Callable[[], Awaita
     options = types.HttpOptions(httpx_client=sync, httpx_async_client=later)
     chat = openai.OpenAI(api_key="k", http_client=sync).chat.completions
     messages = anthropic.Anthropic(api_key="k", http_client=sync).messages
-    gemini = genai.Client(api_key="k", http_options=options)
+    gemini: Any = genai.Client(api_key="k", http_options=options)
     chat_later = openai.AsyncOpenAI(api_key="k", http_client=later).chat.completions
     messages_later = anthropic.AsyncAnthropic(api_key="k", http_client=later).messages
     gpt: dict[str, Any] = {"model": "gpt-4o-mini", "messages": ASKED}
@@ -145,9 +145,7 @@ def main() -> None:
             )
         meter.shutdown()
     said = "met" if worst <= GOAL_MS else "missed"
-    print(
-        f"a previewed call: {worst:.2f} ms at the median of the slowest (goal {GOAL_MS}), {said}"
-    )
+    print(f"a previewed call: {worst:.2f} ms of the slowest kind (goal {GOAL_MS}), {said}")
     sys.exit(worst > GOAL_MS)
 
 

@@ -81,11 +81,11 @@ def calls() -> tuple[dict[str, Callable[[], Any]], dict[str, Callable[[], Awaita
     transport = httpx2.MockTransport(respond)
     sync, later = httpx2.Client(transport=transport), httpx2.AsyncClient(transport=transport)
     options = types.HttpOptions(httpx_client=sync, httpx_async_client=later)
-    chat = openai.OpenAI(api_key="k", http_client=sync).chat.completions
-    messages = anthropic.Anthropic(api_key="k", http_client=sync).messages
+    chat: Any = openai.OpenAI(api_key="k", http_client=sync).chat.completions
+    messages: Any = anthropic.Anthropic(api_key="k", http_client=sync).messages
     gemini: Any = genai.Client(api_key="k", http_options=options)
-    chat_later = openai.AsyncOpenAI(api_key="k", http_client=later).chat.completions
-    messages_later = anthropic.AsyncAnthropic(api_key="k", http_client=later).messages
+    chat_later: Any = openai.AsyncOpenAI(api_key="k", http_client=later).chat.completions
+    messages_later: Any = anthropic.AsyncAnthropic(api_key="k", http_client=later).messages
     gpt: dict[str, Any] = {"model": "gpt-4o-mini", "messages": ASKED}
     claude: dict[str, Any] = {"model": "claude-sonnet-5", "max_tokens": 64, "messages": ASKED}
     flash: dict[str, Any] = {"model": "gemini-2.5-flash", "contents": QUESTION}

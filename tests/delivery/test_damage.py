@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,27 @@ def test_a_letter_behind_one_that_was_cut_short_can_be_read_and_replayed(tmp_pat
         assert delivery.flush(PATIENCE_S)
     assert sorted(sink.ids) == ["evt_2", "evt_3"]
     assert count(tmp_path, "dead") == 1  # the damaged one stays for a person
+
+
+def test_a_state_directory_that_is_removed_while_the_backend_is_down_costs_no_record(
+    tmp_path: Path,
+) -> None:
+    down = True
+
+    def refuse(_events: Sequence[Event]) -> None:
+        if down:
+            raise ConnectionRefusedError
+
+    sink = Sink(before=refuse)
+    home = tmp_path / "state"
+    with delivering(sink, home) as delivery:
+        for n in range(50):
+            delivery.append_line(line(f"evt_{n}"))
+        assert not delivery.flush(0.3)
+        shutil.rmtree(home)
+        for n in range(50, 100):
+            delivery.append_line(line(f"evt_{n}"))
+        down = False
+        assert delivery.flush(PATIENCE_S)
+        assert delivery.health()["torn"] == 0
+    assert sink.ids == [f"evt_{n}" for n in range(100)]

@@ -123,12 +123,26 @@ def test_a_directory_deleted_under_us_is_made_again(
     shutil.rmtree(tmp_path / "journal")
     journal.recover()
     journal.append(line("evt_2"))
-    assert [path.read_bytes() for path in segments(tmp_path)] == [line("evt_2")]
-    assert written(journal) == [line("evt_2")]
+    assert [path.read_bytes() for path in segments(tmp_path)] == [line("evt_1"), line("evt_2")]
+    assert written(journal) == [line("evt_1"), line("evt_2")]
     assert "deleted" in caplog.text
     other = opened(tmp_path)
     other.adopt(now=True)
     assert written(other) == []
+
+
+def test_a_deleted_segment_that_cannot_be_written_again_says_that_records_are_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = opened(tmp_path)
+    journal.append(line("evt_1"))
+    (segment,) = segments(tmp_path)
+    segment.unlink()
+    segment.touch()  # the name is taken: what is there now is somebody else's
+    journal.recover()
+    journal.append(line("evt_2"))
+    assert written(journal) == [line("evt_2")]
+    assert "cannot be written again" in caplog.text
 
 
 @pytest.mark.parametrize("place", ["file/state", "/proc/state"])

@@ -32,8 +32,7 @@ class Writer:
         self, root: Path, names: Sequence[str], *, limits: Limits, fsync: bool, alarms: Alarms
     ) -> None:
         self.log: WriterLog | None = None
-        self.dropped = 0
-        self.waiting_bytes = 0
+        self.dropped = self.waiting_bytes = 0
         self.root = root
         self._names, self._limits = tuple(names), limits
         self._fsync, self._alarms = fsync, alarms
@@ -102,6 +101,7 @@ class Writer:
                 self._drain()
             elif self._fd >= 0 and not is_file(self._fd, self._file):
                 self._troubles.append(("deleted", "a segment was deleted or closed under us"))
+                self._write_again()
                 self._let_go()
                 self._drain()
         self._report()
@@ -214,6 +214,14 @@ class Writer:
         except OSError as error:
             self._refused(error)
 
+    def _write_again(self) -> None:
+        """Give a deleted segment a file again, with all that our descriptor still holds."""
+        try:
+            if self.log is not None and is_file(self._fd, self._file, also_deleted=True):
+                self.log.write_again(self._segment_start, self._fd)
+        except OSError as error:
+            self._troubles.append(("lost", f"it cannot be written again ({error.strerror})"))
+
     def _open_segment(self) -> int:
         if self._sealed:
             raise OSError(errno.EBADF, "the meter is shut down")
@@ -226,7 +234,7 @@ class Writer:
             held = f"the journal holds its maximum of {self._limits.journal_bytes_max} bytes"
             raise OSError(errno.EDQUOT, held)
         path = self.log.segment_path(self._disk_end)
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if self._fsync:
                 sync_directories(self.log.directory, self.root)

@@ -13,7 +13,7 @@ from io import BytesIO
 from itertools import accumulate
 from pathlib import Path
 
-from tokenmeter.delivery.files import sync
+from tokenmeter.delivery.files import copy, sync
 
 READ_BYTES_MAX = 256 * 1024  # read at once; a longer record is read whole
 LOCK = "lock"
@@ -99,6 +99,11 @@ class WriterLog:
             self._lock_fd = -1 if lock_fd is None else lock_fd
         for backend, offset in self.cursors.items():
             self._persist(backend, offset)
+
+    def write_again(self, start: int, fd: int) -> None:
+        """Give a segment that was deleted a file again, with what its descriptor still holds."""
+        self.restore()
+        copy(fd, self.segment_path(start))
 
     def end(self, *, at_least: int | None = None) -> int:
         """Return the offset after the last byte; `at_least`, or a cursor, where it is gone."""

@@ -91,9 +91,41 @@ async def test_an_identity_brings_its_feature() -> None:
     assert event.properties["feature"] == "search"
 
 
-async def test_the_path_can_be_the_feature() -> None:
-    event = await whose(scope_of("POST", PATH), customer=nobody_but_acme, feature="path")
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(PATH, PATH + "/", "//v1/chat/completions", "/v1/./x/../chat/completions;a=b"),
+        *("/V1/Chat/Completions", "/v1%2fchat/completions", "/" * 300 + "v1/chat/completions"),
+    ],
+)
+async def test_the_path_is_one_feature_however_it_is_spelled(path: str) -> None:
+    scope = {**scope_of("POST", PATH), "path": path}
+    event = await whose(scope, customer=nobody_but_acme, feature="path")
     assert event.properties["feature"] == PATH
+
+
+class Account:
+    """Somebody's object, which does not say how it is written."""
+
+
+@pytest.mark.parametrize(
+    ("found", "customer"),
+    [
+        *((b"acme", "acme"), (5, "5"), (Account(), "unattributed"), (True, "unattributed")),
+        *(({"id": 5}, "unattributed"), (["acme"], "unattributed"), ("", "unattributed")),
+    ],
+)
+async def test_what_is_no_name_is_nobody(found: Any, customer: str) -> None:
+    event = await whose(scope_of("POST", PATH), customer=lambda _request: found)
+    assert event.external_customer_id == customer
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+async def test_a_key_may_be_in_any_language(encoding: str) -> None:
+    scope = scope_of("POST", PATH)
+    scope["headers"].append((b"authorization", "Bearer schlüssel".encode(encoding)))
+    event = await whose(scope, customer=ApiKeys({"schlüssel": "acme"}))
+    assert event.external_customer_id == "acme"
 
 
 TRUSTED: dict[str, Any] = {"customer": "header:x-customer-id", "trusted_proxies": ["10.0.0.0/8"]}
@@ -174,5 +206,11 @@ def test_keys_are_not_kept() -> None:
     keys = ApiKeys({"secret-key": "acme"})
     assert "secret" not in repr(keys)
     assert "secret" not in repr(vars(keys))
-    with pytest.raises(ConfigurationError):
-        ApiKeys({})
+
+
+@pytest.mark.parametrize(
+    "keys", [{}, {"": "a"}, {b"k": "a"}, {5: "a"}, [("k", "a")], "k=a", {"k": ""}, {"k": None}]
+)
+def test_keys_that_are_none_are_refused_at_start(keys: Any) -> None:
+    with pytest.raises(ConfigurationError, match="ApiKeys"):
+        ApiKeys(keys)

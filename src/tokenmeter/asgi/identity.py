@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import ipaddress
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from tokenmeter.asgi.incoming import Incoming
+from tokenmeter.asgi.proxies import Proxies
+from tokenmeter.asgi.routes import plain
+from tokenmeter.attribution import name_of
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.frozen import value
 
@@ -22,7 +23,6 @@ NAME_CHARS_MAX = 256  # of a customer or feature; a longer one is no identity
 
 Look = Callable[[Incoming], Any]  # returns what it found, or an awaitable of it
 Source = Look | str
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @value(frozen=True, slots=True)
@@ -42,9 +42,18 @@ class ApiKeys:
     """
 
     def __init__(self, keys: Mapping[str, str | Identity]) -> None:
-        if not keys or not all(keys):
-            raise ConfigurationError("ApiKeys has no keys; give it {key: customer, ...}")
+        if not _is_mapping(keys) or not keys or not all(map(_is_key, keys)):
+            raise ConfigurationError(
+                "ApiKeys needs keys that are texts; give it {key: customer, ...}"
+            )
+        if not all(map(_is_somebody, keys.values())):
+            raise ConfigurationError(
+                "ApiKeys has a key of nobody's; give each one a customer's name or an Identity"
+            )
         self._by_hash = {_hashed(key): who for key, who in keys.items()}
+        # Headers come as Latin-1, whatever they were written in.
+        odd = {key: who for key, who in keys.items() if not key.isascii()}
+        self._by_hash |= {_hashed(key.encode().decode("latin-1")): odd[key] for key in odd}
 
     def __call__(self, request: Incoming) -> str | Identity | None:
         """Return whose key the request carries, or None."""
@@ -70,10 +79,10 @@ class Identifier:
                 "TokenMeterMiddleware does not know whose requests it meters; give it customer= "
                 "a function of the request, ApiKeys({...}), or 'header:NAME' with trusted_proxies="
             )
-        networks = tuple(_network(proxy) for proxy in trusted_proxies)
-        self._customer = _look(customer, "customer", networks)
-        self._feature = None if feature is None else _look(feature, "feature", networks)
-        self._plan = None if plan is None else _look(plan, "plan", networks)
+        proxies = Proxies(trusted_proxies)
+        self._customer = _look(customer, "customer", proxies)
+        self._feature = None if feature is None else _look(feature, "feature", proxies)
+        self._plan = None if plan is None else _look(plan, "plan", proxies)
         self._asks_more = self._feature is not None or self._plan is not None
 
     def ask(self, request: Incoming) -> Identity | Awaitable[Identity]:
@@ -108,13 +117,31 @@ def _is_to_come(found: object) -> bool:
 
 def _name(found: object) -> str | None:
     """A name that can go into an event and a header; anything else is none."""
-    if found is None:
+    if found is None or isinstance(found, _NO_NAMES):
         return None
-    name = str(found).strip()
-    return name if 0 < len(name) <= NAME_CHARS_MAX and name.isprintable() else None
+    name = (name_of(found) or "").strip()
+    if not (0 < len(name) <= NAME_CHARS_MAX and name.isprintable()):
+        return None
+    # An object that does not say how it is written is written with its address in memory.
+    return None if name == object.__repr__(found) else name
 
 
-def _look(source: Source, what: str, networks: tuple[Network, ...]) -> Look:
+_NO_NAMES = (dict, list, tuple, set, frozenset, bool)
+
+
+def _is_mapping(given: object) -> bool:
+    return isinstance(given, Mapping)
+
+
+def _is_key(given: object) -> bool:
+    return isinstance(given, str) and bool(given.strip())
+
+
+def _is_somebody(given: object) -> bool:
+    return isinstance(given, Identity) or _name(given) is not None
+
+
+def _look(source: Source, what: str, proxies: Proxies) -> Look:
     if callable(source):
         return source
     if source == "path" and what != "customer":
@@ -125,25 +152,17 @@ def _look(source: Source, what: str, networks: tuple[Network, ...]) -> Look:
             f"{what}={source!r} is no source; use a function of the request, "
             f"{'' if what == 'customer' else 'the word path, '}or 'header:NAME'"
         )
-    if not networks:
+    if not proxies:
         raise ConfigurationError(
             f"{what}={source!r} can be forged by any client; name the proxies that set it in "
             "trusted_proxies=['10.0.0.0/8'], or use a function of the request"
         )
-    return _trusted_header(header.strip().lower(), networks)
+    return _trusted_header(header.strip().lower(), proxies)
 
 
-def _trusted_header(name: str, networks: tuple[Network, ...]) -> Look:
-    @lru_cache(maxsize=4096)
-    def trusted(peer: str) -> bool:
-        try:
-            address = ipaddress.ip_address(peer)
-        except ValueError:
-            return False
-        return any(address in network for network in networks)
-
+def _trusted_header(name: str, proxies: Proxies) -> Look:
     def look(request: Incoming) -> str | None:
-        if request.client is None or not trusted(request.client):
+        if not proxies.sent(request):
             return None
         values = request.values(name)
         return values[0] if len(values) == 1 else None
@@ -152,16 +171,7 @@ def _trusted_header(name: str, networks: tuple[Network, ...]) -> Look:
 
 
 def _path(request: Incoming) -> str:
-    return request.path
-
-
-def _network(proxy: str) -> Network:
-    try:
-        return ipaddress.ip_network(proxy)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"trusted_proxies names {proxy!r}, which is no address or network; use '10.0.0.0/8'"
-        ) from error
+    return plain(request.path)
 
 
 def _hashed(key: str) -> bytes:

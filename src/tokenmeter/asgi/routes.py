@@ -155,6 +155,18 @@ def normal(path: str) -> str:
     return "/" + "/".join(kept) + ("/" if kept and parts[-1] in {"", "."} else "")
 
 
+@lru_cache(maxsize=PATHS_KNOWN_MAX)
+def _spelled(path: str) -> str:
+    found = normal(path)
+    route = _of_sdk(found)
+    return found.rstrip("/") or "/" if route is None else route.path
+
+
+def plain(path: str) -> str:
+    """Return the one spelling of a path: what is counted by it is counted once."""
+    return _spelled.__wrapped__(path) if len(path) > KNOWN_CHARS_MAX else _spelled(path)
+
+
 _PLAIN = re.compile(r"(?:/[A-Za-z0-9_:-][A-Za-z0-9_:.-]*)+")
 _ADDRESS = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/\\?#]*")
 _CUT_OFF = re.compile(r"[?#].*\Z|;[^/\\]*|[\x00-\x20\x7f]+", re.DOTALL)

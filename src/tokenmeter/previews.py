@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
-from tokenmeter.attribution import NO_ATTRIBUTION, Attribution
+from tokenmeter.attribution import NO_ATTRIBUTION, Attribution, current_scope
 from tokenmeter.capture.known import KnownCalls
+from tokenmeter.capture.observation import Shape
 from tokenmeter.capture.previewed import Previewed
 from tokenmeter.capture.previewing import stopped_call
 from tokenmeter.capture.requests import REQUEST_BYTES_MAX, parse_body
@@ -23,7 +26,7 @@ from tokenmeter.pricing.history import NO_HISTORY, History, learned
 from tokenmeter.pricing.keywords import asked_by_keywords
 from tokenmeter.pricing.preview import Terms, prepared, quote
 from tokenmeter.pricing.pricebook import PriceBook
-from tokenmeter.pricing.quote import Charger, Quote
+from tokenmeter.pricing.quote import Charger, Quote, charges_of
 from tokenmeter.providers import find
 from tokenmeter.providers.base import Adapter, Call, Json, Request
 from tokenmeter.providers.hosts import known_host
@@ -39,6 +42,7 @@ PLACES_MAX = 256  # addresses whose adapter is remembered
 _TEXTS = frozenset({"messages", "contents", "system", "instructions"})
 _PROMPTS = frozenset({"prompt", "input", "tools"})
 _SAID = ("feature", "environment")
+USUAL = Shape()
 HISTORIES_MAX = 1_000  # models and features that are remembered
 
 
@@ -73,11 +77,14 @@ class Previews:
         engine: Any,
         hosts: Mapping[str, str],
         previewed: Previewed | None = None,
+        *,
+        shape: Shape = USUAL,
     ) -> None:
         self._book = book
         self._previewed = Previewed() if previewed is None else previewed
         self._engine = engine
         self._hosts = hosts
+        self._shape = shape
         self._charger: Charger | None = None if engine is None else self._charge
         self._calls = KnownCalls()
         self._place = lru_cache(maxsize=PLACES_MAX)(self._placed)
@@ -163,11 +170,20 @@ class Previews:
         if caution is not None:
             history = history.cautious(caution.answer_tokens_max)
             charger = caution.charger or charger
+        if charger is not None:
+            charger = self._as_written(charger, asked.event_name)
         said: dict[str, Property] = {}
         if whose is not NO_ATTRIBUTION:
             said = {name: value for name in _SAID if (value := getattr(whose, name)) is not None}
         terms = Terms(datetime.now(UTC), whose.customer, history, said, charger)
         return quote(asked, terms, self._book)
+
+    def _as_written(self, charger: Charger, event_name: str) -> Charger:
+        """Have a catalog asked about events as this meter delivers them, by the user's names."""
+        shape, scope = self._shape, current_scope()
+        if scope is not None and scope.event_name is not None:
+            shape = shape.renamed(event_name, scope.event_name)
+        return charger if shape.is_usual else _AsWritten(charger, shape)
 
     def _charge(self, event: Event) -> Money | None:
         """Ask the catalog what the event adds to its customer's invoice; None without a price."""
@@ -201,6 +217,31 @@ class Previews:
             limit=HISTORY_EVENTS,
         )
         return learned(page.events)
+
+
+@dataclass(frozen=True, slots=True)
+class _AsWritten:
+    """A catalog that is asked about the events that a call is delivered as; see Charger."""
+
+    charger: Charger
+    shape: Shape
+
+    def __call__(self, event: Event) -> Money | None:
+        return self.many([event])[0]
+
+    def many(self, events: Sequence[Event]) -> list[Money | None]:
+        """Tell of each event what those that it is delivered as come to together."""
+        written = [self.shape.written(event) for event in events]
+        charges = iter(charges_of(self.charger, [one for some in written for one in some]))
+        return [_sum(islice(charges, len(some))) for some in written]
+
+
+def _sum(charges: Iterable[Money | None]) -> Money | None:
+    """Return what is charged in all; None if nothing is, or in several currencies."""
+    known = [charge for charge in charges if charge is not None]
+    if len({charge.currency for charge in known}) != 1:
+        return None
+    return Money(sum((charge.amount for charge in known), Decimal(0)), known[0].currency)
 
 
 def _fields(body: bytes, headers: Mapping[str, str]) -> Json:

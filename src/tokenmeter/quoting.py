@@ -76,7 +76,7 @@ def previews_of(meter: TokenMeter) -> Previews:
 
         engine = getattr(meter.backend, "engine", None)
         known = vars(meter)[_MADE] = Previews(
-            meter.prices, engine, meter.hosts, meter.known.previewed
+            meter.prices, engine, meter.hosts, meter.known.previewed, shape=meter.shape
         )
     return known
 

@@ -116,7 +116,10 @@ class Account:
     ],
 )
 async def test_what_is_no_name_is_nobody(found: Any, customer: str) -> None:
-    event = await whose(scope_of("POST", PATH), customer=lambda _request: found)
+    def look(_request: Incoming) -> Any:
+        return found
+
+    event = await whose(scope_of("POST", PATH), customer=look)
     assert event.external_customer_id == customer
 
 

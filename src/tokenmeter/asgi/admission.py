@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tokenmeter.asgi.asked import Asked
 from tokenmeter.attribution import Attribution
 from tokenmeter.capture.refusal import Refusal
 from tokenmeter.capture.threads import in_thread
-from tokenmeter.enforcement.gate import FREE, Ask, Gate, Refused, Ticket
-from tokenmeter.enforcement.taps import TapGate, estimated
+from tokenmeter.enforcement.gate import FREE, Gate, Refused, Ticket
+from tokenmeter.enforcement.taps import TapGate, ask_of
 from tokenmeter.previews import Caution, HttpRequest
 from tokenmeter.quoting import previews_of
 
@@ -52,9 +52,8 @@ class Door:
         if call is None or call.repeated or not call.billable:
             return FREE  # a poll, a list: nobody bills it
         whose = Attribution(identity.customer, identity.feature)
-        quote = estimated(meter, call, asked.fields(), whose, self.caution)
-        who = (identity.customer, identity.feature, identity.plan)
-        return self.gate.admit(Ask(*who, call.request_model, quote, reference))
+        asking = ask_of(meter, call, asked.fields(), whose, self.caution)
+        return self.gate.admit(replace(asking, plan=identity.plan, reference=reference))
 
 
 async def quoted(meter: TokenMeter, asked: Asked, identity: Identity) -> Quote | None:

@@ -87,6 +87,17 @@ class Shape:
         """Whether a plain success needs no look at its observation."""
         return self.billable is default_billable and not self.tokens_total
 
+    @property
+    def is_usual(self) -> bool:
+        """Whether a call is one event, by its usual name."""
+        return not self.names and not self.tokens_total
+
+    def written(self, event: Event) -> tuple[Event, ...]:
+        """Return an event by its usual name as the events that are delivered."""
+        name = self.names.get(event.event_name)
+        renamed = event if name is None else replace(event, event_name=name)
+        return tuple(_directions(renamed)) if self.tokens_total else (renamed,)
+
     def renamed(self, name: str, by: str) -> Shape:
         """Return this shape for a call whose event the user has named."""
         return replace(self, names={**self.names, name: by}, is_renamed=True)

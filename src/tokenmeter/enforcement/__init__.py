@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tokenmeter.capture.refusal import Refusal
 from tokenmeter.enforcement.counters import MemoryCounters
+from tokenmeter.enforcement.doubt import InDoubt
 from tokenmeter.enforcement.gate import Ask, Gate, Refused, Ticket, Together
 from tokenmeter.enforcement.limits import Counters, Limit, LimitGate, MoneyOf
 from tokenmeter.enforcement.own import Decide, OwnGate
@@ -59,7 +60,8 @@ def gate_of(
     gates: list[Gate] = []
     charger = getattr(getattr(meter.backend, "engine", None), "charge_of", None)
     if limits:
-        gates.append(LimitGate(limits, _counters(meter), money_of(meter, charger)))
+        counted = LimitGate(limits, _counters(meter), money_of(meter, charger))
+        gates.append(InDoubt(counted, terms, "limits"))
     if inspect.iscoroutinefunction(enforce):
         raise ConfigurationError(
             "enforce= is an async function; give it a plain one, which is asked on a thread"
@@ -67,7 +69,7 @@ def gate_of(
     if callable(enforce):
         gates.append(OwnGate(enforce))
     elif enforce == "quota":
-        gates.append(QuotaGate(meter.engine.quotas))
+        gates.append(InDoubt(QuotaGate(meter.engine.quotas), terms, "quotas"))
     elif enforce == "wallet":
         gates.append(WalletGate(*_wallets(meter, terms), terms))
     elif enforce is not None:

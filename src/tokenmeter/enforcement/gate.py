@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,6 +12,8 @@ from tokenmeter.capture.refusal import Refused as Refused
 from tokenmeter.event import Event
 from tokenmeter.pricing.quote import Quote
 
+log = logging.getLogger("tokenmeter")
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -18,6 +21,7 @@ class Ask:
     One call before it is made.
 
     `quote` is None if no estimate could be made, and `reference` what its hold is known by.
+    `events` are those that the call is expected to become.
     """
 
     customer: str | None
@@ -26,6 +30,7 @@ class Ask:
     model: str | None = None
     quote: Quote | None = None
     reference: str = ""
+    events: tuple[Event, ...] = ()
 
 
 class Gate(Protocol):
@@ -59,9 +64,18 @@ class Together:
         try:
             passed.extend(gate.admit(ask) for gate in self.gates)
         except BaseException:
-            _Tickets(tuple(passed)).settle(())
+            _give_back(passed)
             raise
         return _Tickets(tuple(passed))
+
+
+def _give_back(passed: Sequence[Ticket]) -> None:
+    """Let the call be refused with what was said of it, whatever else is away by now."""
+    for ticket in passed:
+        try:
+            ticket.settle(())
+        except Exception as error:  # noqa: BLE001 - a border: the refusal stands
+            log.warning("tokenmeter: what was reserved for a refused call stays: %r", error)
 
 
 @dataclass(frozen=True, slots=True)

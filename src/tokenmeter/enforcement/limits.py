@@ -12,6 +12,7 @@ from tokenmeter.capture.refusal import Refusal
 from tokenmeter.enforcement.gate import Ask, Refused, Ticket
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
+from tokenmeter.providers.models import model_type
 
 Per = Literal["minute", "hour", "day", "month"]
 Dimension = Literal["customer", "feature", "model", "plan"]
@@ -69,9 +70,9 @@ class Limit:
 
     def key(self, ask: Ask) -> str | None:
         """Return what the call is counted under; None if the limit does not apply to it."""
-        if any(_said(ask, name) != value for name, value in self.only.items()):
+        if not all(value in _names(ask, name) for name, value in self.only.items()):
             return None
-        whose = "\x1f".join(_said(ask, name) or "" for name in self.by)
+        whose = "\x1f".join(_names(ask, name)[-1] or "" for name in self.by)
         only = ",".join(f"{k}={v}" for k, v in sorted(self.only.items()))
         return f"{self.unit}/{self.per}/{','.join(self.by)}/{only}/{whose}"
 
@@ -174,9 +175,10 @@ class _Taken:
                 self.counters.correct(key, window, difference)
 
 
-def _said(ask: Ask, name: str) -> str | None:
-    value: str | None = getattr(ask, name)
-    return value
+def _names(ask: Ask, dimension: str) -> tuple[str | None, ...]:
+    """Return what something is called, the canonical name last: a model has many names."""
+    said: str | None = getattr(ask, dimension)
+    return (said,) if said is None or dimension != "model" else (said, model_type(said))
 
 
 def _tokens(usage: Mapping[str, int | Decimal]) -> Decimal:

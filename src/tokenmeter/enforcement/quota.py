@@ -6,15 +6,19 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Protocol
 
 from tokenmeter.capture.refusal import Refusal
 from tokenmeter.enforcement.gate import Ask, Refused, Ticket
 from tokenmeter.event import Event
+from tokenmeter.rating.filters import names_of
+from tokenmeter.rating.meter import Meter
 
+ZERO = Decimal(0)
+COUNTS = frozenset({"request_count", "output_count"})  # say nothing of how much is used
 KNOWN_S = 1.0  # what is known of a customer's usage is used for so long
 ARRIVES_S = 3.0  # by then the event of a finished call is in the store
 UNDER_WAY_S_MAX = 900.0  # a call whose end nobody tells counts so long
@@ -29,7 +33,7 @@ class Quota(Protocol):
     @property
     def feature(self) -> str: ...
     @property
-    def meter(self) -> Any: ...
+    def meter(self) -> Meter: ...
     @property
     def limit(self) -> Decimal: ...
     @property
@@ -122,7 +126,8 @@ class QuotaGate:
         if quota.is_soft or wanted is None:
             return
         waiting = (expected(quota, call.ask) or 0 for call in known.under_way.values())
-        if quota.used + sum(waiting) + wanted <= quota.limit:
+        left = quota.limit - quota.used - sum(waiting)
+        if left > 0 and wanted <= left:
             return
         says = f"The quota of {quota.limit} for {quota.feature} is used up"
         if quota.resets_at is None:
@@ -133,24 +138,31 @@ class QuotaGate:
 
 
 def expected(quota: Quota, ask: Ask) -> Decimal | None:
-    """Return what a call is expected to take of a quota; None if it is not counted there."""
-    if not _counts(quota, ask):
-        return None
-    rule = quota.meter.aggregation
-    if not rule.field:
-        return Decimal(1)
-    usage = None if ask.quote is None else ask.quote.usage.get(rule.field)
-    return None if usage is None else Decimal(usage)
+    """
+    Return what a call is expected to take of a quota; None if it is not counted there.
+
+    0 if nobody can say how much: such a call is refused when nothing is left.
+    """
+    if not ask.events:
+        return ZERO
+    found = [taken for event in ask.events if (taken := _taken(quota.meter, event)) is not None]
+    return sum(found, ZERO) if found else None
 
 
-def _counts(quota: Quota, ask: Ask) -> bool:
-    """Whether the meter's filters let the call through, as far as they ask what is known."""
-    known = {"model": ask.model, "feature": ask.feature}
-    for rule in quota.meter.filters:
-        said = known.get(rule.key)
-        if said is not None and said not in rule.values:
-            return False
-    return True
+def _taken(meter: Meter, event: Event) -> Decimal | None:
+    """Return what a meter would count of an event; what is not known yet is no filter."""
+    facts = event.properties
+    known = tuple(
+        rule for rule in meter.filters if not facts.keys().isdisjoint(names_of(rule.key))
+    )
+    sample = (meter if known == meter.filters else replace(meter, filters=known)).sample(event)
+    if sample is None or (sample.lacks_field and _is_measured(event)):
+        return None  # of what is measured otherwise, it takes nothing
+    return sample.quantity
+
+
+def _is_measured(event: Event) -> bool:
+    return not COUNTS.issuperset(event.usage)
 
 
 @dataclass(frozen=True, slots=True)

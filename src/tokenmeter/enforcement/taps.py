@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tokenmeter.attribution import Attribution, Scope
@@ -39,16 +39,23 @@ class TapGate:
         """Reserve what the call may take; raises Refused."""
         if call.repeated or not call.billable:
             return FREE
-        whose = scope.attribution
-        quote = estimated(self._meter, call, body, whose, self._caution)
         run = scope.run
         reference = "" if run is None else run.run_id
-        asked = (whose.customer, whose.feature, self._plan, call.request_model, quote, reference)
-        ticket = self._gate.admit(Ask(*asked))
+        asking = ask_of(self._meter, call, body, scope.attribution, self._caution)
+        ticket = self._gate.admit(replace(asking, plan=self._plan, reference=reference))
         return FREE if ticket is FREE else _Later(ticket)
 
 
-def estimated(
+def ask_of(meter: TokenMeter, call: Call, body: Json, whose: Attribution, caution: Caution) -> Ask:
+    """Return what a gate is asked about a call: for whom it is, and what is expected of it."""
+    quote = _estimated(meter, call, body, whose, caution)
+    event = None if quote is None else quote.event
+    events = () if event is None else meter.shape.written(event)
+    who = (whose.customer, whose.feature)
+    return Ask(*who, model=call.request_model, quote=quote, events=events)
+
+
+def _estimated(
     meter: TokenMeter, call: Call, body: Json, whose: Attribution, caution: Caution
 ) -> Quote | None:
     """Quote a call with caution; None if no estimate can be made."""

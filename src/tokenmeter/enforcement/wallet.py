@@ -8,15 +8,14 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from tokenmeter.capture.refusal import Refusal
-from tokenmeter.enforcement.gate import FREE, Ask, Refused, Ticket
+from tokenmeter.enforcement.doubt import undecided
+from tokenmeter.enforcement.gate import Ask, Refused, Ticket
 from tokenmeter.enforcement.terms import Enforcement
 from tokenmeter.event import Event
 from tokenmeter.money import Money
 from tokenmeter.pricing.quote import Charger, Quote, charges_of
 
 log = logging.getLogger("tokenmeter")
-
-RETRY_AFTER_S = 5  # while the wallet, or an estimate, cannot be had
 
 
 class Held(Protocol):
@@ -57,7 +56,7 @@ class WalletGate:
             raise Refused(Refusal(401, "Nobody pays for this call; send the key you were given."))
         amount = self._amount(ask.quote)
         if amount is None:
-            return self._unavailable("There is no price for this call")
+            return undecided(self._terms, "There is no price for this call")
         try:
             held = self._desk.hold(
                 ask.customer,
@@ -73,7 +72,7 @@ class WalletGate:
                 message = f"The balance does not cover this call: {error}"
                 raise Refused(Refusal(402, message)) from error
             log.warning("tokenmeter: a wallet could not be reached: %r", error)
-            return self._unavailable("The wallet cannot be reached")
+            return undecided(self._terms, "The wallet cannot be reached")
         return _Holding(self, held.id, amount)
 
     def close(self, hold_id: str, held: Money, events: Sequence[Event]) -> None:
@@ -95,11 +94,6 @@ class WalletGate:
             return quote.charge.high
         floor = self._terms.floor_price
         return None if floor is None else Money(floor, "")
-
-    def _unavailable(self, why: str) -> Ticket:
-        if self._terms.on_unavailable == "open":
-            return FREE
-        raise Refused(Refusal(503, f"{why}, so it is not made; try again later.", RETRY_AFTER_S))
 
 
 class _Holding:

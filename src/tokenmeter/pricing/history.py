@@ -62,6 +62,11 @@ class History:
     input: Correction | None = None
     answer_tokens_max: int | None = None
 
+    @property
+    def is_cautious(self) -> bool:
+        """Whether somebody decides by what is expected."""
+        return self.answer_tokens_max is not None
+
     def cautious(self, answer_tokens_max: int) -> History:
         """Return what is safe to expect: at the high end no less than could be."""
         least = self.input

@@ -125,6 +125,7 @@ def quote(asked: Asked, terms: Terms, book: PriceBook) -> Quote:
         exact=priced and expected.exact and planned.exact,
         counted=planned.counted,
         parts=expected.parts,
+        event=_billed(case.event(EXPECTED)) if terms.history.is_cautious else None,
     )
 
 
@@ -240,7 +241,7 @@ def _charge(case: _Case, charger: Charger) -> Range | None:
     """Ask the catalog what the call would add to what its customer owes, at each end."""
     ends = (LOW, EXPECTED, HIGH) if case.planned.open else (EXPECTED,)
     events = [_billed(case.event(end)) for end in ends]
-    if case.terms.history.answer_tokens_max is not None:
+    if case.terms.history.is_cautious:
         events.append(_written(events[-1]))
     charges = charges_of(charger, events)
     known = [charge for charge in charges[: len(ends)] if charge is not None]

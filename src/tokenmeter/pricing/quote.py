@@ -52,6 +52,7 @@ class Quote:
     exact: bool = False  # the provider will bill this cost and no other
     counted: int | None = None  # tokens of the prompt by a local estimate, not corrected
     parts: tuple[Part, ...] = ()
+    event: Event | None = None  # what the call would become, where somebody decides by the quote
 
     @property
     def low(self) -> Money | None:

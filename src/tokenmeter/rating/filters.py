@@ -103,9 +103,14 @@ def matches(filters: Iterable[Filter], properties: Properties) -> bool:
     return all(_rank(f, properties) is not None for f in filters)
 
 
+def names_of(key: str) -> tuple[str, ...]:
+    """Return the properties that a filter's key may be about, in order."""
+    return ALIASES.get(key, (key,))
+
+
 def _rank(wanted: Filter, properties: Properties) -> int | None:
     """Say by which of the key's names the filter matches: 0 is the first; None, it does not."""
-    for rank, name in enumerate(ALIASES.get(wanted.key, (wanted.key,))):
+    for rank, name in enumerate(names_of(wanted.key)):
         if name in properties and not set(wanted.values).isdisjoint(_spellings(properties[name])):
             return rank
     return None

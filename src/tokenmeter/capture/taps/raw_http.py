@@ -13,12 +13,11 @@ from tokenmeter.providers.base import Json
 
 @lru_cache(maxsize=1024)
 def split(url: str) -> tuple[str, str, str]:
-    """Split a URL into host, path and query."""
-    _, _, rest = url.partition("://")
-    authority, slash, tail = rest.partition("/")
+    """Split a URL into host, path and query; what stands behind a # is not sent."""
+    before, _, query = url.partition("#")[0].partition("?")
+    authority, slash, path = before.partition("://")[2].partition("/")
     host = authority.rpartition("@")[2]
-    path, _, query = tail.partition("?")
-    return host.lower(), slash + path, query.partition("#")[0]
+    return host.lower(), slash + path, query
 
 
 class HttpxRequest:

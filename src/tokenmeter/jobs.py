@@ -109,12 +109,19 @@ def is_under_way(observation: Observation) -> bool:
 
 
 def is_lost(observation: Observation) -> bool:
-    """Whether this is a poll that failed or was cancelled: it says nothing of its job."""
+    """
+    Whether this is a poll that says nothing of its job.
+
+    It failed, was cancelled, or was answered with what cannot be read: an empty body (xAI's
+    way to say "not yet"), a proxy's page.
+    """
+    reading = observation.reading
     refused = (observation.http_status or 0) >= FAILED_FROM
-    if observation.call.api.refusal_ends and observation.reading.state == "failed":
+    if observation.call.api.refusal_ends and reading.state == "failed":
         refused = False
-    unread = observation.reading.state not in {"success", "failed"}
-    return observation.call.repeated and (refused or (unread and observation.outcome != "success"))
+    unread = reading.state not in {"success", "failed"}
+    silent = unread and (observation.outcome != "success" or not reading.usage)
+    return observation.call.repeated and (refused or silent)
 
 
 def submit_record(observation: Observation, shape: Shape, now: datetime) -> Record | None:

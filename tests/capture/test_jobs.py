@@ -92,6 +92,21 @@ def test_a_poll_that_fails_says_nothing_of_its_job(meter: TokenMeter, status: in
     assert_settled(only(meter))
 
 
+@pytest.mark.parametrize(
+    ("status", "body"), [(202, b""), (200, b""), (204, b""), (200, b"<html>busy</html>")]
+)
+def test_a_poll_that_is_answered_with_nothing_ends_no_job(
+    meter: TokenMeter, status: int, body: bytes
+) -> None:
+    submit(meter)
+    with Player([Answer(status, {}, [body] if body else [])]).client() as client:
+        client.get(f"https://api.openai.com/v1/responses/{JOB}")
+    assert events_of(meter) == []
+    assert meter.health()["jobs_pending"] == 1
+    poll(meter, DONE)
+    assert_settled(only(meter))
+
+
 def test_whoever_polls_the_submitter_pays(meter: TokenMeter) -> None:
     submit(meter)
     poll(

@@ -246,3 +246,15 @@ def test_an_image_leaves_only_its_key_in_memory() -> None:
     assert reader.reading.usage["image_count"] == 1
     assert reader.reading.usage["input_tokens"] == 3
     assert peak < 5 * KEEP_BYTES
+
+
+@pytest.mark.parametrize("size", [1, 7, 61, 1 << 20])
+@pytest.mark.parametrize("before", [b"", b"\n\n  "], ids=["bare", "after blank lines"])
+def test_a_json_body_that_is_called_a_stream_of_events_is_read(before: bytes, size: int) -> None:
+    body = before + b"".join(wire.chat().chunks)
+    for strip in (False, True):
+        reading, given = events_read(chunks_of(body, size), strip=strip)
+        assert (reading.usage["input_tokens"], reading.state) == (9, "success")
+        assert given == body
+    failed, _ = events_read(chunks_of(b'{"error": {"code": "busy"}}', size))
+    assert (failed.state, failed.error_type) == ("failed", "busy")

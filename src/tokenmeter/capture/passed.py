@@ -95,9 +95,18 @@ def _between(events: bytes) -> bytes:
 
 
 def event_data(raw: bytes) -> bytes:
-    """Return the data of one raw event; its lines joined as the standard says."""
+    """
+    Return the data of one raw event; its lines joined as the standard says.
+
+    Some gateways call every answer a stream of events: a JSON text is its own data.
+    """
     if raw.startswith(b"data:") and b"\n" not in raw[:-2] and b"\r" not in raw:
         return raw[5:].strip()
     raw = raw.removeprefix(_MARK)
     lines = [line[5:].strip() for line in raw.splitlines() if line.startswith(b"data:")]
-    return b"\n".join(lines)
+    return b"\n".join(lines) or _json_of(raw)
+
+
+def _json_of(raw: bytes) -> bytes:
+    begun = raw.lstrip()
+    return begun if begun[:1] in (b"{", b"[") else b""

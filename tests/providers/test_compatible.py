@@ -9,7 +9,7 @@ import pytest
 from tests.corpus import CORPUS, Exchange, exchanges
 from tests.providers.expect import departures
 from tests.providers.fold import Read, as_request, read
-from tests.providers.openai_wire import CHAT, ask, call
+from tests.providers.openai_wire import CHAT, ask, body_of, call
 from tokenmeter.capture.reader import BodyReader, Reader
 from tokenmeter.capture.sse import EventReader
 from tokenmeter.providers import Request
@@ -141,3 +141,24 @@ def test_stream_options_are_added_only_where_they_are_taken(name: str) -> None:
     asks = COMPATIBLE[name][0].asks_usage
     assert (described.edited_body is not None) is asks
     assert not (asks and name in TAKES_NO_OPTION)
+
+
+def test_azure_serves_coheres_api_under_its_own_name() -> None:
+    host, place = "mine.services.ai.azure.com", "/providers/cohere/v2"
+    embed = call(f"{place}/embed", {"model": "embed-v-4-0", "texts": ["x"]}, host=host)
+    assert (embed.provider, embed.api.event_name) == ("azure", "embedding_created")
+    billed = {"meta": {"billed_units": {"input_tokens": 12}}, "embeddings": {"float": [[0.5]]}}
+    assert body_of(embed, billed).usage["input_tokens"] == 12
+    assert call(f"{place}/rerank", host=host).api.operation == "rerank"
+    assert ask(f"{place}/models", host=host) is None
+
+
+def test_a_rerank_is_counted_by_what_its_host_reports() -> None:
+    asked = call("/api/v1/rerank", {"model": "m", "query": "x"}, host="openrouter.ai")
+    reading = body_of(asked, {"usage": {"search_units": 2, "total_tokens": 150, "cost": 0.002}})
+    assert (asked.api.event_name, reading.state, reading.cost) == ("api_calls", "success", "0.002")
+    assert dict(reading.usage) == {"search_unit_count": 2, "total_tokens": 150}
+    assert not reading.flags
+    tokens_only = {"usage": {"prompt_tokens": 10, "completion_tokens": 0, "total_tokens": 10}}
+    assert body_of(asked, tokens_only).usage["input_tokens"] == 10
+    assert ask("/v1/rerank", {"model": "m", "query": "x"}, host="unknown.test") is None

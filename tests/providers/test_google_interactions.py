@@ -153,6 +153,19 @@ def delta(**more: Any) -> Json:
     }
 
 
+def test_what_each_call_within_an_interaction_was_given_is_not_billed_again() -> None:
+    within = [{"prompt_tokens_details": [{"modality": "text", "tokens": 9_464}]}]
+    counts = usage(
+        raw_prompt_token=9_464,
+        model_invocation_token_counts=within,
+        non_grounding_model_invocation_token_counts=within,
+        grounding_tool_count=[{"type": "google_search", "count": 2, "search_query_count": 3}],
+    )
+    reading = read_body(create(), interaction(usage=counts))
+    assert (reading.usage["input_tokens"], reading.usage["web_search_count"]) == (11, 2)
+    assert not reading.flags
+
+
 @pytest.mark.parametrize("kind", ["interaction.completed", "interaction.complete"])
 def test_a_stream_ends_with_the_whole_interaction(kind: str) -> None:
     done = {"event_type": kind, "interaction": interaction(usage=usage(service=0))}

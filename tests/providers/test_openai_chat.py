@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.providers.openai_wire import CHAT, body_of, call, chat, chunk, stream_of, tokens
+from tests.providers.exchanges import Wire
+from tests.providers.openai_wire import (
+    CHAT,
+    Json,
+    body_of,
+    call,
+    chat,
+    chunk,
+    stream_of,
+    tokens,
+)
+from tokenmeter import TokenMeter
 from tokenmeter.providers.openai_chat import chat_text
 
 
@@ -283,3 +294,58 @@ def test_the_disjoint_parts_add_up_to_their_totals(
     assert usage["uncached_input_tokens"] + usage["cache_read_tokens"] == usage["input_tokens"]
     assert usage["output_tokens"] == completion + reasoning
     assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
+
+
+PICTURE: Json = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+ROUTED = "/api/v1/chat/completions"
+
+
+def drawn(*pictures: Any, kind: str = "message", index: int = 0) -> dict[str, Any]:
+    return {"index": index, kind: {"content": "Here", "images": list(pictures)}}
+
+
+def test_images_that_a_chat_holds_are_counted() -> None:
+    asked = call(ROUTED, {"model": "m"}, host="openrouter.ai")
+    choices = [drawn(PICTURE, PICTURE), drawn(PICTURE, index=1)]
+    usage = body_of(asked, chat(tokens(9, 3), choices=choices)).usage
+    assert (usage["image_count"], usage["output_tokens"]) == (3, 3)
+    for nothing in ([], "junk", None, {}):
+        without = [{"message": {"images": nothing}}]
+        assert "image_count" not in body_of(asked, chat(tokens(9, 3), choices=without)).usage
+
+
+def test_images_that_a_stream_of_a_chat_holds_are_counted_once() -> None:
+    asked = call(ROUTED, {"model": "m", "stream": True}, host="openrouter.ai")
+    first, second = ({**PICTURE, "index": place} for place in range(2))
+    pieces = [chunk(choices=[drawn(image, kind="delta")]) for image in (first, second, second)]
+    quiet = [chunk("Hi")] * 4  # beyond the events that are read in search of an id
+    last = chunk(choices=[], usage=tokens(9, 3))
+    reading = stream_of(asked, *quiet, *pieces, *quiet, last)
+    assert (reading.usage["image_count"], reading.state) == (2, "success")
+
+
+def test_an_image_in_a_chat_of_a_host_that_nobody_knows_is_counted_too() -> None:
+    wire = Wire(meter := TokenMeter("memory:"))
+    meter.instrument()
+    try:
+        url = "https://draws.test/v1/chat/completions"
+        answer = chat(tokens(9, 3), choices=[drawn(PICTURE)], object="chat.completion", created=1)
+        assert wire(url, answer)["image_count"] == 1
+    finally:
+        meter.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("usage", "tier"),
+    [
+        ({"extra_properties": {"google": {"traffic_type": "ON_DEMAND"}}}, "on_demand"),
+        ({"extra_properties": {"google": {}}}, None),
+        ({"extra_properties": 7}, None),
+        ({"service_tier": "flex"}, "flex"),
+    ],
+)
+def test_a_tier_that_the_usage_states_is_kept(usage: Json, tier: str | None) -> None:
+    asked = call(CHAT, {"model": "m"})
+    reading = body_of(asked, chat(tokens(9, 3, **usage)))
+    assert reading.dimensions.get("service_tier") == tier
+    assert not reading.flags

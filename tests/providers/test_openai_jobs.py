@@ -21,6 +21,7 @@ from tokenmeter.providers import Reading
 from tokenmeter.providers.openai_images import COUNTED
 
 RUNS = "/v1/threads/thread_1/runs"
+XAI = "https://api.x.ai/v1/chat"
 
 
 def batch(**fields: Any) -> Reading:
@@ -125,7 +126,7 @@ def test_a_video_is_a_job_with_the_size_that_was_asked_for() -> None:
     created = call("/v1/videos", {"model": "sora-2", "size": "1280x720", "seconds": "8"})
     assert created.dimensions == {"size": "1280x720"}
     reading = body_of(created, {"id": "video_1", "status": "queued", "seconds": "8"})
-    assert (reading.state, dict(reading.usage)) == ("pending", {})
+    assert (reading.state, dict(reading.usage)) == ("pending", {"video_seconds": 8})
     assert not call("/v1/videos/video_1/remix", {"prompt": "x"}).repeated
 
 
@@ -156,3 +157,39 @@ def test_a_video_that_failed_has_no_seconds() -> None:
     reading = video("failed", seconds="8", error={"code": "moderation_blocked"})
     assert (reading.state, reading.error_type) == ("failed", "moderation_blocked")
     assert dict(reading.usage) == {}
+
+
+def test_the_seconds_that_were_asked_for_stand_where_the_end_names_none() -> None:
+    place = "https://openrouter.ai/api/v1/videos"
+    asked = {"model": "google/veo-3.1", "prompt": "x", "duration": 8}
+    ended = {"id": "job-1", "status": "completed", "usage": {"cost": 3.2, "is_byok": False}}
+    event = played(
+        Step("POST", place, {"id": "job-1", "status": "pending"}, asked, status=202),
+        Step("GET", f"{place}/job-1", ended),
+    ).event
+    assert (event.usage.video_seconds, event.properties["reported_cost_usd"]) == (8, "3.2")
+
+
+def test_a_chat_that_is_fetched_later_is_one_event_of_its_own_usage() -> None:
+    create, fetch = f"{XAI}/completions", f"{XAI}/deferred-completion/later"
+    asked: Json = {"model": "grok-4", "messages": [], "deferred": True}
+    chat = {"id": "other", "object": "chat.completion", "model": "grok-4-0709"}
+    chat |= {"choices": [{"message": {"content": "x"}}], "usage": tokens(30, 10)}
+    result = played(
+        Step("POST", create, {**chat, "id": "first"}, {**asked, "deferred": False}),
+        Step("POST", create, {"request_id": "later"}, asked),
+        Step("GET", fetch, chat),
+        Step("GET", fetch, chat),
+    )
+    assert [event.properties["input_tokens"] for event in result.events] == [30, 30]
+    assert "deferred" not in str(result.events[0].properties)
+    assert (result.events[1].properties["request_model"], result.pending) == ("grok-4", [])
+
+
+def test_a_chat_that_is_to_be_fetched_is_pending_until_then() -> None:
+    create = f"{XAI}/completions"
+    asked: Json = {"model": "grok-4", "messages": [], "deferred": True}
+    waiting = played(Step("POST", create, {"request_id": "later"}, asked))
+    assert (waiting.events, [job["job_id"] for job in waiting.pending]) == ([], ["later"])
+    refused = played(Step("POST", create, {"error": "no", "request_id": "r"}, asked))
+    assert refused.event.properties["outcome"] == "failed"

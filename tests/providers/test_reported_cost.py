@@ -17,6 +17,7 @@ from tokenmeter.pricing.pricebook import DRIFT_MAX
 
 XAI = "https://api.x.ai/v1/chat/completions"
 ROUTER = "https://openrouter.ai/api/v1/chat/completions"
+MESSAGES = "https://openrouter.ai/api/v1/messages"
 PERPLEXITY = "https://api.perplexity.ai/chat/completions"
 PROXY = "http://llm.internal:4000/v1/chat/completions"
 HEADER = "x-litellm-response-cost"
@@ -119,3 +120,24 @@ def test_a_header_of_a_host_that_is_not_known_to_state_it_is_no_charge(
     url = "http://elsewhere.test/v1/chat/completions"
     found = priced(meter, url, chat_usage(9, 2), "gpt-4o", **{HEADER: "5"})
     assert found["cost_source"] == "unpriced"
+
+
+def test_openrouters_charge_for_a_message_to_claude_is_kept(meter: TokenMeter) -> None:
+    usage = {"input_tokens": 10, "cache_read_input_tokens": 90, "output_tokens": 5}
+    charged = {"cost": 0.01, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.15}}
+    body = {"id": "gen-1", "type": "message", "model": "claude-sonnet-4-5", "content": []}
+    answer = Answer(200, dict(JSON), [json.dumps({**body, "usage": usage | charged}).encode()])
+    found = sent(meter, MESSAGES, answer, ASK)
+    assert (found["cost_source"], found["cost_usd"]) == ("reported", "0.16")
+    assert (found["input_tokens"], found.get("flags")) == (100, None)
+
+
+def test_the_charge_for_a_stream_of_claudes_comes_with_its_last_usage(meter: TokenMeter) -> None:
+    begun = {"id": "gen-1", "type": "message", "model": "claude-x", "content": []}
+    events: list[Json] = [
+        {"type": "message_start", "message": {**begun, "usage": {"input_tokens": 9, "cost": 0}}},
+        {"type": "message_delta", "usage": {"output_tokens": 5, "cost": 0.02}},
+        {"type": "message_stop"},
+    ]
+    found = sent(meter, MESSAGES, Answer(200, dict(SSE), sse(*events)), {**ASK, "stream": True})
+    assert (found["cost_source"], found["cost_usd"]) == ("reported", "0.02")

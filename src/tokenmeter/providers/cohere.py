@@ -153,13 +153,17 @@ APIS: Mapping[str, Api] = {
 def describe(request: Request) -> Call | None:
     """Say what a request to Cohere, or to a host that speaks its second version, asks for."""
     if request.host not in HOSTS:
-        found = PATHS.search(request.path)
-        named = label(request.body.get("model"))
-        return _describe(request, request.host, found["place"]) if found and named else None
+        return describe_second(request, request.host) if request.body.get("model") else None
     found = _PATH.search(request.path)
     if found is None:
         return describe_compatible(request, PROVIDER)
     return _describe(request, PROVIDER, found["place"])
+
+
+def describe_second(request: Request, provider: str) -> Call | None:
+    """Describe a request in the form of Cohere's second version, whoever serves it."""
+    found = PATHS.search(request.path)
+    return None if found is None else _describe(request, provider, found["place"])
 
 
 def _describe(request: Request, provider: str, place: str) -> Call | None:

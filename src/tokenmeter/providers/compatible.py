@@ -63,14 +63,17 @@ COMPATIBLE: dict[str, tuple[Dialect, tuple[str, ...]]] = {
         Dialect(reasoning_outside=True, hidden_reasoning=True, cost=ticks_cost),
         ("api.x.ai", ".api.x.ai"),
     ),
-    "openrouter": (Dialect(cost=credit_cost), ("openrouter.ai",)),
+    "openrouter": (Dialect(cost=credit_cost, draws=True), ("openrouter.ai",)),
     "cerebras": (PLAIN, ("api.cerebras.ai",)),
     "perplexity": (Dialect(reasoning_outside=True, cost=total_cost), ("api.perplexity.ai",)),
     "together": (PLAIN, ("api.together.xyz", "api.together.ai")),
     "fireworks": (PLAIN, ("api.fireworks.ai",)),
     "huggingface": (ASKS, ("router.huggingface.co",)),
     "zai": (PLAIN, ("api.z.ai", "open.bigmodel.cn")),
-    "vercel-gateway": (Dialect(asks_usage=True, cost=credit_cost), ("ai-gateway.vercel.sh",)),
+    "vercel-gateway": (
+        Dialect(asks_usage=True, cost=credit_cost, draws=True),
+        ("ai-gateway.vercel.sh",),
+    ),
     "cohere": (PLAIN, ("api.cohere.ai", "api.cohere.com")),
     "anthropic": (ASKS, ()),
     "google": (Dialect(asks_usage=True, hidden_reasoning=True), ()),
@@ -78,7 +81,10 @@ COMPATIBLE: dict[str, tuple[Dialect, tuple[str, ...]]] = {
     "bedrock": (ASKS, (".api.aws",)),
     "ollama": (ASKS, ("localhost:11434", "127.0.0.1:11434", "ollama")),
     "vllm": (ASKS, ("vllm",)),
-    "litellm": (Dialect(asks_usage=True, cost_header="x-litellm-response-cost"), ("litellm",)),
+    "litellm": (
+        Dialect(asks_usage=True, cost_header="x-litellm-response-cost", draws=True),
+        ("litellm",),
+    ),
 }
 HOSTS = {
     host: name

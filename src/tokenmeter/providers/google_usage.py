@@ -90,6 +90,10 @@ INTERACTION = _wire(
     },
     "initial_input_tokens",
     "grounding_tool_count",
+    # What each call of the model within was given; the totals hold what is billed of it.
+    "raw_prompt_token",
+    "model_invocation_token_counts",
+    "non_grounding_model_invocation_token_counts",
 )
 
 

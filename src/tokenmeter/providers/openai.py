@@ -5,14 +5,22 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from tokenmeter.providers.anthropic import describe_messages
 from tokenmeter.providers.base import Adapter, Call, Json, Reading, Request, mapping, text
-from tokenmeter.providers.compatible import HOSTS, SUFFIXES, describe_compatible, known_as
+from tokenmeter.providers.claude_elsewhere import describe_claude
+from tokenmeter.providers.cohere import describe_second
+from tokenmeter.providers.compatible import (
+    COMPATIBLE,
+    HOSTS,
+    SUFFIXES,
+    describe_compatible,
+    known_as,
+)
 from tokenmeter.providers.google_usage import label
+from tokenmeter.providers.mistral import describe_mistral
 from tokenmeter.providers.openai_routes import PATHS
 
-# Azure, OpenRouter, DeepSeek, Z.ai, Vercel and Bedrock serve the Messages API as well.
-_CLAUDE = re.compile(r"/v1/messages/?$")
+# Azure hands these through to Cohere's models.
+_COHERE = "/providers/cohere/v2/"
 # Words that other services use for paths of their own: there a model must be named.
 _COMMON_WORD = re.compile(r"(?<!chat)/(?:completions|responses|embeddings)(?:/compact)?/?$")
 
@@ -21,14 +29,23 @@ def describe(request: Request) -> Call | None:
     """Describe a request to OpenAI, to a compatible host, or to a host that nobody knows."""
     name = known_as(request.host)
     if name is not None:
-        call = describe_compatible(request, name)
-        return call or (describe_messages(request, name) if _CLAUDE.search(request.path) else None)
+        return _describe_known(request, name)
     if not PATHS.search(request.path):
         return None
     call = describe_compatible(request, request.host)
     if call is None or call.request_model is not None or not _COMMON_WORD.search(request.path):
         return call
     return None
+
+
+def _describe_known(request: Request, name: str) -> Call | None:
+    """Describe a request in the form of OpenAI's API, or of another that this host serves."""
+    if _COHERE in request.path:
+        return describe_second(request, name)
+    call = describe_compatible(request, name)
+    if call is None and name == "mistral":
+        call = describe_mistral(request)
+    return call or describe_claude(request, name, COMPATIBLE[name][0].cost)
 
 
 # What a webhook, or a poll, is the body of -> where it is polled.

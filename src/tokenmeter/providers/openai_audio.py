@@ -6,12 +6,15 @@ from dataclasses import replace
 from functools import partial
 
 from tokenmeter.providers.base import NO_READING, Api, Call, Json, Reading, State, text
-from tokenmeter.providers.openai_chat import DONE
+from tokenmeter.providers.openai_chat import DONE, chat_text, read_chat
 from tokenmeter.providers.openai_images import COUNTED
 from tokenmeter.providers.openai_numbers import seconds
 from tokenmeter.providers.openai_settle import settle_text
 from tokenmeter.providers.openai_wire import Dialect, answer
 from tokenmeter.usage import Usage
+
+# The last event of a stream, as OpenAI and as Mistral name it.
+_ENDS = frozenset({"transcript.text.done", "transcription.done"})
 
 
 def transcript_api(dialect: Dialect, operation: str) -> Api:
@@ -21,7 +24,7 @@ def transcript_api(dialect: Dialect, operation: str) -> Api:
         event_name="audio_transcribed",
         read=read_transcript,
         settle=partial(settle_text, dialect),
-        needles=(b'"usage"', b'"error"', b'"transcript.text.done"'),
+        needles=(b'"usage"', b'"error"', *(f'"{end}"'.encode() for end in _ENDS)),
         text=transcript_text,
         done=DONE,
         read_bytes=read_transcript_bytes,
@@ -45,10 +48,13 @@ def read_transcript(payload: Json) -> Reading:
     """
     Read a transcript or one event of its stream.
 
-    Reported seconds (rounded up for billing) win over the measured `duration`.
+    Reported seconds (rounded up for billing) win over the measured `duration`. A vLLM server
+    streams its transcripts as pieces of a chat.
     """
+    if "choices" in payload:
+        return read_chat(payload)
     kind = text(payload.get("type"))
-    if kind is not None and kind != "transcript.text.done":
+    if kind is not None and kind not in _ENDS:
         return replace(answer(payload, None, None), response_id=None)
     reading = answer(payload, payload.get("usage"), "success")
     length = seconds(payload.get("duration"))
@@ -61,8 +67,10 @@ def read_transcript(payload: Json) -> Reading:
 
 def transcript_text(event: Json) -> str:
     """Return the text that one event delivers."""
-    delta = event.get("delta")
-    return delta if isinstance(delta, str) else ""
+    if "choices" in event:
+        return chat_text(event)
+    delta = event.get("delta") or event.get("text")
+    return delta if isinstance(delta, str) and event.get("type") not in _ENDS else ""
 
 
 def read_transcript_bytes(body: bytes, content_type: str) -> Reading:
@@ -71,10 +79,16 @@ def read_transcript_bytes(body: bytes, content_type: str) -> Reading:
 
 
 def read_speech(payload: Json) -> Reading:
-    """Read one event of a speech stream; its last one reports tokens."""
+    """
+    Read one event of a speech stream; its last one reports tokens.
+
+    Mistral puts the whole sound into a JSON body.
+    """
     kind = text(payload.get("type"))
-    state: State | None = "success" if kind == "speech.audio.done" else None
-    return answer(payload, payload.get("usage"), state)
+    whole = kind is None and isinstance(payload.get("audio_data"), str)
+    state: State | None = "success" if whole or kind == "speech.audio.done" else None
+    reading = answer(payload, payload.get("usage"), state)
+    return replace(reading, flags=reading.flags | COUNTED) if whole else reading
 
 
 def read_speech_bytes(body: bytes, content_type: str) -> Reading:

@@ -7,13 +7,16 @@ from functools import partial
 
 import msgspec
 
-from tokenmeter.providers.base import Api, Json, Reading, mapping, text
+from tokenmeter.providers.base import Api, Call, Json, Reading, count, mapping, text
 from tokenmeter.providers.openai_plain import asked_chat, plain_chat
 from tokenmeter.providers.openai_settle import settle_text
 from tokenmeter.providers.openai_wire import Dialect, Head, answer, error_type, is_usual
 from tokenmeter.providers.usual import read_by
 
 DONE = b"[DONE]"
+_NEEDLES = (b'"usage"', b'"error"')
+_NEEDLES_OF_IMAGES = (*_NEEDLES, b'"images"')
+_IMAGE = "image:"  # keys of `raw`: one per image that a choice holds
 
 
 def chat_api(dialect: Dialect, operation: str) -> Api:
@@ -22,7 +25,8 @@ def chat_api(dialect: Dialect, operation: str) -> Api:
         operation=operation,
         event_name="text_generated",
         read=read_chat,
-        settle=partial(settle_text, dialect),
+        settle=partial(settle_chat, dialect),
+        needles=_NEEDLES_OF_IMAGES if dialect.draws else _NEEDLES,
         text=chat_text,
         done=DONE,
         owns_ids=dialect.owns_ids,
@@ -69,13 +73,37 @@ def read_chat(payload: Json) -> Reading:
 
 
 def _with_oddities(reading: Reading, usage: object, choices: list[Json]) -> Reading:
-    """Mistral states the tier in the usage; OpenRouter states an error in a choice."""
+    """The usage may state the tier; OpenRouter states an error in a choice, and draws there."""
     failed = [choice for choice in choices if "error" in choice and error_type(choice)]
     if failed:
         reading = replace(reading, state="failed", error_type=error_type(failed[0]))
-    if not reading.dimensions and isinstance(usage, dict) and text(usage.get("service_tier")):
-        reading = replace(reading, dimensions={"service_tier": usage["service_tier"]})
-    return reading
+    tier = None if reading.dimensions else _tier(mapping(usage))
+    if tier is not None:
+        reading = replace(reading, dimensions={"service_tier": tier})
+    images = {mark: True for choice in choices for mark in _images(choice)}
+    return replace(reading, raw={**reading.raw, **images}) if images else reading
+
+
+def _tier(usage: Json) -> str | None:
+    """Read the tier where Mistral states it, or Vertex."""
+    google = mapping(mapping(usage.get("extra_properties")).get("google"))
+    traffic = text(google.get("traffic_type"))
+    return text(usage.get("service_tier")) or (traffic.lower() if traffic else None)
+
+
+def _images(choice: Json) -> list[str]:
+    """Name the images of a choice, or of one piece of it: each counts once."""
+    held = mapping(choice.get("message", choice.get("delta"))).get("images")
+    images = [mapping(image) for image in held] if isinstance(held, list) else []
+    at = count(choice.get("index")) or 0
+    return [f"{_IMAGE}{at}:{image.get('index', place)}" for place, image in enumerate(images)]
+
+
+def settle_chat(dialect: Dialect, reading: Reading, call: Call) -> Reading:
+    """Settle the tokens, and count the images that models of OpenRouter draw into a chat."""
+    settled = settle_text(dialect, reading, call)
+    drawn = sum(mark.startswith(_IMAGE) for mark in reading.raw) if reading.raw else 0
+    return replace(settled, usage=settled.usage | {"image_count": drawn}) if drawn else settled
 
 
 def _choices(payload: Json) -> list[Json]:

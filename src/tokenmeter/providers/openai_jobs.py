@@ -17,7 +17,7 @@ from tokenmeter.providers.base import (
     mapping,
     text,
 )
-from tokenmeter.providers.openai_chat import DONE
+from tokenmeter.providers.openai_chat import DONE, read_chat
 from tokenmeter.providers.openai_images import COUNTED
 from tokenmeter.providers.openai_numbers import seconds
 from tokenmeter.providers.openai_settle import settle_text
@@ -54,6 +54,16 @@ def video_api(dialect: Dialect, operation: str) -> Api:
     return replace(api, settle=partial(settle_video, dialect))
 
 
+def extension_api(dialect: Dialect, operation: str) -> Api:
+    """Return the Api of videos that go on from others."""
+    return replace(video_api(dialect, operation), settle=partial(settle_extension, dialect))
+
+
+def deferred_api(dialect: Dialect, operation: str) -> Api:
+    """Return the Api of a chat whose answer is fetched later."""
+    return _job_api(dialect, operation, "text_generated", read_deferred)
+
+
 def _job_api(dialect: Dialect, operation: str, event_name: str, read: Read) -> Api:
     return Api(
         operation=operation,
@@ -78,6 +88,14 @@ def read_batch(payload: Json) -> Reading:
     delivered = count(mapping(payload.get("request_counts")).get("completed"))
     reading = _rescued(reading, delivered=bool(delivered))
     return replace(reading, dimensions={**reading.dimensions, "service_tier": "batch"})
+
+
+def read_deferred(payload: Json) -> Reading:
+    """Read the name that stands for a chat until it is done, or the chat, which has another."""
+    named = text(payload.get("request_id"))
+    if named is not None and "choices" not in payload and "error" not in payload:
+        return Reading(response_id=named, state="pending")
+    return replace(read_chat(payload), response_id=None)
 
 
 def read_run(payload: Json) -> Reading:
@@ -110,8 +128,16 @@ def read_video(payload: Json) -> Reading:
 
 
 def settle_video(dialect: Dialect, reading: Reading, call: Call) -> Reading:
+    """Settle a video; the seconds that were asked for are kept for an end that names none."""
+    settled = settle_text(dialect, reading, call)
+    if settled.state != "pending":
+        return settled
+    return replace(settled, usage=call.usage | settled.usage)
+
+
+def settle_extension(dialect: Dialect, reading: Reading, call: Call) -> Reading:
     """
-    Settle a video; one that extends another is billed by the new seconds alone.
+    Settle a video that extends another: it is billed by the new seconds alone.
 
     Its answers say the length of the whole, so the length that was asked for stands.
     """

@@ -41,6 +41,7 @@ class _Asked(msgspec.Struct, frozen=True, gc=False):
     model: _Name | None = None
     stream: Literal[False] | None = None
     service_tier: _Name | None = None
+    deferred: Literal[False] | None = None
 
 
 _InputDetail = Literal[
@@ -64,8 +65,13 @@ class _Usage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     completion_tokens_details: dict[_OutputDetail, _Count | None] | None = None
 
 
+class _Message(msgspec.Struct, gc=False):
+    images: None = None
+
+
 class _Choice(msgspec.Struct, gc=False):
     error: None = None
+    message: _Message | None = None
 
 
 class _Completion(msgspec.Struct, gc=False):

@@ -22,10 +22,10 @@ from tokenmeter.usage import NOTHING, Usage
 
 _PATH = re.compile(
     r"(?:/deployments/(?P<deployment>[^/]+))?/(?:extensions/)?"
-    r"(?P<place>chat/completions|completions|embeddings|decisions|stt|tts"
+    r"(?P<place>chat/completions|completions|embeddings|rerank|decisions|stt|tts"
     r"|images/(?:generations|edits|variations)|audio/(?:transcriptions|translations|speech)"
     r"|responses/compact|threads/runs|videos/(?:generations|edits|extensions)"
-    r"|(?P<kind>responses|batches|videos|threads/[^/]+/runs)"
+    r"|(?P<kind>responses|batches|videos|threads/[^/]+/runs|chat/deferred-completion)"
     r"(?:/(?P<id>[^/]+)(?P<verb>/[a-z_]+)?)?)/?$"
 )
 # Under a host that nobody knows these are taken for an OpenAI-like API.
@@ -96,7 +96,13 @@ def _plain(ask: Ask, api: Api) -> Call:
 
 
 def _text(ask: Ask, api: Api) -> Call:
-    """Describe a completion; a stream that would report no usage is asked to."""
+    """
+    Describe a completion; a stream that would report no usage is asked to.
+
+    A deferred one (xAI) is answered with its name only.
+    """
+    if ask.request.body.get("deferred") is True:
+        return _call(ask, _api(_DEFERRED_ROUTE, ask.dialect))
     edited = _asking_for_usage(ask)
     call = _call(ask, api)
     return call if edited is None else replace(call, edited_body=edited)
@@ -137,12 +143,7 @@ def _speech(ask: Ask, api: Api) -> Call:
 def _video(ask: Ask, api: Api) -> Call:
     body = ask.request.body
     facts = {name: value for name in ("size", "resolution") if (value := text(body.get(name)))}
-    return _call(ask, api, **facts)
-
-
-def _extension(ask: Ask, api: Api) -> Call:
-    """Describe a video that goes on from another: the new seconds are billed."""
-    call, length = _video(ask, api), seconds(ask.request.body.get("seconds"))
+    call, length = _call(ask, api, **facts), seconds(body.get("seconds", body.get("duration")))
     return call if length is None else replace(call, usage=Usage(video_seconds=length))
 
 
@@ -156,22 +157,30 @@ def _embeddings_api(dialect: Dialect, operation: str) -> Api:
     return openai_chat.plain_api(dialect, operation, "embedding_created")
 
 
+def _rerank_api(dialect: Dialect, operation: str) -> Api:
+    return openai_chat.plain_api(dialect, operation, "api_calls")
+
+
 def _decisions_api(dialect: Dialect, operation: str) -> Api:
     return openai_chat.plain_api(dialect, operation, "text_generated")
 
 
 _TRANSCRIPT, _SPEECH = openai_audio.transcript_api, openai_audio.speech_api
 _RESPONSES, _IMAGES = openai_responses.responses_api, openai_images.images_api
+_EXTENSION = openai_jobs.extension_api
 _RUN, _BATCH, _VIDEO = openai_jobs.run_api, openai_jobs.batch_api, openai_jobs.video_api
+_DEFERRED_ROUTE = Route("chat.completions", openai_jobs.deferred_api, _seen_again)
 
 ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "chat/completions"): Route("chat.completions", openai_chat.chat_api, _text),
+    ("GET", "deferred-completion/*"): _DEFERRED_ROUTE,
     ("POST", "completions"): Route("completions", openai_chat.chat_api, _text),
     ("POST", "responses"): Route("responses", _RESPONSES, _plain),
     ("POST", "responses/compact"): Route("responses.compact", _RESPONSES, _plain),
     ("GET", "responses/*"): Route("responses", _RESPONSES, _seen_again),
     ("POST", "responses/*/cancel"): Route("responses", _RESPONSES, _seen_again),
     ("POST", "embeddings"): Route("embeddings", _embeddings_api, _plain),
+    ("POST", "rerank"): Route("rerank", _rerank_api, _plain),
     ("POST", "decisions"): Route("decisions", _decisions_api, _plain),
     ("POST", "images/generations"): Route("images.generations", _IMAGES, _images),
     ("POST", "images/edits"): Route("images.edits", _IMAGES, _images),
@@ -192,7 +201,7 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "videos"): Route("videos", _VIDEO, _video),
     ("POST", "videos/generations"): Route("videos", _VIDEO, _video),
     ("POST", "videos/edits"): Route("videos", _VIDEO, _video),
-    ("POST", "videos/extensions"): Route("videos", _VIDEO, _extension),
+    ("POST", "videos/extensions"): Route("videos", _EXTENSION, _video),
     ("POST", "videos/*/remix"): Route("videos", _VIDEO, _video),
     ("GET", "videos/*"): Route("videos", _VIDEO, _seen_again),
 }

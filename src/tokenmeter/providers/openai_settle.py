@@ -102,7 +102,7 @@ def _contradictions(numbers: dict[str, Number]) -> frozenset[str]:
         for whole, parts in _PARTS
         if whole in numbers and sum(numbers.get(part, 0) for part in parts) > numbers[whole]
     ]
-    both = numbers.get("input_tokens", 0) + numbers.get("output_tokens", 0)
-    if numbers.get("total_tokens", both) != both:
+    both = [numbers[m] for m in ("input_tokens", "output_tokens") if m in numbers]
+    if both and numbers.get("total_tokens", sum(both)) != sum(both):
         wrong.append("total_tokens")
     return frozenset(f"suspect:{whole}" for whole in wrong)

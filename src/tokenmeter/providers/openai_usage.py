@@ -45,11 +45,16 @@ _OUTPUT_DETAILS: _Names = {
     "accepted_prediction_tokens": "accepted_prediction_tokens",
     "rejected_prediction_tokens": "rejected_prediction_tokens",
 }
-_SEARCHES: _Names = {"web_search_requests": "web_search_count"}
+_SEARCHES: _Names = {
+    "web_search_requests": "web_search_count",
+    "tool_calls_requested": "",  # within the cost that OpenRouter states
+    "tool_calls_executed": "",
+}
 _FACTS = (  # kind, tier and size of search; Groq's times; xAI's counts of what was looked at
     *("type", "service_tier", "search_context_size", "market_cost", "context_details"),
     *("queue_time", "prompt_time", "completion_time", "total_time"),
     *("num_sources_used", "num_server_side_tools_used", "audio_prompt_tokens"),
+    "extra_properties",  # Vertex's tier
 )
 # Every spelling that OpenAI and the compatible hosts use; none of them means two things.
 USAGE: _Names = {
@@ -75,6 +80,9 @@ USAGE: _Names = {
     "citation_tokens": "tool_use_input_tokens",  # Perplexity
     "num_search_queries": "web_search_count",
     "num_requests": "web_search_count",  # tool_usage.web_search
+    "connector_tokens": "tool_use_input_tokens",  # Mistral's conversations
+    "connectors": {"web_search": "web_search_count"},
+    "search_units": "search_unit_count",  # of a rerank
     "server_tool_use": _SEARCHES,
     "server_tool_use_details": _SEARCHES,  # OpenRouter
     "server_side_tool_usage_details": {"web_search_calls": "web_search_count"},  # xAI

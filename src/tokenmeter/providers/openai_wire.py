@@ -34,6 +34,8 @@ class Dialect:
     cost: CostRule | None = None
     # The answer's header that states the charge, in USD.
     cost_header: str | None = None
+    # A stream of a chat may deliver images.
+    draws: bool = False
     # The model of an image request that names none.
     image_model: str | None = None
 

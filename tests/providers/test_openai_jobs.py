@@ -173,7 +173,7 @@ def test_the_seconds_that_were_asked_for_stand_where_the_end_names_none() -> Non
 def test_a_chat_that_is_fetched_later_is_one_event_of_its_own_usage() -> None:
     create, fetch = f"{XAI}/completions", f"{XAI}/deferred-completion/later"
     asked: Json = {"model": "grok-4", "messages": [], "deferred": True}
-    chat = {"id": "other", "object": "chat.completion", "model": "grok-4-0709"}
+    chat: Json = {"id": "other", "object": "chat.completion", "model": "grok-4-0709"}
     chat |= {"choices": [{"message": {"content": "x"}}], "usage": tokens(30, 10)}
     result = played(
         Step("POST", create, {**chat, "id": "first"}, {**asked, "deferred": False}),

@@ -39,7 +39,20 @@ def found(path: str, **prefixes: str) -> tuple[str, str] | None:
         ("/v1beta/models/gemini-3.5-flash:generateContent", "google"),
         ("/v1beta/models/gemini-3.5-flash:streamGenerateContent", "google"),
         ("/v1/models/gemini-3.5-flash:generateContent", "google"),
+        # As the SDKs of late 2026 ask: google-genai by v1, Azure's by /openai alone.
+        ("/v1/tunedModels/t:generateContent", "google"),
+        ("/v1/models/veo-3/operations/1", "google"),
+        ("/v1/cachedContents", "google"),
+        ("/v1/interactions", "google"),
+        ("/v1/interactions/i_1", "google"),
+        ("/v1/batches/nmwrrjwo5d8", "google"),
+        ("/v1/batches/batch_1", "openai"),
+        ("/v1/batches", "openai"),
+        ("/openai/responses", "openai"),
+        ("/openai/videos/video_1/remix", "openai"),
         ("/v1/projects/p/locations/l/publishers/google/models/m:generateContent", "google-vertex"),
+        ("/v1beta1/publishers/google/models/gemini-3.5-flash:generateContent", "google-vertex"),
+        ("/v1beta1/interactions", "google-vertex"),
     ],
 )
 def test_the_paths_of_the_sdks_are_known(path: str, provider: str) -> None:

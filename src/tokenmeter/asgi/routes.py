@@ -20,18 +20,25 @@ KNOWN_CHARS_MAX = 512  # if they are no longer than this: the client chooses the
 # The paths of the three SDKs, as they are under a changed base_url.
 _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("anthropic", re.compile(r"/v1/messages(?:/|$)")),
-    ("google-vertex", re.compile(r"/v1(?:beta1|beta)?/projects/[^/]+/locations/")),
+    (
+        "google-vertex",
+        re.compile(
+            r"/v1(?:beta1|beta)?/(?:projects/[^/]+/locations/|publishers/[^/]+/models/[^/]+:)"
+            r"|/v1beta1/(?:interactions|cachedContents)(?:/|$)"
+        ),
+    ),
     (
         "google",
         re.compile(
-            r"/v1(?:beta|alpha)/(?:models/[^/]+[:/]|tunedModels/[^/]+:|interactions|batches"
-            r"|operations|openai/)|/v1/models/[^/]+:"
+            r"/v1(?:beta|alpha)?/(?:models/[^/]+(?::|/operations/)|(?:tunedModels|dynamic)/[^/]+:"
+            r"|(?:interactions|cachedContents)(?:/|$)|files/batch-|batches/(?!batch_|$))"
+            r"|/v1(?:beta|alpha)/(?:models/[^/]+/|batches|operations|openai/)"
         ),
     ),
     (
         "openai",
         re.compile(
-            r"(?:/v1|/openai/v1|/openai/deployments/[^/]+)/(?:chat/completions|completions|responses"
+            r"(?:/v1|/openai(?:/v1|/deployments/[^/]+)?)/(?:chat/completions|completions|responses"
             r"|embeddings|images/[a-z]+|videos|audio/[a-z]+|batches|threads)(?:/|$)"
             r"|/chat/completions/?$"
         ),

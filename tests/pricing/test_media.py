@@ -273,6 +273,36 @@ def test_a_charge_in_the_vendors_units_is_the_cost_beside_the_computed_one() -> 
     assert (drifted["cost_usd"], drifted["cost_drift"]) == ("0.84", "2.0000")
 
 
+def test_units_are_worth_what_those_of_their_package_are() -> None:
+    image: dict[str, Property] = {**KLING, "provider_units": "8", "image_count": 1}
+    assert priced(**image, unit_package="image").reported == Decimal("0.028")
+    assert priced(**image, unit_package="video").reported == Decimal("1.12")
+    assert priced(**image, unit_package="try_on").reported is None, "its worth is not known"
+
+
+@pytest.mark.parametrize(
+    ("facts", "cost"),
+    [
+        ({"model": "kling-v1", "input_type": "image"}, "0.0070"),
+        ({"model": "kling-v2-1", "input_type": "text"}, "0.0280"),
+        ({"model": "kling-v2-1", "input_type": "image"}, "0.0560"),
+        ({"model": "kling-v2", "input_type": "image", "operation": "multi-image2image"}, "0.1120"),
+    ],
+)
+def test_retired_image_models_of_kling_are_priced_by_the_unit(
+    facts: dict[str, Property], cost: str
+) -> None:
+    got = priced(provider="kling", region="singapore", image_count=2, **facts)
+    assert got.computed == Decimal(cost)
+
+
+def test_a_price_for_any_model_is_not_said_to_be_the_models_own() -> None:
+    got = priced(provider="alibaba", model="wan2.5-t2v-preview", video_seconds=5, video_jobs=1)
+    assert got.reason == (
+        "no list names wan2.5-t2v-preview; any model's price per video_jobs: unsaid mode"
+    )
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -30,7 +30,10 @@ MINIMAX = "https://api.minimax.io"
 
 
 _FIRST = ("submit", "create", "created", "submitted")
-_LAST = ("result", "poll", "retrieve", "get", "query", "final", "task", "webhook", "callback")
+_LAST = (
+    *("result", "poll", "retrieve", "get", "query", "fetch", "final"),
+    *("task", "webhook", "callback"),
+)
 _PATH = re.compile(r"/[\w./:-]+")
 
 
@@ -42,10 +45,11 @@ def steps(sample: Json) -> list[Step]:
 def _answers(sample: Json) -> tuple[Json | None, Json]:
     """The answers to submit and poll where a sample has both; else its only one as the last."""
     answer: Json = sample["response"]
-    first = next((answer[name] for name in _FIRST if name in answer), None)
+    parts = {name: part for name, part in answer.items() if isinstance(part, dict)}
+    first = next((parts[name] for name in _FIRST if name in parts), None)
     if first is None:
         return None, answer
-    last = next((answer[name] for name in _LAST if name in answer), None)
+    last = next((parts[name] for name in _LAST if name in parts), None)
     return (None, first) if last is None else (first, last)
 
 
@@ -58,26 +62,30 @@ def _place(sample: Json, default: str) -> str:
 def _of_openai(sample: Json) -> list[Step]:
     call, asked, answer = sample["call"], sample["request"], sample["response"]
     if "videos." in call:
-        return _sora(call, asked, answer)
+        return _sora(sample)
     if "responses." in call:
-        return [Step("POST", f"{OPENAI}/responses", answer, asked)]
+        return [Step("POST", f"{OPENAI}/responses", _streamed(answer), asked)]
     place = "edits" if ".edit" in call else "generations"
-    if asked.get("stream") or isinstance(answer, list):
-        events = answer if isinstance(answer, list) else [answer]
-        answer = "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events)
-    return [Step("POST", f"{OPENAI}/images/{place}", answer, asked)]
+    if "variation" in call:
+        place = "variations"
+    return [Step("POST", f"{OPENAI}/images/{place}", _streamed(answer), asked)]
 
 
-def _sora(call: str, asked: Json, answer: Json) -> list[Step]:
+def _sora(sample: Json) -> list[Step]:
+    call, asked = sample["call"], sample["request"]
+    first, last = _answers(sample)
     place = "/extensions" if ".extend" in call else "/edits" if ".edit" in call else ""
     if ".remix" in call:
         place = "/video_123/remix"
-    if answer["status"] in ("queued", "in_progress"):
-        return [Step("POST", f"{OPENAI}/videos{place}", answer, asked)]
-    queued = {**answer, "status": "queued", "completed_at": None, "error": None}
+    page = last.get("data")
+    video: Json = page[0] if isinstance(page, list) else last
+    if first is None and video.get("status") in (None, "queued", "in_progress"):
+        return [Step("POST", f"{OPENAI}/videos{place}", video, asked)]
+    queued = {**video, "status": "queued", "completed_at": None, "error": None}
+    poll = f"{OPENAI}/videos" if page else f"{OPENAI}/videos/{video['id']}"
     return [
-        Step("POST", f"{OPENAI}/videos{place}", queued, asked),
-        Step("GET", f"{OPENAI}/videos/{answer['id']}", answer),
+        Step("POST", f"{OPENAI}/videos{place}", first or queued, asked),
+        Step("GET", poll, last),
     ]
 
 
@@ -85,10 +93,10 @@ def _of_google(sample: Json) -> list[Step]:
     """google-genai's arguments on the wire: camel case, `config` spread over the body."""
     call, asked, answer = sample["call"], sample["request"], sample["response"]
     vertex = sample["provider"] == "google-vertex"
-    config = _camel(asked.get("config", {}))
+    config = _camel(asked.get("config") or asked.get("parameters", {}))
     if "interactions" in call:
         return _interaction(asked, answer)
-    base = f"{VERTEX if vertex else GEMINI + '/models'}/{asked['model']}"
+    base = f"{VERTEX if vertex else GEMINI + '/models'}/{asked.get('model', sample['model'])}"
     if "images" in call:
         parameters = {"sampleCount": config.pop("numberOfImages", 1), **config}
         body: Json = {"instances": [{"prompt": "x"}], "parameters": parameters}
@@ -150,11 +158,14 @@ def _of_happyhorse(sample: Json) -> list[Step]:
 
 
 def _of_marble(sample: Json) -> list[Step]:
-    job_id = sample["response"]["operation_id"]
+    first, answer = _answers(sample)
+    if "operation_id" not in answer:  # it was refused
+        return [Step("POST", f"{MARBLE}/worlds:generate", answer, sample["request"], 402)]
+    job_id = answer["operation_id"]
     started = {"operation_id": job_id, "done": False, "error": None, "response": None}
     return [
-        Step("POST", f"{MARBLE}/worlds:generate", started, sample["request"]),
-        Step("GET", f"{MARBLE}/operations/{job_id}", sample["response"]),
+        Step("POST", f"{MARBLE}/worlds:generate", first or started, sample["request"]),
+        Step("GET", f"{MARBLE}/operations/{job_id}", answer),
     ]
 
 
@@ -172,14 +183,27 @@ def _of_bfl(sample: Json) -> list[Step]:
 
 
 def _of_byteplus(sample: Json) -> list[Step]:
-    asked, answer = sample["request"], sample["response"]
-    if "status" not in answer:  # Seedream
-        return [Step("POST", f"{ARK}/images/generations", answer, asked)]
+    asked = sample["request"]
+    first, answer = _answers(sample)
+    task: Json = answer["items"][0] if "items" in answer else answer
     tasks = f"{ARK}/contents/generations/tasks"
+    if first is None and "content" in asked and "status" not in task:  # it was refused
+        return [Step("POST", tasks, answer, asked)]
+    if "status" not in task:  # Seedream
+        return [Step("POST", f"{ARK}/images/generations", _streamed(answer), asked)]
+    poll = tasks if "items" in answer else f"{tasks}/{task['id']}"
     return [
-        Step("POST", tasks, {"id": answer["id"]}, asked),
-        Step("GET", f"{tasks}/{answer['id']}", answer),
+        Step("POST", tasks, first or {"id": task["id"]}, asked),
+        Step("GET", poll, answer),
     ]
+
+
+def _streamed(answer: Any) -> Any:
+    """A stream's events, or its last one, as server-sent events; a whole answer as it is."""
+    events = answer if isinstance(answer, list) else [answer]
+    if not all("type" in event for event in events):
+        return answer
+    return "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events)
 
 
 def _of_kling(sample: Json) -> list[Step]:

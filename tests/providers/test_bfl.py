@@ -96,6 +96,29 @@ def test_an_image_that_is_ready_is_counted() -> None:
     assert polled(cost=4.5).dimensions["provider_credits"] == "4.5"
 
 
+def test_a_video_is_a_video_at_the_price_of_its_poll() -> None:
+    asked_for = {"mode": "v2v", "duration": 8, "resolution": "fhd", "generate_audio": False}
+    result = {"sample": "https://x/video.mp4?se=1", "duration": 41.5}  # of the work
+    event = played(
+        Step("POST", f"{BFL}/flux-3-video", {**SUBMITTED, "cost": 42}, asked_for),
+        Step("GET", POLL, {**READY, "cost": 85, "result": result}),
+    ).event
+    one = dict.fromkeys(("video_count", "output_count", "video_jobs"), 1)
+    made = {metric: count for metric, count in event.usage.items() if metric != "request_count"}
+    assert (event.event_name, made) == ("video_generated", {**one, "video_seconds": 8})
+    facts = event.properties
+    assert (facts["input_type"], facts["resolution"]) == ("video", "1080p")
+    assert (facts["provider_credits"], facts["cost_usd"]) == ("85", "0.85")
+    open_ended = asked("POST", f"{BFL}/flux-3-video", {"mode": "t2v"})
+    assert (dict(open_ended.usage), open_ended.dimensions["resolution"]) == ({}, "720p")
+
+
+@pytest.mark.parametrize("model", ["flux-tools/erase-v1", "vto-v2", "flux-2-klein-9b"])
+def test_tools_are_image_models_too(model: str) -> None:
+    call = asked("POST", f"{BFL}/{model}", {"image": "aGk="})
+    assert (call.request_model, call.api.event_name) == (model, "image_generated")
+
+
 @pytest.mark.parametrize("stage", ["Pending", "Queued", "Task not found", "", None, 7])
 def test_trap_04_any_other_word_is_no_end(stage: Any) -> None:
     assert polled(status=stage).state == "pending"

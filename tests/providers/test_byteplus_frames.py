@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,7 @@ PRO = Clip("seedance-1-5-pro-251215", "720p", "16:9", 5)
         (replace(PRO, model="dreamina-seedance-2-5-260628", resolution="480p"), 48_438),
         (replace(PRO, resolution="4k"), 980_100),
         (replace(PRO, input_seconds=5), 216_900),
+        (replace(PRO, seconds=Decimal("2.375")), 51_300),  # 57 frames were asked for
         (replace(PRO, ratio="adaptive"), None),
         (replace(PRO, resolution="8k"), None),
         (replace(PRO, draft=True, audio=False), None),

@@ -159,7 +159,8 @@ def test_a_vertex_job_is_fetched_by_its_name() -> None:
 def test_video_seconds_are_those_asked_for_times_the_videos_delivered(response: Json) -> None:
     asked = submit(parameters={"durationSeconds": 6, "sampleCount": 3})
     reading = read_body(asked, {"name": JOB, "done": True, "response": response})
-    assert dict(reading.usage) == {"video_count": 2, "output_count": 2, "video_seconds": 12}
+    two = {"video_count": 2, "output_count": 2}
+    assert dict(reading.usage) == {**two, "video_jobs": 1, "video_seconds": 12}
     assert (reading.state, reading.response_id) == ("success", JOB)
 
 
@@ -167,7 +168,7 @@ def test_a_poll_without_its_request_says_that_the_seconds_are_missing() -> None:
     response = {"videos": [{"gcsUri": "gs://b/o"}], "raiMediaFilteredCount": 1}
     polled = call(f"/v1beta/{JOB}", method="GET")
     reading = read_body(polled, {"done": True, "response": response})
-    assert dict(reading.usage) == {"video_count": 1, "output_count": 1}
+    assert dict(reading.usage) == {"video_count": 1, "output_count": 1, "video_jobs": 1}
     assert reading.flags == {"missing:video_seconds", "filtered:1"}
     assert reading.response_id == JOB
 

@@ -243,6 +243,28 @@ def test_units_are_a_dimension_and_money_is_the_cost() -> None:
         assert polled_new(billing=odd).cost is None
 
 
+def test_a_failed_tasks_bare_0_is_what_was_deducted() -> None:
+    free = polled_new(status="failed", outputs=None, billing=[{"amount": "0"}])
+    assert (free.state, free.dimensions["provider_units"]) == ("failed", "0")
+
+
+def test_units_of_images_are_of_another_package_and_no_video_units() -> None:
+    drawn = {"images": [{"index": 0, "url": "u"}, {"index": 1, "url": "u"}]}
+    place, charged = f"{HOST}/v1/images/omni-image", {"final_unit_deduction": "16"}
+    event = played(
+        Step("POST", place, {"code": 0, "data": {"task_id": "83"}}, {"n": 2}),
+        Step("GET", f"{place}/83", old(task_result=drawn, **charged)),
+    ).event
+    found = event.properties
+    assert (found["provider_units"], found["unit_package"]) == ("16", "image")
+    assert (found["cost_usd"], found["computed_cost_usd"]) == ("0.056", "0.056")
+    worn = polled_old("images/kolors-virtual-try-on", task_result=drawn, **charged)
+    assert worn.dimensions["unit_package"] == "try_on"
+    named = polled_new(billing=[{**UNIT, "package_type": "image"}])
+    assert named.dimensions["unit_package"] == "image"
+    assert "unit_package" not in polled_old(task_result=drawn, final_unit_deduction="").dimensions
+
+
 def test_a_quota_is_dollars_but_not_in_beijing_and_not_where_the_host_is_unknown() -> None:
     quota: Json = {"final_balance_deduction": {"quota": "0.35", "list_price": "0.35"}}
     assert polled_old(**quota).cost == "0.35"

@@ -68,12 +68,15 @@ def facts(call: Any) -> Json:
             {"resolution": "4k", "n": 3, "image_list": [{}], "result_type": "series"},
             {
                 "resolution": "4K",
-                "n": "3",
+                "n": "9",  # n counts for single images alone: the model chooses, up to 9
+                "sequential": "true",
                 "input_type": "image",
                 "kind": "image",
                 "result_type": "series",
             },
         ),
+        ("images/omni-image", {"series_amount": "4", "result_type": "series"}, {"n": "4"}),
+        ("images/omni-image", {"series_amount": 4, "n": 2}, {"n": "2"}),
         ("images/generations", {"n": "x"}, {"n": "1", "input_type": "text"}),
         ("audio/text-to-audio", {"duration": 3.5}, {"input_type": "text"}),
         ("audio/tts", {"text": "hello"}, {"characters": 5}),
@@ -98,6 +101,11 @@ def test_a_submit_on_the_old_surface(place: str, body: Json, expected: Json) -> 
             "/image-to-video/kling-2.6",
             {"settings": {"resolution": "1080p", "audio": "native", "duration": 10}},
             {"mode": "pro", "input_type": "image", "generate_audio": "true", "video_seconds": 10},
+        ),
+        (
+            "/image-to-video/kling-3.0-turbo",  # settings beside the contents
+            {"contents": [{"type": "first_frame"}], "duration": 3, "resolution": "1080p"},
+            {"resolution": "1080p", "mode": "pro", "input_type": "image", "video_seconds": 3},
         ),
         (
             "/omni-video/kling-3.0-omni",

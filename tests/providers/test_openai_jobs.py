@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.providers.media import Step, played
+from tests.providers.media import CUSTOMER, Step, played
 from tests.providers.openai_wire import (
     Json,
     body_of,
@@ -124,7 +124,7 @@ def video(status: str, **fields: Any) -> Reading:
 
 def test_a_video_is_a_job_with_the_size_that_was_asked_for() -> None:
     created = call("/v1/videos", {"model": "sora-2", "size": "1280x720", "seconds": "8"})
-    assert created.dimensions == {"size": "1280x720"}
+    assert created.dimensions == {"size": "1280x720", "resolution": "720p"}
     reading = body_of(created, {"id": "video_1", "status": "queued", "seconds": "8"})
     assert (reading.state, dict(reading.usage)) == ("pending", {"video_seconds": 8})
     assert not call("/v1/videos/video_1/remix", {"prompt": "x"}).repeated
@@ -132,10 +132,33 @@ def test_a_video_is_a_job_with_the_size_that_was_asked_for() -> None:
 
 def test_a_completed_video_is_counted_in_seconds() -> None:
     reading = video("completed", seconds="8", size="1280x720", completed_at=200)
-    assert dict(reading.usage) == {"video_seconds": 8, "video_count": 1, "output_count": 1}
-    assert reading.dimensions == {"size": "1280x720"}
+    one = dict.fromkeys(("video_count", "output_count", "video_jobs"), 1)
+    assert dict(reading.usage) == {"video_seconds": 8, **one}
+    assert reading.dimensions == {"size": "1280x720", "resolution": "720p"}
     assert (reading.state, reading.created, reading.flags) == ("success", 200, COUNTED)
     assert "video_seconds" not in video("completed", seconds="long").usage
+
+
+def test_a_video_has_openais_defaults_and_only_openais() -> None:
+    created = call("/v1/videos", {"prompt": "a fox"})
+    assert created.request_model == "sora-2"
+    assert created.dimensions == {"size": "720x1280", "resolution": "720p"}
+    for place in ("/v1/videos/edits", "/v1/videos/video_1/remix"):  # as the other video is
+        assert (call(place, {}).request_model, dict(call(place, {}).dimensions)) == (None, {})
+
+
+def test_a_page_of_videos_ends_those_on_it_that_ended() -> None:
+    one = {"object": "video", "model": "sora-2", "seconds": "8", "size": "1280x720"}
+    queued, ended = {**one, "status": "queued"}, {**one, "status": "completed"}
+    page = {"object": "list", "data": [{**ended, "id": "video_1"}, {**queued, "id": "video_2"}]}
+    made = played(
+        *[Step("POST", f"{OPENAI}/videos", {**queued, "id": f"video_{i}"}, {}) for i in (1, 2)],
+        *[Step("GET", f"{OPENAI}/videos?limit=20", page)] * 3,
+    )
+    assert made.event.external_customer_id == CUSTOMER
+    assert (made.event.usage.video_seconds, made.event.properties["cost_usd"]) == (8, "0.8")
+    assert [job["job_id"] for job in made.pending] == ["video_2"]
+    assert played(Step("GET", f"{OPENAI}/videos", {"object": "list", "data": []})).events == []
 
 
 def test_trap_21_an_extension_is_billed_by_the_new_seconds_not_by_the_whole() -> None:

@@ -77,6 +77,33 @@ def test_a_length_is_never_guessed(body: Json, length: str) -> None:
     )
 
 
+def test_the_router_says_which_model_it_chose_and_what_was_left_open() -> None:
+    resolved = {"duration": 4, "ratio": "1920:1080", "resolution": "1080p"}
+    routing = {"model": "veo3.1_fast", "provider": "google", "estimatedCost": {"credits": 48}}
+    submitted = {"id": "t1", "routing": {**routing, "resolvedInput": resolved}}
+    body = {"configId": "cheap", "input": {"promptText": "a fox", "audio": True}}
+    made = played(
+        Step("POST", f"{RUNWAY}/generate/video", submitted, body),
+        Step("GET", POLL, {**DONE, "cost": {"credits": 48}}),
+    )
+    event, facts = made.event, made.event.properties
+    assert (facts["model"], event.usage.video_seconds) == ("veo3.1_fast", 4)
+    assert (facts["resolution"], facts["generate_audio"]) == ("1080p", "true")
+    assert (facts["cost_usd"], event.external_customer_id) == ("0.48", CUSTOMER)
+    asked_for = {**body, "input": {"duration": 6, "resolution": "720p"}}
+    kept = played(
+        Step("POST", f"{RUNWAY}/generate/video", submitted, asked_for), Step("GET", POLL, DONE)
+    ).event
+    assert kept.usage.video_seconds == 6
+    images = {"configId": "cheap", "input": {"outputCount": 2}}
+    drawn = played(
+        Step("POST", f"{RUNWAY}/generate/image", {"id": "t1", "routing": routing}, images),
+        Step("GET", POLL, {**DONE, "output": ["https://x/1.png", "https://x/2.png"]}),
+    ).event
+    assert (drawn.event_name, drawn.usage.image_count) == ("image_generated", 2)
+    assert described("GET", f"{RUNWAY}/generate/video") is None
+
+
 def test_images_are_counted_as_delivered() -> None:
     body = {"model": "gen4_image", "ratio": "1920:1080", "outputCount": 4}
     event = ended(body, "text_to_image", output=["https://x/1.png", "https://x/2.png", ""])

@@ -18,7 +18,13 @@ from tokenmeter.pricing.media_lists import read_sheet
 from tokenmeter.pricing.media_rows import Row
 from tokenmeter.pricing.media_shelf import Shelf, Worth
 from tokenmeter.pricing.media_tariff import Facts, MediaTariff, utc
-from tokenmeter.pricing.media_words import PROVIDERS, REPORTED_UNITS, Known, spelled
+from tokenmeter.pricing.media_words import (
+    PROVIDERS,
+    REPORTED_UNITS,
+    UNIT_PACKAGE,
+    Known,
+    spelled,
+)
 from tokenmeter.pricing.priced import Priced
 
 DATA = Path(__file__).parent / "data"
@@ -104,7 +110,8 @@ class MediaPrices:
         facts = event.properties
         for name, unit in REPORTED_UNITS.items():
             if name in facts:
-                return self._in_usd(facts, unit, _amount(facts[name]), event.timestamp)
+                named = _of_package(unit, facts.get(UNIT_PACKAGE))
+                return self._in_usd(facts, named, _amount(facts[name]), event.timestamp)
         return None
 
     def _in_usd(
@@ -149,6 +156,11 @@ def _known(provider: object) -> Known | None:
     if not isinstance(provider, str) or not provider:
         return None
     return PROVIDERS.get(provider) or Known(provider)
+
+
+def _of_package(unit: str, package: object) -> str:
+    """Return the unit's name in a price list: ``image_unit``; that of videos is plain ``unit``."""
+    return unit if package in (None, "video") else f"{package}_{unit}"
 
 
 def _amount(value: Property) -> Decimal | None:

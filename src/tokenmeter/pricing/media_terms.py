@@ -11,7 +11,7 @@ from decimal import Decimal
 from tokenmeter.pricing import names
 from tokenmeter.pricing.card import Card, Unit, over, times
 from tokenmeter.pricing.media_rows import Basis, Factor, Row
-from tokenmeter.pricing.media_shelf import Offer, Units, closeness
+from tokenmeter.pricing.media_shelf import ANY, Offer, Units, closeness
 
 PIXELS_MAX = 10**10  # a larger picture is a mistake of the wire
 _SHOWN_MAX = 60  # characters of a foreign text in a reason
@@ -109,6 +109,8 @@ def _best(rows: Sequence[Row], said: Said) -> Row | None:
 def _no_match(offer: Offer, rows: Sequence[Row], said: Said) -> str:
     asked = sorted({name for row in rows for name in row.when})
     facts = ", ".join(_fact(name, rows[0].value(name, said)) for name in asked)
+    if all(row.model == ANY for row in rows):
+        return f"no list names {offer.model}; any model's price per {rows[0].metric}: {facts}"
     return f"{offer.model} has no price per {rows[0].metric} for {facts}"
 
 

@@ -43,6 +43,8 @@ MORE_METRICS = frozenset({"input_image_count", "input_video_seconds", "pixel_cou
 
 # Properties in which an event says what the provider charged, in the provider's own unit.
 REPORTED_UNITS: Mapping[str, str] = {"provider_credits": "credit", "provider_units": "unit"}
+# The package that units were taken from, where a vendor sells several: its own unit's name.
+UNIT_PACKAGE = "unit_package"
 
 _UNSAID = frozenset({"", "*"})  # price lists write * for "any"
 _DIGITS_MAX = 18

@@ -1,8 +1,9 @@
 """
-Black Forest Labs: FLUX images, one per task.
+Black Forest Labs: FLUX images and videos, one per task.
 
 The answer to the submit says the price in credits and the megapixels; whether the image was
-made, and was not held back by moderation, only the poll says.
+made, and was not held back by moderation, only the poll says. A video's poll has its own,
+final price.
 """
 
 from __future__ import annotations
@@ -23,8 +24,19 @@ from tokenmeter.providers.base import (
     text,
 )
 from tokenmeter.providers.google_usage import label, labels
-from tokenmeter.providers.media import IMAGE, amount, error_code, said, settle_job, whole
-from tokenmeter.usage import Usage
+from tokenmeter.providers.media import (
+    IMAGE,
+    VIDEO,
+    amount,
+    error_code,
+    said,
+    seconds,
+    settle_job,
+    truth,
+    whole,
+)
+from tokenmeter.providers.media_kinds import kind_of_file
+from tokenmeter.usage import NOTHING, Usage
 
 __all__ = ["ADAPTER", "describe"]
 
@@ -32,7 +44,9 @@ PROVIDER = "bfl"
 HOSTS = ("api.bfl.ai", "api.bfl.ml")
 SUFFIXES = (".bfl.ai", ".bfl.ml")  # a region's host, a cluster's: api.us1.bfl.ai
 # Recognised under any host.
-PATHS = re.compile(r"/v1/(?:(?P<model>flux-[\w.\-]+)|(?P<poll>get_result))$")
+PATHS = re.compile(
+    r"/v1/(?:(?P<model>flux-[\w.\-]+(?:/[\w.\-]+)?|vto-[\w.\-]+)|(?P<poll>get_result))$"
+)
 _ID = re.compile(r"(?:^|&)id=([^&]+)")
 # Any other word is no end; "Task not found" is said too early, and by the wrong cluster.
 _STATES: dict[str, State] = {
@@ -45,6 +59,9 @@ _STATES: dict[str, State] = {
 _SIZED = frozenset({"flux-pro-1.1", "flux-pro", "flux-dev"})  # 1024 x 768 unless asked otherwise
 _RATIO = frozenset({"flux-pro-1.1-ultra"})  # 16:9 unless asked otherwise
 _PICTURES = ("input_image", "image_prompt", "image", "control_image", "input_image_2")
+_INPUTS = {"i2v": "image", "v2v": "video", "draft_enhance": "video"}  # of a video's mode
+_TIERS = {"hd": "720p", "fhd": "1080p"}
+_TIER_DEFAULT = "hd"
 
 
 def describe(request: Request) -> Call | None:
@@ -59,9 +76,26 @@ def describe(request: Request) -> Call | None:
         return None if job is None else _poll(provider, unquote(job[1]))
     if request.method != "POST":
         return None
-    model = found["model"]
-    facts = _facts(model, request.body)
-    return Call(provider, IMAGES, request_model=model, dimensions=facts)
+    return _submit(provider, found["model"], request.body)
+
+
+def _submit(provider: str, model: str, body: Json) -> Call:
+    if "video" not in model:
+        return Call(provider, IMAGES, request_model=model, dimensions=_facts(model, body))
+    length = seconds(body.get("duration"))  # where nothing is said, the model chooses
+    usage = NOTHING if length is None else Usage(video_seconds=length)
+    return Call(provider, VIDEOS, request_model=model, usage=usage, dimensions=_clip(body))
+
+
+def _clip(body: Json) -> dict[str, str]:
+    """Say of a video what a price needs."""
+    tier = (label(body.get("resolution")) or _TIER_DEFAULT).lower()
+    return {
+        "input_type": _INPUTS.get(text(body.get("mode")) or "", "text"),
+        "resolution": _TIERS.get(tier, tier),
+        **said(generate_audio=truth(body.get("generate_audio")), draft=truth(body.get("draft"))),
+        **labels(mode=body.get("mode"), aspect_ratio=body.get("aspect_ratio")),
+    }
 
 
 def _facts(model: str, body: Json) -> dict[str, str]:
@@ -101,8 +135,12 @@ def read_task(payload: Json) -> Reading:
         return replace(reading, state=state, error_type=stage.replace(" ", "_"))
     if state == "pending":
         return replace(reading, state=state)
-    if not text(mapping(payload.get("result")).get("sample")):
+    sample = text(mapping(payload.get("result")).get("sample"))
+    if sample is None:
         return replace(reading, state="failed", error_type="no_output")
+    if kind_of_file(sample) == VIDEO:
+        made = Usage(video_count=1, output_count=1, video_jobs=1)
+        return replace(reading, state=state, usage=made, event_name=VIDEO)
     return replace(reading, state=state, usage=Usage(image_count=1, output_count=1))
 
 
@@ -115,6 +153,7 @@ def _charges(payload: Json) -> dict[str, str]:
 
 
 IMAGES = Api("images", IMAGE, read_task, settle_job, owns_ids=True)
+VIDEOS = Api("videos", VIDEO, read_task, settle_job, owns_ids=True)
 ADAPTER = Adapter(
     PROVIDER,
     describe,

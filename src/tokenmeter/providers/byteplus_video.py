@@ -249,8 +249,13 @@ def moment(value: object) -> int | float | None:
 
 
 def _of_frames(frames: int, rate: int) -> Number | None:
-    """121 frames are 5 seconds: there is one frame more than the seconds have."""
-    length = Decimal(frames - 1) / rate
+    """
+    Return the seconds that a clip of so many frames is called.
+
+    57 are 2.375, as Ark's documents count. Clips of whole seconds have a frame more: 121 are 5.
+    """
+    over = 1 if frames > rate and frames % rate == 1 else 0
+    length = Decimal(frames - over) / rate
     return seconds(f"{length:.3f}")
 
 

@@ -44,7 +44,7 @@ def total_cost(fields: Mapping[str, Any]) -> Decimal | None:
     return decimal(cost.get("total_cost"))
 
 
-OPENAI = Dialect(asks_usage=True, owns_ids=True, image_model="dall-e-2")
+OPENAI = Dialect(asks_usage=True, owns_ids=True, image_model="dall-e-2", video_model="sora-2")
 AZURE = Dialect(asks_usage=True, owns_ids=True)
 ASKS = Dialect(asks_usage=True)
 

@@ -160,8 +160,9 @@ def settle_interaction(reading: Reading, call: Call) -> Reading:
     usage = last.usage | made
     if made:
         usage = usage | {"output_count": sum(made.values())}
-    if "video_count" in made and "video_seconds" in call.usage:
-        usage, _ = with_seconds(usage, call)
+    if "video_count" in made:
+        usage = usage | {"video_jobs": 1}
+        usage = with_seconds(usage, call)[0] if "video_seconds" in call.usage else usage
     return replace(
         reading,
         usage=usage,

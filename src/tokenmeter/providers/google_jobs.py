@@ -46,6 +46,7 @@ def _read_done(reading: Reading, response: Json, failure: str | None) -> Reading
     made, filtered = _delivered(response)
     reading = replace(reading, usage=Usage(video_count=made, output_count=made))
     if made:
+        reading = replace(reading, usage=reading.usage | {"video_jobs": 1})
         flags = frozenset({f"filtered:{filtered}"}) if filtered else frozenset[str]()
         return replace(reading, state="success", flags=flags)
     reason = failure or ("filtered" if filtered else "no_output")

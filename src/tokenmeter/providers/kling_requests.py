@@ -19,6 +19,7 @@ from tokenmeter.usage import NOTHING, Usage
 
 AUDIO = "audio_generated"
 SECONDS_DEFAULT = 5
+SERIES_MAX = 9  # images
 NEAR = Decimal("0.25")  # a length this close to a whole second is billed as that second
 _RESOLUTIONS = {"std": "720p", "pro": "1080p", "4k": "4k"}
 _MODES = {resolution: mode for mode, resolution in _RESOLUTIONS.items()}
@@ -116,12 +117,17 @@ def describe_image(operation: str, model: str | None, body: Json) -> Asked:
     """Describe a submit for images on the new surface."""
     kind = "text" if operation.startswith("text-") else "image"
     endpoint = Endpoint(IMAGE, None, input_type=kind if not _kinds(body) else "image")
-    return Asked(model, _image(endpoint, mapping(body.get("settings"))))
+    return Asked(model, _image(endpoint, _settings(body)))
+
+
+def _settings(body: Json) -> Json:
+    """Return what is set; some endpoints take it beside the contents, without an envelope."""
+    return {**body, **mapping(body.get("settings"))}
 
 
 def describe_video(operation: str, model: str | None, body: Json) -> Asked:
     """Describe a submit for a video on the new surface: ``POST /omni-video/kling-3.0-omni``."""
-    settings, kinds = mapping(body.get("settings")), _kinds(body)
+    settings, kinds = _settings(body), _kinds(body)
     resolution = (label(settings.get("resolution")) or "720p").lower()
     dimensions = {
         "mode": _MODES.get(resolution, "std"),
@@ -159,9 +165,17 @@ def _image(endpoint: Endpoint, fields: Json) -> dict[str, str]:
         "kind": "image",
         "resolution": tier,
         "input_type": kind,
-        "n": str(whole(fields.get("n")) or 1),
+        **_how_many(fields),
         **labels(aspect_ratio=fields.get("aspect_ratio"), result_type=fields.get("result_type")),
     }
+
+
+def _how_many(fields: Json) -> dict[str, str]:
+    """Return how many images are asked for; of a series the model may choose it."""
+    if fields.get("result_type") != "series":
+        return {"n": str(whole(fields.get("n")) or 1)}
+    amount = whole(fields.get("series_amount"))
+    return {"n": str(amount)} if amount else {"n": str(SERIES_MAX), "sequential": "true"}
 
 
 def _sound(fields: Json) -> Usage:

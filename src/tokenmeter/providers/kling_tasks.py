@@ -17,7 +17,7 @@ from tokenmeter.providers.base import NO_READING, Call, Json, Reading, State, ma
 from tokenmeter.providers.google_content import objects
 from tokenmeter.providers.google_usage import label
 from tokenmeter.providers.kling_requests import AUDIO, billed_seconds
-from tokenmeter.providers.media import IMAGE, OTHER, VIDEO, plain, seconds, settle_job
+from tokenmeter.providers.media import IMAGE, OTHER, VIDEO, plain, said, seconds, settle_job
 from tokenmeter.providers.openai_numbers import decimal
 from tokenmeter.usage import Number, Usage
 
@@ -36,6 +36,8 @@ _LENGTHS = ("duration", "mp3_duration", "duration_mp3", "wav_duration", "duratio
 _UNSAFE = re.compile(r"risk|sensitiv|polic|moderat|violat|风控|敏感|违规|审核", re.IGNORECASE)
 _BEIJING = "beijing"  # bills in CNY
 _QUOTA, _MONEY = "quota", "money"  # in `raw`
+_UNITS, _PACKAGE = "provider_units", "unit_package"  # dimensions
+_TRY_ON = "kolors-virtual-try-on"  # has a package of its own
 
 
 class Output(NamedTuple):
@@ -109,29 +111,37 @@ def _read_done(task: Json) -> Reading:
 
 def _why(task: Json) -> str:
     """Return a word for a failure; the message itself may repeat the prompt."""
-    said = text(task.get("task_status_msg")) or text(task.get("message")) or ""
-    return _code(task.get("code")) or ("filtered" if _UNSAFE.search(said) else "task_failed")
+    told = text(task.get("task_status_msg")) or text(task.get("message")) or ""
+    return _code(task.get("code")) or ("filtered" if _UNSAFE.search(told) else "task_failed")
 
 
 # -- what was deducted ----------------------------------------------------------------------
 
 
 def _charges(task: Json) -> Reading:
-    """Read what was deducted: units of a package, or money."""
+    """Read what was deducted: units of a package, or money. A failed task's 0 has no type."""
     lines = list(objects(task.get("billing")))
     units = _amounts(lines, "charge_type", "unit")
+    units += _amounts([line for line in lines if "currency" not in line], "charge_type", None)
     units.append(decimal(task.get("final_unit_deduction")))
     known = [units_used for units_used in units if units_used is not None]
     money = {name: _amounts(lines, "currency", name)[:1] for name in ("USD", "CNY")}
     paid = {name: sums[0] for name, sums in money.items() if sums and sums[0] is not None}
     dimensions = {f"provider_cost_{name.lower()}": f"{sum_:f}" for name, sum_ in paid.items()}
     if known:
-        dimensions["provider_units"] = f"{sum(known):f}"
+        dimensions[_UNITS] = f"{sum(known):f}"
+        dimensions |= said(unit_package=_package(lines))
     quota = decimal(mapping(task.get("final_balance_deduction")).get("quota"))
     return Reading(dimensions=dimensions, raw={_MONEY: paid, _QUOTA: quota})
 
 
-def _amounts(lines: list[Json], name: str, value: str) -> list[Decimal | None]:
+def _package(lines: list[Json]) -> str | None:
+    """Return the package that units were taken from, if a line names it."""
+    packages = {label(line.get("package_type")) for line in lines} - {None}
+    return packages.pop() if len(packages) == 1 else None
+
+
+def _amounts(lines: list[Json], name: str, value: str | None) -> list[Decimal | None]:
     return [decimal(line.get("amount")) for line in lines if line.get(name) == value]
 
 
@@ -194,9 +204,16 @@ def _with_outputs(reading: Reading, task: Json) -> Reading:
     if videos:
         numbers |= {"video_count": len(videos), "video_jobs": 1}
     most = next(kind for kind, items in made.items() if items)
-    reading = replace(reading, usage=Usage(numbers), event_name=most)
+    reading = replace(_from_package(reading, most), usage=Usage(numbers), event_name=most)
     before = mapping(mapping(task.get("task_info")).get("parent_video")).get("duration")
     return _with_sound(_with_video_length(reading, videos, _length(before)), made[AUDIO])
+
+
+def _from_package(reading: Reading, kind: str) -> Reading:
+    """Say that units were those of the images' package, where no billing line names one."""
+    if kind != IMAGE or _UNITS not in reading.dimensions:
+        return reading
+    return replace(reading, dimensions={_PACKAGE: "image", **reading.dimensions})
 
 
 def _with_video_length(reading: Reading, videos: list[Json], before: Decimal | None) -> Reading:
@@ -247,6 +264,8 @@ def settle(reading: Reading, call: Call) -> Reading:
     """Name the task by its own id (a path may hold the user's), and say what it cost."""
     cost = _cost(reading.raw, call)
     reading = replace(reading, raw={}, cost=None if cost is None else f"{cost:f}")
+    if call.api.operation == _TRY_ON and _PACKAGE in reading.dimensions:
+        reading = replace(reading, dimensions={**reading.dimensions, _PACKAGE: "try_on"})
     if reading.response_id is not None:
         return settle_job(reading, replace(call, job_id=reading.response_id))
     if reading.state == "success" or (call.repeated and call.job_id is None):

@@ -17,6 +17,7 @@ from tokenmeter.providers.base import (
     mapping,
     text,
 )
+from tokenmeter.providers.media import resolution, said
 from tokenmeter.providers.openai_chat import DONE, read_chat
 from tokenmeter.providers.openai_images import COUNTED
 from tokenmeter.providers.openai_numbers import seconds
@@ -50,7 +51,7 @@ def run_api(dialect: Dialect, operation: str) -> Api:
 
 def video_api(dialect: Dialect, operation: str) -> Api:
     """Return the Api of videos."""
-    api = _job_api(dialect, operation, "video_generated", read_video)
+    api = _job_api(dialect, operation, "video_generated", read_videos)
     return replace(api, settle=partial(settle_video, dialect))
 
 
@@ -110,7 +111,16 @@ def read_run(payload: Json) -> Reading:
     return _rescued(reading)
 
 
-def read_video(payload: Json) -> Reading:
+def read_videos(payload: Json) -> Reading:
+    """Read a video job, or a page of them."""
+    page = payload.get("data")
+    if not isinstance(page, list):
+        return _read_video(payload)
+    videos = tuple(_read_video(video) for video in page if isinstance(video, dict))
+    return Reading(state="pending", jobs=videos)
+
+
+def _read_video(payload: Json) -> Reading:
     """Read a video job of OpenAI or xAI: seconds and size once it is done."""
     reading = _read_job(payload)
     video = mapping(payload.get("video"))
@@ -118,17 +128,19 @@ def read_video(payload: Json) -> Reading:
     if reading.response_id is None:
         reading = replace(reading, response_id=text(payload.get("request_id")))
     size = text(payload.get("size"))
-    dimensions = {**reading.dimensions, **({"size": size} if size else {})}
-    reading = replace(reading, dimensions=dimensions)
+    frame = said(size=size, resolution=resolution(size))
+    reading = replace(reading, dimensions={**reading.dimensions, **frame})
     if reading.state != "success":
         return reading
-    made = reading.usage | {"video_count": 1, "output_count": 1}
+    made = reading.usage | {"video_count": 1, "output_count": 1, "video_jobs": 1}
     made = made if length is None else made | {"video_seconds": length}
     return replace(reading, usage=made, flags=reading.flags | COUNTED)
 
 
 def settle_video(dialect: Dialect, reading: Reading, call: Call) -> Reading:
     """Settle a video; the seconds that were asked for are kept for an end that names none."""
+    if reading.jobs:
+        return reading  # a page: each of them is settled by itself
     settled = settle_text(dialect, reading, call)
     if settled.state != "pending":
         return settled

@@ -16,6 +16,7 @@ from tokenmeter.providers import (
     openai_responses,
 )
 from tokenmeter.providers.base import Api, Call, Json, Request, mapping, text
+from tokenmeter.providers.media import resolution, said
 from tokenmeter.providers.openai_numbers import seconds
 from tokenmeter.providers.openai_wire import Dialect, is_true, stated_cost
 from tokenmeter.usage import NOTHING, Usage
@@ -34,6 +35,9 @@ PATHS = re.compile(
     r"|responses/resp_[^/]+(?:/cancel)?"
     r"|images/(?:generations|edits|variations)|audio/(?:transcriptions|translations|speech))/?$"
 )
+
+
+SORA_SIZE = "720x1280"  # unless asked otherwise
 
 
 class Ask(NamedTuple):
@@ -142,9 +146,24 @@ def _speech(ask: Ask, api: Api) -> Call:
 
 def _video(ask: Ask, api: Api) -> Call:
     body = ask.request.body
-    facts = {name: value for name in ("size", "resolution") if (value := text(body.get(name)))}
+    facts = _frame(text(body.get("size")), text(body.get("resolution")))
     call, length = _call(ask, api, **facts), seconds(body.get("seconds", body.get("duration")))
     return call if length is None else replace(call, usage=Usage(video_seconds=length))
+
+
+def _frame(size: str | None, tier: str | None) -> dict[str, str]:
+    return said(size=size, resolution=tier or resolution(size))
+
+
+def _new_video(ask: Ask, api: Api) -> Call:
+    """Describe a video from nothing, by OpenAI's defaults where it has them."""
+    call = _video(ask, api)
+    if ask.dialect.video_model is None:
+        return call
+    facts = {**_frame(SORA_SIZE, None), **call.dimensions}
+    return replace(
+        call, request_model=call.request_model or ask.dialect.video_model, dimensions=facts
+    )
 
 
 def _seen_again(ask: Ask, api: Api) -> Call:
@@ -198,7 +217,8 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "runs/*"): Route("assistants.runs", _RUN, _seen_again),
     ("POST", "runs/*/cancel"): Route("assistants.runs", _RUN, _seen_again),
     ("POST", "runs/*/submit_tool_outputs"): Route("assistants.runs", _RUN, _seen_again),
-    ("POST", "videos"): Route("videos", _VIDEO, _video),
+    ("POST", "videos"): Route("videos", _VIDEO, _new_video),
+    ("GET", "videos"): Route("videos", _VIDEO, _seen_again),
     ("POST", "videos/generations"): Route("videos", _VIDEO, _video),
     ("POST", "videos/edits"): Route("videos", _VIDEO, _video),
     ("POST", "videos/extensions"): Route("videos", _EXTENSION, _video),

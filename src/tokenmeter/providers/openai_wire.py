@@ -38,6 +38,8 @@ class Dialect:
     draws: bool = False
     # The model of an image request that names none.
     image_model: str | None = None
+    # The model of a video request that names none.
+    video_model: str | None = None
 
 
 PLAIN = Dialect()

@@ -31,12 +31,15 @@ from tokenmeter.providers.media import (
     error_code,
     links,
     must_have,
+    resolution,
     said,
+    seconds,
     settle_job,
+    size,
 )
 from tokenmeter.providers.media_kinds import AUDIO, kind_of_file
 from tokenmeter.providers.runway_requests import describe_body
-from tokenmeter.usage import Number, Usage
+from tokenmeter.usage import NOTHING, Number, Usage
 
 __all__ = ["ADAPTER", "describe"]
 
@@ -52,8 +55,10 @@ KINDS = {
 }
 _PATH = re.compile(
     r"/v1/(?:(?P<place>[a-z_]+)|recipes/(?P<recipe>[a-z_]+)|workflows/(?P<workflow>[^/]+)"
+    r"|generate/(?P<routed>video|image|audio)"
     r"|(?:tasks|workflow_invocations)/(?P<id>[^/]+))/?$"
 )
+_ROUTED = {"video": VIDEO, "image": IMAGE, "audio": AUDIO}  # by the router, to some model
 _STATES: dict[str, State] = {
     "PENDING": "pending",
     "THROTTLED": "pending",
@@ -72,6 +77,8 @@ def describe(request: Request) -> Call | None:
         return None
     if found["id"]:
         return _poll(label(found["id"])) if request.method == "GET" else None
+    if found["routed"]:
+        return _routed(request, found["routed"])
     place = found["place"] or found["recipe"] or "workflows"
     kind = KINDS.get(place) if found["place"] else _kind_of_recipe(found["recipe"])
     if request.method != "POST" or kind is None:
@@ -84,6 +91,15 @@ def describe(request: Request) -> Call | None:
         usage=usage,
         dimensions=dimensions,
     )
+
+
+def _routed(request: Request, what: str) -> Call | None:
+    """Describe a task whose model the router chooses; the answer names it."""
+    if request.method != "POST":
+        return None
+    place, kind = f"generate.{what}", _ROUTED[what]
+    usage, dimensions = describe_body(place, kind, mapping(request.body.get("input")))
+    return Call(PROVIDER, _api(place, kind), usage=usage, dimensions=dimensions)
 
 
 def _kind_of_recipe(recipe: str | None) -> str:
@@ -108,6 +124,8 @@ def read_task(payload: Json) -> Reading:
         created=text(payload.get("createdAt")),
         dimensions=_charges(payload),
     )
+    if "routing" in payload:
+        reading = _chosen(reading, mapping(payload["routing"]))
     match reading.state:
         case "failed":
             code = error_code(payload.get("failureCode"))
@@ -116,6 +134,21 @@ def read_task(payload: Json) -> Reading:
             return _with_outputs(reading, payload.get("output"))
         case _:
             return reading
+
+
+def _chosen(reading: Reading, routing: Json) -> Reading:
+    """Add what the router chose: the model, and what the request had left open."""
+    resolved = mapping(routing.get("resolvedInput"))
+    length = seconds(resolved.get("duration"))
+    frame = said(
+        size=size(resolved.get("ratio")), resolution=resolution(resolved.get("resolution"))
+    )
+    return replace(
+        reading,
+        model=label(routing.get("model")),
+        usage=NOTHING if length is None else Usage(video_seconds=length),
+        dimensions={**reading.dimensions, **frame, **_charges(routing)},
+    )
 
 
 def _charges(payload: Json) -> dict[str, str]:
@@ -145,6 +178,8 @@ def _with_outputs(reading: Reading, output: object) -> Reading:
 def settle(reading: Reading, call: Call) -> Reading:
     """Settle the task; the seconds of a video come from the request."""
     settled = settle_job(reading, call)
+    if settled.state == "pending" and call.api.event_name == VIDEO:
+        settled = replace(settled, usage=reading.usage | call.usage)
     made = settled.event_name or call.api.event_name
     return must_have(settled, "video_seconds") if made == VIDEO else settled
 

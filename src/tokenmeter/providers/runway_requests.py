@@ -38,7 +38,7 @@ def describe_body(place: str, kind: str, body: Json) -> tuple[Usage, dict[str, s
         "input_type": _input_type(place, body),
         **said(
             size=size(ratio),
-            aspect_ratio=None if frame(ratio) else label(ratio),
+            aspect_ratio=None if frame(ratio) else label(ratio or body.get("aspectRatio")),
             resolution=_resolution(kind, ratio, body),
             generate_audio=truth(body.get("audio")),
             n=str(count) if count else None,

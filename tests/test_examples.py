@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.running import check_is_short, check_says
+
 HERE = Path(__file__).parents[1] / "examples"
-LINES_MAX = 59
 SAYS = {
     "agent_run": "request-42 made 3 calls\ninput: 695 output: 194\n",
     "aiohttp_stream": "read to the end\nsuccess 31 112",
@@ -46,31 +47,12 @@ def test_every_example_is_listed_here() -> None:
 
 @pytest.mark.parametrize("name", SAYS)
 def test_an_example_runs_and_says_what_was_used(name: str, tmp_path: Path) -> None:
-    environment = {
-        **os.environ,
-        "TOKENMETER_HOME": str(tmp_path / "home"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OPENAI_BASE_URL": "http://127.0.0.1:9/nobody-listens",  # a call that is not replayed
-        "HTTPS_PROXY": "http://127.0.0.1:9",
-    }
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(HERE / f"{name}.py")],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert SAYS[name] in done.stdout
+    check_says(HERE / f"{name}.py", SAYS[name], tmp_path)
 
 
 @pytest.mark.parametrize("name", SAYS)
 def test_an_example_is_read_in_a_minute(name: str) -> None:
-    lines = (HERE / f"{name}.py").read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= LINES_MAX
-    assert lines[0].startswith('"""')
+    check_is_short(HERE / f"{name}.py")
 
 
 def test_the_example_gateway_runs_and_says_what_was_used(tmp_path: Path) -> None:

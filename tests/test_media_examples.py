@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.running import check_is_short, check_says
+
 HERE = Path(__file__).parents[1] / "examples" / "media"
 CASSETTES = Path(__file__).parents[1] / "cassettes" / "media"
-LINES_MAX = 59
 SAYS = {
     "dalle": "image_generated acme 1 image\n1024x1792 hd 0.12 USD",
     "gemini_image": "image tokens: 2000 of 2310\ncost: 0.243736 USD",
@@ -30,31 +28,12 @@ SAYS = {
 
 @pytest.mark.parametrize("name", SAYS)
 def test_an_example_runs_and_says_what_was_used(name: str, tmp_path: Path) -> None:
-    environment = {
-        **os.environ,
-        "TOKENMETER_HOME": str(tmp_path / "home"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OPENAI_BASE_URL": "http://127.0.0.1:9/nobody-listens",  # a call that is not replayed
-        "HTTPS_PROXY": "http://127.0.0.1:9",
-    }
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(HERE / f"{name}.py")],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert SAYS[name] in done.stdout
+    check_says(HERE / f"{name}.py", SAYS[name], tmp_path)
 
 
 @pytest.mark.parametrize("name", SAYS)
 def test_an_example_is_read_in_a_minute(name: str) -> None:
-    lines = (HERE / f"{name}.py").read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= LINES_MAX
-    assert lines[0].startswith('"""')
+    check_is_short(HERE / f"{name}.py")
 
 
 def test_the_cassettes_are_what_their_script_writes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tokenmeter.providers import Reading
+from tokenmeter.providers import Call, Reading
 from tokenmeter.usage import METRICS, Number
 
 HUGE = 10**15  # too large for a count, and for the length of anything
 JUNK: tuple[Any, ...] = (
     *(None, True, False, -1, -7.5, 0.5, HUGE, 1e300, float("nan"), float("inf")),
-    *("", "12", "prompt text", [], [7], ["x"], {}, {"usage": 3}, [[{}]], "x" * 5_000),
+    *("", "12", "prompt text", "2026-01-01", [], [7], ["x"], {}, {"usage": 3}, [[{}]], "x" * 5_000),
 )
 
 
@@ -49,6 +49,26 @@ def spoiled(draw: st.DrawFn, payloads: list[Any]) -> list[Any]:
 
 def sampled() -> st.SearchStrategy[Any]:
     return st.sampled_from(JUNK)
+
+
+def settled(call: Call, payloads: list[Any]) -> Reading:
+    """Fold what are payloads as capture does, read their texts, and settle."""
+    reading = Reading()
+    for payload in payloads:
+        if isinstance(payload, dict):
+            read = call.api.read(payload)
+            reading = reading.plus(read) if call.api.adds else reading | read
+            assert call.api.text is None or isinstance(call.api.text(payload), str)
+    return call.api.settle(reading, call)
+
+
+def numbers(value: Any) -> set[int]:
+    """Every whole number on the wire."""
+    if isinstance(value, dict):
+        return set().union(*(numbers(item) for item in value.values()))
+    if isinstance(value, list):
+        return set().union(*(numbers(item) for item in value))
+    return {value} if isinstance(value, int) and not isinstance(value, bool) else set()
 
 
 def is_sound(number: Number) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from decimal import Decimal
@@ -15,8 +14,9 @@ from hypothesis import strategies as st
 
 from tests.corpus import CORPUS, FREE_APIS, Exchange, load
 from tests.providers.fold import as_request
+from tests.providers.junk import JUNK, is_sound, places, replaced, settled
 from tokenmeter.capture.passed import event_data
-from tokenmeter.providers import Call, Reading, Request
+from tokenmeter.providers import Reading, Request
 from tokenmeter.providers.compatible import describe_compatible
 from tokenmeter.providers.openai import describe
 from tokenmeter.usage import METRICS
@@ -27,12 +27,7 @@ FOLDERS = (
     *("openai", "azure", "groq", "mistral", "deepseek", "xai", "openrouter", "cerebras"),
     *("perplexity", "together", "huggingface", "zai", "vercel-gateway"),
 )
-HUGE = 10**15  # too large for a count, and for the length of anything
 LENGTHS = {"seconds", "prompt_audio_seconds"}  # need not be whole
-JUNK: tuple[Any, ...] = (
-    *(None, True, False, -1, -7.5, 0.5, HUGE, 1e300, float("nan"), float("inf")),
-    *("", "12", "prompt text", "2026-01-01", [], [7], ["x"], {}, {"usage": 3}, [[{}]]),
-)
 
 
 @cache
@@ -50,39 +45,6 @@ def payloads(exchange: Exchange) -> tuple[dict[str, Any], ...]:
         events = [event_data(raw) for raw in re.split(rb"\r?\n\r?\n", exchange.body)]
         found = [json.loads(event) for event in events if event.startswith(b"{")]
     return tuple(p for p in (found if len(found) < 4 else found[:2] + found[-2:]) if p)
-
-
-def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Every place in a JSON value, itself left out."""
-    inner: list[tuple[Any, Any]] = []
-    if isinstance(value, dict):
-        inner = list(value.items())
-    elif isinstance(value, list):
-        inner = list(enumerate(value[:3]))
-    return [place for key, part in inner for place in ((*at, key), *places(part, (*at, key)))]
-
-
-def spoiled(payload: dict[str, Any], place: tuple[Any, ...], junk: Any) -> dict[str, Any]:
-    copied = copy.deepcopy(payload)
-    holder: Any = copied
-    for key in place[:-1]:
-        holder = holder[key]
-    holder[place[-1]] = junk
-    return copied
-
-
-def settled(call: Call, payloads: list[dict[str, Any]]) -> Reading:
-    reading = Reading()
-    for payload in payloads:
-        read = call.api.read(payload)
-        reading = reading.plus(read) if call.api.adds else reading | read
-        if call.api.text is not None:
-            assert isinstance(call.api.text(payload), str)
-    return call.api.settle(reading, call)
-
-
-def is_sound(number: Any) -> bool:
-    return type(number) in (int, Decimal) and 0 <= number < HUGE
 
 
 def check(reading: Reading) -> None:
@@ -105,7 +67,7 @@ def test_junk_anywhere_in_an_answer_is_survived(data: st.DataObject) -> None:
     found = list(parts)
     at = data.draw(st.integers(0, len(found) - 1))
     place = data.draw(st.sampled_from(places(found[at])))
-    found[at] = spoiled(found[at], place, data.draw(st.sampled_from(JUNK)))
+    found[at] = replaced(found[at], place, data.draw(st.sampled_from(JUNK)))
     check(settled(call, found))
 
 
@@ -127,7 +89,7 @@ def test_junk_in_a_count_leaves_the_count_out_or_unchanged(junk: Any) -> None:
         assert call is not None
         before = list(settled(call, [payload]).usage.values())
         for place in inside:
-            after = settled(call, [spoiled(payload, place, junk)])
+            after = settled(call, [replaced(payload, place, junk)])
             check(after)
             harmless = junk in before or junk in (0, 1) or place[-1] in LENGTHS
             assert harmless or junk not in after.usage.values()
@@ -142,7 +104,7 @@ def test_junk_anywhere_in_a_request_is_survived(data: st.DataObject) -> None:
     body: dict[str, Any] = {}
     if spots:
         place = data.draw(st.sampled_from(spots))
-        body = spoiled(request.body, place, data.draw(st.sampled_from(JUNK)))
+        body = replaced(request.body, place, data.draw(st.sampled_from(JUNK)))
     for host in (request.host, "gateway.test"):
         spoilt = Request(request.method, host, request.path, request.query, {}, body)
         call = describe(spoilt)

@@ -13,7 +13,8 @@ from tokenmeter.usage import METRICS, Number
 HUGE = 10**15  # too large for a count, and for the length of anything
 JUNK: tuple[Any, ...] = (
     *(None, True, False, -1, -7.5, 0.5, HUGE, 1e300, float("nan"), float("inf")),
-    *("", "12", "prompt text", "2026-01-01", [], [7], ["x"], {}, {"usage": 3}, [[{}]], "x" * 5_000),
+    *("", "12", "prompt text", "2026-01-01", "x" * 5_000),
+    *([], [7], ["x"], {}, {"usage": 3}, [[{}]]),
 )
 
 

@@ -27,6 +27,8 @@ STATED = {
     28: "a placeholder in somebody's code",
     29: "a placeholder in somebody's code: zero",
 }
+# Rows of the same file by which the same event costs something else: no one book can say both.
+CONTRADICTING = {3: 282, 24: 459, 25: 463, 26: 458, 27: 462}
 # Rows of a list that has been replaced: right for events of before.
 REPLACED = {
     7: datetime(2026, 8, 21, tzinfo=UTC),
@@ -61,6 +63,15 @@ def test_an_event_of_a_row_costs_that_row(row: Row) -> None:
 def test_the_docs_name_each_row_that_only_the_studio_states_and_no_other() -> None:
     stated = NUMBERED.findall(PAGE.read_text(encoding="utf-8"))
     assert [int(number) for numbers in stated for number in numbers.split(", ")] == [*STATED]
+
+
+@pytest.mark.skipif(not price_rows(), reason="no price research")
+@pytest.mark.parametrize(("stated", "other"), CONTRADICTING.items())
+def test_an_event_that_only_the_studio_prices_so_costs_what_another_row_says(
+    stated: int, other: int
+) -> None:
+    rows = {row["number"]: row for row in price_rows()}
+    assert BOOK.price(made(rows[stated])).computed == cost(rows[other]) != cost(rows[stated])
 
 
 @pytest.mark.skipif(not price_rows(), reason="no price research")

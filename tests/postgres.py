@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 
 _TEMPLATE = "tokenmeter_template"
+# Processes die in our tests, the machine does not: nobody has to wait for the disk.
+_UNSYNCED = ("fsync", "full_page_writes", "synchronous_commit")
 _numbers = itertools.count()
 
 
@@ -33,10 +36,12 @@ def postgres_server() -> Iterator[str]:
         except Exception as error:
             pytest.skip(f"the PostgreSQL wheel cannot start here: {error}")
     url: str = server.get_uri()
+    _run(url, *(f"ALTER SYSTEM SET {name} = off" for name in _UNSYNCED), "SELECT pg_reload_conf()")
     _make(url, _TEMPLATE)
     with Engine(database_url(url, _TEMPLATE)):
         pass  # its migrations run once, not in every test
     yield url
+    os.kill(server.get_pid(), signal.SIGQUIT)  # at once: what it holds is deleted anyway
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -54,7 +59,12 @@ def new_database(server: str, *, migrated: bool = True) -> str:
 
 
 def _make(server: str, name: str) -> None:
+    _run(server, f"CREATE DATABASE {name}")
+
+
+def _run(server: str, *statements: str) -> None:
     import psycopg  # an optional part
 
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
+        for statement in statements:
+            connection.execute(statement.encode())

@@ -223,7 +223,7 @@ def test_a_server_that_hangs_is_given_up_in_time() -> None:
         began = time.monotonic()
         with pytest.raises(TransientError, match="Timeout"):
             sender.send([event("evt_1")])
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < PATIENCE_S
         assert not sender.health()["reachable"]
 
 

@@ -164,7 +164,7 @@ def test_a_backend_that_never_returns_holds_neither_flush_nor_close(
         assert not delivery.flush(0.3)
         assert delivery.health()["backends"]["sink"]["sending_s"] > 0
         assert not delivery.close(0.3)
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < PATIENCE_S
     assert "does not return" in caplog.text
     with delivering(Sink(), tmp_path) as after:
         assert after.flush(PATIENCE_S)

@@ -23,8 +23,9 @@ from tokenmeter.providers.base import NO_READING, Call, Json, Reading
 # For the submit of a job that nobody knows yet: it may be in the journal of a killed process.
 UNKNOWN_WAIT_S = 2.0
 BODY_BYTES_MAX = 32 * 1024 * 1024  # a longer text is no webhook
-# Two names of one adapter: its bodies say which of them it is.
+# Another name -> the adapter that reads its bodies, which say which of the two it is.
 _ALSO = {"google-vertex": "google"}
+_ALIKE = {"azure": "openai"}  # here they do not
 
 
 class Meter(Sink, Protocol):
@@ -86,11 +87,11 @@ def _parsed(payload: str | bytes | bytearray) -> object:
 
 def _read(provider: str, body: Json) -> tuple[Call, Reading]:
     known = {a.name: a.webhook for a in adapters() if a.webhook is not None}
-    recognise = known.get(_ALSO.get(provider, provider))
+    recognise = known.get({**_ALSO, **_ALIKE}.get(provider, provider))
     if recognise is None:
         raise ConfigurationError(
             f"no webhooks are known of {str(provider)[:40]!r}; use one of "
-            f"{', '.join(sorted({*known, *_ALSO}))}"
+            f"{', '.join(sorted({*known, *_ALSO, *_ALIKE}))}"
         )
     call = recognise(body)
     if call is None:
@@ -98,6 +99,8 @@ def _read(provider: str, body: Json) -> tuple[Call, Reading]:
             f"this is no webhook of {provider}: it names no job, or no state of one. "
             "The job stays pending"
         )
+    if provider in _ALIKE:
+        call = replace(call, provider=provider)
     reading = call.api.settle(fold_parsed(call.api, NO_READING, body), call)
     return call, replace(reading, raw={})
 

@@ -179,6 +179,7 @@ VEO = "models/veo-3.1-generate-preview/operations/o1"
         ("google", {"object": "interaction", "id": "i1", "status": "failed"}, "i1"),
         ("openai", {"object": "video", "id": "video_1", "status": "failed"}, "video_1"),
         ("openai", {"object": "response", "id": "resp_1", "status": "failed"}, "resp_1"),
+        ("azure", {"object": "video", "id": "video_1", "status": "failed"}, "video_1"),
         ("fal", {"request_id": "r1", "status": "ERROR", "error": "x"}, "r1"),
         ("replicate", {"id": "p1", "status": "failed"}, "p1"),
         ("runway", {"id": "t1", "status": "FAILED"}, "t1"),
@@ -201,11 +202,15 @@ def test_every_provider_of_jobs_can_be_told_of_a_failure(
     assert told.event_id == provider_id(provider, job_id or body["name"])
 
 
-def test_a_webhook_of_openai_names_the_job_and_is_no_end(meter: TokenMeter) -> None:
+def test_a_webhook_of_openai_or_google_names_the_job_and_is_no_end(meter: TokenMeter) -> None:
     thin = {"object": "event", "type": "video.completed", "data": {"id": "video_1"}}
     assert meter.settle_job("openai", thin) is None
     with pytest.raises(JobError):
         meter.settle_job("openai", {"object": "event", "type": "eval.run", "data": {"id": "e"}})
+    thin = {"type": "video.generated", "data": {"id": VEO, "output_file_uri": "https://x/1.mp4"}}
+    assert meter.settle_job("google", thin) is None, "how many, and how long, a poll says"
+    with pytest.raises(JobError):
+        meter.settle_job("google", {"type": "video.generated", "data": {}})
     with pytest.raises(JobError):
         meter.settle_job("google", {"name": "files/f1"})
     with pytest.raises(JobError):

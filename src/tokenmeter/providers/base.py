@@ -267,3 +267,12 @@ def text(value: object) -> str | None:
 def settled_as_read(reading: Reading, call: Call) -> Reading:
     """Settle where the provider's numbers are already ours."""
     return replace(reading, usage=call.usage | reading.usage)
+
+
+def named_only(call: Call) -> Call:
+    """Return the sight of a job by a body that names it and says nothing of its usage: no end."""
+    return replace(call, api=replace(call.api, read=_says_nothing))
+
+
+def _says_nothing(_payload: Json) -> Reading:
+    return Reading(state="pending")

@@ -92,6 +92,8 @@ def read_answer(payload: Json) -> Reading:
 
 def _read_webhook(payload: Json, stage: str) -> Reading:
     body = mapping(payload.get("payload"))
+    if stage == _OK and payload.get("payload") is None:
+        return Reading(state="pending")  # it could not be sent: whoever fetches it sees the end
     if stage == _OK:
         read = read_result(body)
         return read if read.state is not None else Reading(state="success", event_name=OTHER)
@@ -160,9 +162,9 @@ def _api(kind: str, *, streamed: bool = False) -> Api:
 
 
 def webhook(payload: Json) -> Call | None:
-    """Recognise a webhook of fal's: a request's id, how it ended, and its payload."""
+    """Recognise a webhook of fal's (a request's id, how it ended, its payload), or a last status."""
     job_id = label(payload.get("request_id"))
-    if job_id is None or payload.get("status") not in (_OK, _BAD):
+    if job_id is None or payload.get("status") not in (_OK, _BAD, _DONE):
         return None
     return Call(PROVIDER, _api(VIDEO), repeated=True, job_id=job_id)
 

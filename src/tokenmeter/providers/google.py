@@ -15,7 +15,16 @@ from functools import lru_cache
 from urllib.parse import unquote
 
 from tokenmeter.providers.anthropic import describe_vertex
-from tokenmeter.providers.base import Adapter, Api, Call, Json, Request, text
+from tokenmeter.providers.base import (
+    Adapter,
+    Api,
+    Call,
+    Json,
+    Request,
+    mapping,
+    named_only,
+    text,
+)
 from tokenmeter.providers.compatible import describe_compatible
 from tokenmeter.providers.google_content import CONTENT, LIVE, TEXT, describe_content
 from tokenmeter.providers.google_interactions import INTERACTIONS, describe_interaction
@@ -64,6 +73,14 @@ PATHS = re.compile(
     r"/(?:models|tunedModels|endpoints|dynamic)/[^/:]+(?::|%3A)"
     r"(?:generateContent|streamGenerateContent|embedContent|batchEmbedContents)$"
     r"|/v\d\w*/(?:projects/.+/)?interactions(?:/[^/:]+(?:/cancel)?)?$"
+)
+# What Google's own webhooks tell of (google-genai's WebhookSubscribedEvent).
+_THIN = frozenset(
+    {
+        *(f"batch.{end}" for end in ("succeeded", "expired", "failed")),
+        *(f"interaction.{end}" for end in ("requires_action", "completed", "failed")),
+        "video.generated",
+    }
 )
 _TIER_HEADER = "x-vertex-ai-llm-shared-request-type"
 
@@ -226,7 +243,15 @@ def _speaks_interactions(request: Request, provider: str) -> bool:
 
 
 def webhook(payload: Json) -> Call | None:
-    """Recognise an operation or an interaction, which a poll has the body of."""
+    """
+    Recognise an operation or an interaction, which a poll has the body of.
+
+    Google's own webhooks name the job and say nothing of its usage, so they are no end.
+    """
+    if text(payload.get("type")) in _THIN:
+        job_id = label(mapping(payload.get("data")).get("id"))
+        thin = Call(GEMINI, VIDEO_JOB, repeated=True, job_id=job_id)
+        return None if job_id is None else named_only(thin)
     if payload.get("object") == "interaction":
         job_id = label(payload.get("id"))
         call = Call(GEMINI, INTERACTIONS[TEXT], repeated=True, job_id=job_id)

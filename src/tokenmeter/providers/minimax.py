@@ -1,5 +1,5 @@
 """
-MiniMax: H3 videos by the second (V2), Hailuo videos (V1), images, speech.
+MiniMax: H3 videos by the second (V2), Hailuo videos (V1), images, speech, music.
 
 V2 wraps a task in ``task`` and reports seconds; V1 says ``Success`` and no more than the frame,
 so the length is kept from the submit. A refusal of V1 is an HTTP 200 with a code in
@@ -34,7 +34,7 @@ PATHS = re.compile(
     r"/v(?P<version>[12])/(?:(?P<video>video_generation|video_regeneration)"
     r"|(?P<query>query/video_generation)(?:/(?P<id>[^/]+))?)/?$"
 )
-_OWN = re.compile(r"/v1/(?P<what>image_generation|t2a_v2)/?$")
+_OWN = re.compile(r"/v1/(?P<what>image_generation|t2a_v2|t2a_async_v2|music_generation)/?$")
 _ID = re.compile(r"(?:^|&)task_id=([^&]+)")
 _CLAUDE_PATH = "/v1/messages"
 
@@ -79,7 +79,7 @@ def _poll(provider: str, job_id: str | None) -> Call:
 
 
 def _describe_own(request: Request) -> Call | None:
-    """Images and speech, which come at once; chat in OpenAI's or Anthropic's format."""
+    """Images and sounds, which come at once; chat in OpenAI's or Anthropic's format."""
     found = _OWN.search(request.path)
     if found is None and request.path.endswith(_CLAUDE_PATH):
         return describe_messages(request, PROVIDER)

@@ -1,4 +1,4 @@
-"""MiniMax's answers: a task of either version of the API, images, speech."""
+"""MiniMax's answers: a task of either version of the API, images, sounds."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ STATES: dict[str, State] = {
 }
 ID_MAX = 10**30  # a larger number is a mistake of the wire
 _FILTERED = frozenset({"1026", "1027"})
+_CHARACTERS = "usage_characters"
+_DURATIONS = ("audio_length", "music_duration")
 _MILLISECONDS = 1000
 # Wire name in a task's usage -> metric. `total_seconds` is what is billed.
 _LENGTHS = ("total_seconds", "output_seconds")
@@ -57,6 +59,8 @@ def read_answer(payload: Json) -> Reading:
     if code is not None and STATES.get((stage or "").lower()) != "failed":
         kind = "filtered" if code in _FILTERED else "refused"
         return Reading(response_id=job_id, error_type=code, raw={"refused": kind})
+    if _CHARACTERS in payload:  # a long text: what it costs is said before it is spoken
+        return replace(_read_sound(payload), response_id=job_id)
     if job_id is not None or stage is not None:
         return _read_task(payload)
     return _read_at_once(payload)
@@ -146,7 +150,7 @@ def _read_at_once(payload: Json) -> Reading:
             return replace(reading, state="failed", error_type="no_output")
         return replace(reading, usage=Usage(image_count=made, output_count=made), event_name=IMAGE)
     told = mapping(payload.get("extra_info"))
-    return _read_speech(told) if told else NO_READING
+    return _read_sound(told) if told else NO_READING
 
 
 def _delivered(found: Json, metadata: Json) -> int | None:
@@ -160,9 +164,11 @@ def _delivered(found: Json, metadata: Json) -> int | None:
     return sum(isinstance(item, str) for item in items) if known else None
 
 
-def _read_speech(told: Mapping[str, Any]) -> Reading:
-    numbers: dict[str, Number] = {}
-    characters, length = whole(told.get("usage_characters")), decimal(told.get("audio_length"))
+def _read_sound(told: Mapping[str, Any]) -> Reading:
+    """Read what was spoken, or how long the music is."""
+    numbers: dict[str, Number] = {"output_count": 1}
+    characters = whole(told.get(_CHARACTERS))
+    length = next(filter(None, (decimal(told.get(name)) for name in _DURATIONS)), None)
     if characters is not None:
         numbers["characters"] = characters
     if length is not None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
-from tokenmeter.providers.base import Adapter, Call, Json, Reading, Request, mapping, text
+from tokenmeter.providers.base import Adapter, Call, Json, Request, mapping, named_only, text
 from tokenmeter.providers.claude_elsewhere import describe_claude
 from tokenmeter.providers.cohere import describe_second
 from tokenmeter.providers.compatible import (
@@ -68,11 +67,7 @@ def webhook(payload: Json) -> Call | None:
     call = describe(Request("GET", "api.openai.com", f"/v1/{place}/{job_id}"))
     if call is None or told is payload:
         return call
-    return replace(call, api=replace(call.api, read=_names_only))
-
-
-def _names_only(_payload: Json) -> Reading:
-    return Reading(state="pending")
+    return named_only(call)
 
 
 ADAPTER = Adapter(

@@ -297,10 +297,25 @@ def test_retired_image_models_of_kling_are_priced_by_the_unit(
 
 
 def test_a_price_for_any_model_is_not_said_to_be_the_models_own() -> None:
-    got = priced(provider="alibaba", model="wan2.5-t2v-preview", video_seconds=5, video_jobs=1)
-    assert got.reason == (
-        "no list names wan2.5-t2v-preview; any model's price per video_jobs: unsaid mode"
-    )
+    got = priced(provider="alibaba", model="wan9-t2v", video_seconds=5, video_jobs=1)
+    assert got.reason == "no list names wan9-t2v; any model's price per video_jobs: unsaid mode"
+
+
+@pytest.mark.parametrize(
+    ("facts", "cost"),
+    [
+        # Alibaba's own example: help/en/model-studio/wan-s2v-api.
+        ({"model": "wan2.2-s2v", "resolution": "480p"}, "0.73325571"),
+        ({"model": "wan2.5-t2v-preview", "resolution": "720p"}, "0.87990276"),
+        ({"model": "wan2.2-animate-move", "mode": "wan-std"}, "0.58659843"),
+    ],
+)
+def test_earlier_wan_models_are_priced_by_the_list_of_beijing(
+    facts: dict[str, Property], cost: str
+) -> None:
+    length = Decimal("10.23")
+    got = priced(provider="alibaba", region="cn-beijing", video_seconds=length, **facts)
+    assert got.computed == Decimal(cost)
 
 
 @pytest.mark.parametrize(

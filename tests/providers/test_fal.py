@@ -224,7 +224,9 @@ def test_the_backup_hosts_of_the_sdk_are_fal_too() -> None:
         ({"status": "ERROR", "error": "x"}, "failed", None),
     ],
 )
-def test_a_webhook_that_says_what_was_made_is_an_end(body: Json, state: str, event_name: str | None) -> None:
+def test_a_webhook_that_says_what_was_made_is_an_end(
+    body: Json, state: str, event_name: str | None
+) -> None:
     told = {"request_id": "r-1", "gateway_request_id": "g-1", **body}
     assert ADAPTER.webhook is not None
     call = ADAPTER.webhook(told)

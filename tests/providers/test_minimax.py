@@ -202,6 +202,18 @@ def test_speech_is_characters_and_seconds() -> None:
     assert (kept.usage.characters, kept.usage.audio_seconds) == (20, None)
 
 
+def test_music_has_its_length_and_a_long_text_its_characters_at_once() -> None:
+    song = {"data": {"status": 2}, "extra_info": {"music_duration": 25_364}, "base_resp": FINE}
+    sung = played(Step("POST", f"{MINIMAX}/v1/music_generation", song, {"model": "music-2.6"}))
+    assert (sung.event.event_name, str(sung.event.usage.audio_seconds)) == (
+        "audio_generated",
+        "25.364",
+    )
+    accepted = {"task_id": 95157322514444, "usage_characters": 101, "base_resp": FINE}
+    spoken = played(Step("POST", f"{MINIMAX}/v1/t2a_async_v2", accepted, {"text": "x" * 90}))
+    assert (spoken.event.usage.characters, spoken.pending) == (101, [])
+
+
 def test_chat_is_read_in_the_formats_it_is_in() -> None:
     chat = asked("POST", f"{MINIMAX}/v1/chat/completions", {"model": "MiniMax-M3"})
     messages = asked("POST", f"{MINIMAX}/anthropic/v1/messages", {"model": "MiniMax-M3"})

@@ -162,7 +162,7 @@ def _api(kind: str, *, streamed: bool = False) -> Api:
 
 
 def webhook(payload: Json) -> Call | None:
-    """Recognise a webhook of fal's (a request's id, how it ended, its payload), or a last status."""
+    """Recognise a webhook of fal's (an id, how it ended, its payload), or a last status."""
     job_id = label(payload.get("request_id"))
     if job_id is None or payload.get("status") not in (_OK, _BAD, _DONE):
         return None

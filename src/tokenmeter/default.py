@@ -171,7 +171,7 @@ def record(
 def read_event(
     provider: str, payload: object, *, session: str | None = None, model: str | None = None
 ) -> Event | None:
-    """Meter one event of a realtime session that you read (see TokenMeter.read_event)."""
+    """Meter one event of a session that you read (see TokenMeter.read_event)."""
     return _meter().read_event(provider, payload, session=session, model=model)
 
 

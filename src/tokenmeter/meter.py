@@ -179,7 +179,7 @@ class TokenMeter:
         model: str | None = None,
     ) -> Event | None:
         """
-        Meter one event of a realtime session that you read; None if it bills nothing.
+        Meter one event of a session that you read; None if it bills nothing.
 
         Name the `session` if one task reads several, and the `model` if no event says it.
         """
@@ -250,7 +250,7 @@ class TokenMeter:
 
     @cached_property
     def sessions(self) -> Sessions:
-        """The realtime sessions that this meter has heard of."""
+        """The sessions that this meter has heard of."""
         from tokenmeter import realtime  # as above
 
         return realtime.Sessions()

@@ -1,5 +1,5 @@
 """
-Realtime sessions: the user owns the websocket and hands us its events, one by one.
+Sessions whose events the user reads, from a websocket or a stream, and hands us one by one.
 
 Usage often needs what an earlier event said (the model, the seconds billed so far), so sessions
 are remembered: under the provider's own id where an event names one, and for the events after
@@ -24,7 +24,7 @@ from tokenmeter.capture.sink import Sink
 from tokenmeter.capture.witness import Witness
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
-from tokenmeter.providers import google_live, openai_realtime
+from tokenmeter.providers import anthropic_sessions, google_live, openai_realtime
 from tokenmeter.providers.base import Call, Json
 from tokenmeter.providers.sessions import Heard, Session
 
@@ -46,7 +46,11 @@ _OPENAI = Dialect(
     openai_realtime.read_event, openai_realtime.session_id, openai_realtime.begins_session
 )
 _GOOGLE = Dialect(google_live.read_event, google_live.session_id, google_live.begins_session)
+_ANTHROPIC = Dialect(
+    anthropic_sessions.read_event, anthropic_sessions.session_id, anthropic_sessions.begins_session
+)
 DIALECTS = {
+    "anthropic": _ANTHROPIC,
     "openai": _OPENAI,
     "azure": _OPENAI,
     "google": _GOOGLE,
@@ -137,15 +141,16 @@ def read_event(
     model: str | None = None,
 ) -> Event | None:
     """
-    Meter one event of a realtime session; None if it reports no usage, or was metered before.
+    Meter one event of a session; None if it reports no usage, or was metered before.
 
     `payload` is the event as JSON text, a dict or the SDK's object. `session` tells sessions
-    apart that are read in one task; `model` names the model where no event does (Gemini Live).
-    Raises ConfigurationError for a provider without realtime events, and nothing else.
+    apart that are read in one task; `model` names the model where no event does (Gemini Live,
+    agents whose session you do not hand in). Raises ConfigurationError for a provider without
+    such events, and nothing else.
     """
     if provider not in DIALECTS:
         raise ConfigurationError(
-            f"no realtime events are known of {provider!r}; use one of {', '.join(DIALECTS)}"
+            f"no events of sessions are known of {provider!r}; use one of {', '.join(DIALECTS)}"
         )
     try:
         return _metered(meter, provider, payload, session, model)

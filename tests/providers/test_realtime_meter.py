@@ -256,7 +256,7 @@ def test_a_fault_of_ours_does_not_reach_the_users_session(meter: Meter) -> None:
 
 
 def test_a_provider_without_realtime_events_is_a_mistake(meter: Meter) -> None:
-    with pytest.raises(ConfigurationError, match="no realtime events are known of 'kling'"):
+    with pytest.raises(ConfigurationError, match="no events of sessions are known of 'kling'"):
         meter.read(done(), "kling")
 
 

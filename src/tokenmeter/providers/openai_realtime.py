@@ -23,6 +23,7 @@ from tokenmeter.providers.base import (
     settled_as_read,
 )
 from tokenmeter.providers.compatible import OPENAI
+from tokenmeter.providers.openai_agents import BEGINNING, READERS, SESSION, session_of
 from tokenmeter.providers.openai_chat import plain_api
 from tokenmeter.providers.openai_numbers import seconds
 from tokenmeter.providers.openai_responses import responses_api
@@ -66,17 +67,17 @@ _ID_CHARS_MAX = 240
 
 def session_id(payload: Json) -> str | None:
     """Return the session that this event names, if it does."""
-    return label(mapping(payload.get("session")).get("id"))
+    return label(session_of(payload).get("id")) or label(payload.get("session_id"))
 
 
 def begins_session(payload: Json) -> bool:
     """Say whether this is the first event of a session."""
-    return payload.get("type") in _BEGINNINGS
+    return payload.get("type") in _BEGINNINGS or payload.get("object") == SESSION
 
 
 def read_event(payload: Json, session: Session, provider: str) -> Heard:
     """Read one event, server's or client's; most say nothing of usage."""
-    reader = _READERS.get(str(payload.get("type")))
+    reader = _READERS.get(str(payload.get("type") or payload.get("object")))
     return Heard(session) if reader is None else reader(payload, session, provider)
 
 
@@ -151,11 +152,14 @@ def _heard(session: Session, call: Call, payload: Json) -> Heard:
     return Heard(session, call, replace(reading, raw={}))
 
 
-_BEGINNINGS = frozenset({"session.created", "session.started", "transcription_session.created"})
+_BEGINNINGS = frozenset(
+    {"session.created", "session.started", "transcription_session.created", BEGINNING}
+)
 _READERS: dict[str, Callable[[Json, Session, str], Heard]] = {
     **dict.fromkeys(
         (*_BEGINNINGS, "session.updated", "transcription_session.updated"), _read_session
     ),
+    **READERS,
     "response.done": _read_response,
     "conversation.item.input_audio_transcription.completed": _read_transcript,
     "session.usage.updated": _read_seconds,

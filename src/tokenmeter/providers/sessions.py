@@ -1,4 +1,4 @@
-"""What the readers of realtime events share: the session so far, and what one event says."""
+"""What the readers of sessions' events share: the session so far, and what one event says."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class Session:
     model: str | None = None
     transcriber: str | None = None  # the model that writes down what the user says
     seconds: Number = 0  # of a cumulative count, what has been billed
+    service_tier: str | None = None  # of an agent's calls, where the session states it
 
 
 @dataclass(frozen=True, slots=True)

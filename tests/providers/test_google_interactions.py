@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx2
 import pytest
+from google import genai
+from google.genai import types
 
 from tests.providers.google_wire import GEMINI, VERTEX, Json, call, read_body, read_stream
+from tokenmeter import TokenMeter
 from tokenmeter.providers import Request
 from tokenmeter.providers.google import describe
 
@@ -288,3 +292,28 @@ def test_a_cancel_is_a_sight_of_the_interaction(host: str) -> None:
     reading = read_body(seen, interaction("cancelled"))
     assert (reading.state, reading.error_type) == ("failed", "cancelled")
     assert describe(Request("GET", host, PATH + "/v1_abc/cancel")) is None
+
+
+def test_a_decision_is_an_event_of_its_model_by_the_real_sdk() -> None:
+    answers = {"q": {"type": "noul", "value": True}}
+    answer = {"answers": answers, "usage": usage(total_cached_tokens=4)}
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=answer))
+    options = types.HttpOptions(httpx_client=httpx2.Client(transport=transport))
+    client: Any = genai.Client(api_key="k", http_options=options)
+    meter = TokenMeter("memory:")
+    meter.wrap(client)
+    with meter.attribute(customer="acme"):
+        client.decisions.create(
+            model="models/gemini-3.5-flash",
+            input="It rains.",
+            questions={"q": {"type": "noul", "instructions": "Is it wet?"}},
+        )
+    meter.shutdown()
+    (event,) = meter.backend.events
+    assert event.external_customer_id == "acme"
+    assert (event.properties["operation"], event.properties["model"]) == (
+        "decisions",
+        "gemini-3.5-flash",
+    )
+    assert (event.usage.input_tokens, event.usage.cache_read_tokens) == (11, 4)
+    assert (event.usage.output_tokens, event.usage.reasoning_tokens) == (168, 126)

@@ -27,7 +27,7 @@ from tokenmeter.providers.base import (
 )
 from tokenmeter.providers.compatible import describe_compatible
 from tokenmeter.providers.google_content import CONTENT, LIVE, TEXT, describe_content
-from tokenmeter.providers.google_interactions import INTERACTIONS, describe_interaction
+from tokenmeter.providers.google_interactions import DECISIONS, INTERACTIONS, describe_interaction
 from tokenmeter.providers.google_jobs import (
     BATCH,
     BATCH_RESULTS,
@@ -65,6 +65,7 @@ _RESOURCE = re.compile(
     r"|(?P<batch>batches/[^/:]+)"
     r"|files/batch-(?P<results>[^/:]+):download"
     r"|(?P<cached>(?:projects/.+/)?cachedContents)"
+    r"|(?P<decisions>(?:projects/.+/)?decisions)"
     r"|(?P<compatible>openai/.+|projects/.+/endpoints/\w+/.+)"
     r")$"
 )
@@ -207,6 +208,10 @@ def _created(request: Request, provider: str, found: re.Match[str]) -> Call | No
     if found["cached"]:
         model = text(request.body.get("model"))
         return Call(provider, CACHED_CONTENT, request_model=label(model))
+    if found["decisions"]:
+        model = text(request.body.get("model")) or ""
+        api = _api(DECISIONS, provider)
+        return Call(provider, api, request_model=label(model.removeprefix("models/")))
     ours = found[0].endswith("interactions") and _speaks_interactions(request, provider)
     if not ours:
         return None

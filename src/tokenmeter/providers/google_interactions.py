@@ -194,6 +194,8 @@ def _api(event: str) -> Api:
 
 
 INTERACTIONS = {name: _api(name) for name in (TEXT, IMAGE, AUDIO, VIDEO)}
+# Questions about one input, answered at once: usage as an interaction's, and no id.
+DECISIONS = replace(INTERACTIONS[TEXT], operation="decisions", owns_ids=False)
 
 
 def describe_interaction(body: Json, provider: str) -> Call:

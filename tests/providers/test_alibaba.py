@@ -155,8 +155,8 @@ def test_any_other_task_is_a_job_too() -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/api/v1/services/aigc/text-generation/generation"),
-        ("POST", "/api/v1/services/aigc/multimodal-generation/generation"),
+        ("GET", "/api/v1/services/aigc/text-generation/generation"),
+        ("POST", "/api/v1/services/aigc/virtualmodel/generation"),
         ("POST", VIDEO),  # not asynchronous: refused by the provider
         ("GET", VIDEO),
         ("GET", "/api/v1/tasks"),

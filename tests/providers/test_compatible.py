@@ -88,6 +88,7 @@ def test_every_recorded_answer_that_states_a_cost_yields_it(folder: str) -> None
         ("api.openai.com", "openai"),
         ("eu.api.openai.com", "openai"),
         ("mine.openai.azure.com", "azure"),
+        ("mine.openai.azure.us", "azure"),
         ("api.groq.com", "groq"),
         ("api.mistral.ai", "mistral"),
         ("api.deepseek.com", "deepseek"),
@@ -157,8 +158,16 @@ def test_a_rerank_is_counted_by_what_its_host_reports() -> None:
     asked = call("/api/v1/rerank", {"model": "m", "query": "x"}, host="openrouter.ai")
     reading = body_of(asked, {"usage": {"search_units": 2, "total_tokens": 150, "cost": 0.002}})
     assert (asked.api.event_name, reading.state, reading.cost) == ("api_calls", "success", "0.002")
-    assert dict(reading.usage) == {"search_unit_count": 2, "total_tokens": 150}
+    assert (reading.usage["search_unit_count"], reading.usage["input_tokens"]) == (2, 150)
     assert not reading.flags
     tokens_only = {"usage": {"prompt_tokens": 10, "completion_tokens": 0, "total_tokens": 10}}
     assert body_of(asked, tokens_only).usage["input_tokens"] == 10
     assert ask("/v1/rerank", {"model": "m", "query": "x"}, host="unknown.test") is None
+
+
+@pytest.mark.parametrize("host", ["api.voyageai.com", "api.openai.com"])
+def test_a_total_is_the_input_of_what_puts_nothing_out(host: str) -> None:
+    asked = call("/v1/embeddings", {"model": "m", "input": ["x"]}, host=host)
+    usage = body_of(asked, {"object": "list", "usage": {"total_tokens": 10}}).usage
+    assert dict(usage) == {"input_tokens": 10, "uncached_input_tokens": 10, "total_tokens": 10}
+    assert not body_of(asked, {"object": "list", "usage": {}}).usage

@@ -219,6 +219,11 @@ def test_chat_is_read_in_the_formats_it_is_in() -> None:
     messages = asked("POST", f"{MINIMAX}/anthropic/v1/messages", {"model": "MiniMax-M3"})
     assert (chat.provider, chat.api.event_name) == ("minimax", "text_generated")
     assert (messages.provider, messages.api.operation) == ("minimax", "messages")
+    own = asked(
+        "POST", f"{MINIMAX}/v1/text/chatcompletion_v2", {"model": "M2-her", "stream": True}
+    )
+    assert (own.api.operation, own.api.event_name) == ("chat.completions", "text_generated")
+    assert own.edited_body is None  # its streams report what was used unasked
 
 
 @pytest.mark.parametrize(

@@ -353,3 +353,10 @@ def test_a_tier_that_the_usage_states_is_kept(usage: Json, tier: str | None) -> 
     reading = body_of(asked, chat(tokens(9, 3, **usage)))
     assert reading.dimensions.get("service_tier") == tier
     assert not reading.flags
+
+
+def test_usage_that_stands_in_the_last_choice_of_a_stream_is_read() -> None:
+    asked = call(CHAT, {"model": "kimi-k2", "stream": True}, host="api.moonshot.ai")
+    ended = {"index": 0, "delta": {}, "finish_reason": "stop", "usage": tokens(9, 3)}
+    reading = stream_of(asked, *[chunk("Hi")] * 4, chunk(choices=[ended]))
+    assert (reading.usage["input_tokens"], reading.state) == (9, "success")

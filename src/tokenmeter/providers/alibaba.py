@@ -2,7 +2,8 @@
 Alibaba Model Studio (DashScope): HappyHorse and Wan videos, Wan and Qwen images.
 
 Whatever takes long is a task: submitted with the header ``X-DashScope-Async``, then asked for
-by its id. Chat in OpenAI's and Anthropic's formats is read by the adapters of those formats.
+by its id. Texts come in DashScope's own format, or in OpenAI's and Anthropic's, which are read by
+the adapters of those formats.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import lru_cache
 
 from tokenmeter.providers.alibaba_requests import describe_image, describe_video
 from tokenmeter.providers.alibaba_tasks import IMAGES, TASKS
+from tokenmeter.providers.alibaba_text import text_api
 from tokenmeter.providers.anthropic import describe_messages
 from tokenmeter.providers.base import Adapter, Api, Call, Json, Request, mapping
 from tokenmeter.providers.compatible import ASKS
@@ -39,7 +41,7 @@ PATHS = re.compile(
     r"|tasks/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/?$"
 )
 _CLAUDE_PATH = "/v1/messages"
-_ASYNC = "x-dashscope-async"
+_ASYNC, _STREAMS = "x-dashscope-async", "x-dashscope-sse"
 # Services that answer at once with images, if a model that makes them is asked for.
 _AT_ONCE = frozenset({"aigc/multimodal-generation/generation", "aigc/image-generation/generation"})
 _DRAWS = re.compile(r"image|t2i|-edit")
@@ -63,7 +65,10 @@ def _describe_own(request: Request, provider: str, found: re.Match[str]) -> Call
     if found["id"]:
         return _poll(provider, found["id"]) if request.method == "GET" else None
     api = _api(request, found) if request.method == "POST" else None
-    return None if api is None else _submit(request.body, provider, api)
+    if api is None:
+        return None
+    streamed = request.headers.get(_STREAMS, "").lower() == "enable"
+    return _submit(request.body, provider, api, streamed=streamed)
 
 
 @lru_cache(maxsize=256)
@@ -83,21 +88,23 @@ def _describe_like_others(request: Request) -> Call | None:
 
 
 def _api(request: Request, found: re.Match[str]) -> Api | None:
-    """Say how a service answers: with a task, or with images at once."""
-    draws = _DRAWS.search(label(request.body.get("model")) or "") is not None
+    """Say how a service answers: with a task, or at once with images or a text."""
+    model = label(request.body.get("model")) or ""
+    draws = _DRAWS.search(model) is not None
     if request.headers.get(_ASYNC, "").lower() == "enable":
         return _TASKS[_KINDS.get(found["function"]) or (IMAGE if draws else OTHER)]
-    return IMAGES if draws and found["service"] in _AT_ONCE else None
+    service: str = found["service"]
+    return IMAGES if draws and service in _AT_ONCE else text_api(service, model)
 
 
-def _submit(body: Json, provider: str, api: Api) -> Call:
+def _submit(body: Json, provider: str, api: Api, *, streamed: bool) -> Call:
     model = label(body.get("model"))
     usage, dimensions = NOTHING, dict[str, str]()
     if api.event_name == VIDEO:
         usage, dimensions = describe_video(body, model or "")
     elif api.event_name == IMAGE:
         dimensions = describe_image(body)
-    return Call(provider, api, request_model=model, usage=usage, dimensions=dimensions)
+    return Call(provider, api, model, streamed, dimensions, usage)
 
 
 def _poll(provider: str, job_id: str) -> Call:

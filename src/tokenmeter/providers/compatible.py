@@ -54,7 +54,10 @@ COMPATIBLE: dict[str, tuple[Dialect, tuple[str, ...]]] = {
     "openai": (OPENAI, ("api.openai.com", ".api.openai.com")),
     "azure": (
         AZURE,
-        (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"),
+        (
+            *(".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"),
+            *(".openai.azure.us", ".openai.azure.cn"),
+        ),
     ),
     "groq": (PLAIN, ("api.groq.com",)),
     "mistral": (PLAIN, ("api.mistral.ai", "codestral.mistral.ai")),

@@ -22,6 +22,7 @@ from tokenmeter.providers.media_kinds import AUDIO
 from tokenmeter.providers.minimax_requests import describe_image, describe_speech, describe_video
 from tokenmeter.providers.minimax_tasks import STATES, named, read_answer
 from tokenmeter.providers.openai_routes import describe_as
+from tokenmeter.providers.openai_wire import PLAIN
 from tokenmeter.usage import NOTHING
 
 __all__ = ["ADAPTER", "describe"]
@@ -36,7 +37,7 @@ PATHS = re.compile(
 )
 _OWN = re.compile(r"/v1/(?P<what>image_generation|t2a_v2|t2a_async_v2|music_generation)/?$")
 _ID = re.compile(r"(?:^|&)task_id=([^&]+)")
-_CLAUDE_PATH = "/v1/messages"
+_CLAUDE_PATH, _CHAT_PATH = "/v1/messages", "/v1/text/chatcompletion_v2"
 
 
 def describe(request: Request) -> Call | None:
@@ -83,6 +84,8 @@ def _describe_own(request: Request) -> Call | None:
     found = _OWN.search(request.path)
     if found is None and request.path.endswith(_CLAUDE_PATH):
         return describe_messages(request, PROVIDER)
+    if found is None and request.path.endswith(_CHAT_PATH):
+        return describe_as(replace(request, path="/v1/chat/completions"), PROVIDER, PLAIN)
     if found is None:
         return describe_as(request, PROVIDER, ASKS)
     if request.method != "POST":

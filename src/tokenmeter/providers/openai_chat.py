@@ -49,21 +49,31 @@ def plain_api(dialect: Dialect, operation: str, event_name: str) -> Api:
 
 
 def read_plain(payload: Json) -> Reading:
-    """Read an answer that is complete as it comes: embeddings, decisions."""
-    return answer(payload, payload.get("usage"), "success")
+    """
+    Read an answer that is complete as it comes: embeddings, reranks, decisions.
+
+    Voyage and Jina report a total only: all of it is input.
+    """
+    reading = answer(payload, payload.get("usage"), "success")
+    total = reading.usage.total_tokens
+    if total is None or not reading.usage.keys().isdisjoint(("input_tokens", "output_tokens")):
+        return reading
+    return replace(reading, usage=reading.usage | {"input_tokens": total})
 
 
 def read_chat(payload: Json) -> Reading:
     """
     Read a completion or one chunk of it.
 
-    Groq reports a stream's usage under `x_groq`; Azure's first chunk has ``choices: []`` and
-    no usage; every other chunk may carry ``usage: null``.
+    Groq reports a stream's usage under `x_groq`, Moonshot in its last choice; Azure's first
+    chunk has ``choices: []`` and no usage; every other chunk may carry ``usage: null``.
     """
+    choices = _choices(payload)
     usage = payload.get("usage")
     if usage is None and "x_groq" in payload:
         usage = mapping(payload["x_groq"]).get("usage")
-    choices = _choices(payload)
+    if usage is None and choices:
+        usage = choices[-1].get("usage")
     whole = _is_whole(payload, choices)
     finished = whole or _is_last(payload, choices, usage)
     reading = answer(payload, usage, "success" if finished else None)

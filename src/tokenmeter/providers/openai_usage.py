@@ -53,6 +53,7 @@ _SEARCHES: _Names = {
 _FACTS = (  # kind, tier and size of search; Groq's times; xAI's counts of what was looked at
     *("type", "service_tier", "search_context_size", "market_cost", "context_details"),
     *("queue_time", "prompt_time", "completion_time", "total_time"),
+    "total_characters",  # MiniMax
     *("num_sources_used", "num_server_side_tools_used", "audio_prompt_tokens"),
     "extra_properties",  # Vertex's tier
 )

@@ -27,6 +27,8 @@ class Jobs:
     def __init__(self, home: Path | None, adopt: Callable[[], bool]) -> None:
         self._store = JobStore(None if home is None else home / JOBS_FILE)
         self._adopt = adopt
+        # Told of each job's end, with what its submit knew; perhaps more than once.
+        self.ended: list[Callable[[Record], None]] = []
         self._recent: OrderedDict[tuple[str, str], Record] = OrderedDict()
 
     def submitted(self, record: Record) -> None:
@@ -59,7 +61,10 @@ class Jobs:
             return None
         if self._store.found(provider, job_id) is None:
             self._look_for(provider, job_id)
-        return self._store.settled(provider, job_id, record)
+        event = self._store.settled(provider, job_id, record)
+        for tell in self.ended:
+            tell(event)
+        return event
 
     def _look_for(self, provider: str, job_id: str) -> None:
         """

@@ -11,6 +11,7 @@ PRICE = Decimal("0.50")
 TOKEN_PRICE = Decimal("0.001")
 NAMES = {"image_count": "Images"}
 IMAGE_PATH = "/v1/images/generations"
+PERIOD = {"billing_period": "MONTHLY", "billing_period_count": 1}
 
 
 def funded(url: str, *customers: str, credit: str, included: int | None = None) -> Engine:
@@ -32,6 +33,38 @@ def funded(url: str, *customers: str, credit: str, included: int | None = None) 
     for customer in customers:
         _customer(engine, customer, plan["id"], credit)
     return engine
+
+
+def sold(
+    url: str,
+    meter: dict[str, Any],
+    *,
+    included: int | None = None,
+    credit: str | None = None,
+) -> None:
+    """Set up a plan with one metered feature at $0.01, and the customer acme on it."""
+    engine = Engine(url)
+    make = engine.definitions.create
+    plan = make("plan", {"name": "Pro", "lookup_key": "pro"})
+    reset = {"name": "sold", "reset_usage": "BILLING_PERIOD", **meter}
+    feature = make(
+        "feature", {"name": "Sold", "lookup_key": "sold", "type": "metered", "meter": reset}
+    )
+    price = {"entity_type": "PLAN", "entity_id": plan["id"], "type": "USAGE", "currency": "usd"}
+    terms = {"billing_model": "FLAT_FEE", "price_unit_type": "FIAT", "invoice_cadence": "ARREAR"}
+    meant = {"meter_id": feature["meter_id"], "amount": "0.01"}
+    make("price", {**price, **terms, **PERIOD, **meant})
+    if included is not None:
+        limit = {"feature_type": "metered", "usage_limit": included}
+        make("entitlement", {"plan_id": plan["id"], "feature_id": feature["id"], **limit})
+    customer = make("customer", {"external_id": "acme", "name": "acme"})["id"]
+    engine.subscriptions.create(
+        {"customer_id": customer, "plan_id": plan["id"], "currency": "usd", **PERIOD}
+    )
+    if credit is not None:
+        paid = {"customer_id": customer, "currency": "usd", "initial_credits_to_load": credit}
+        engine.wallets.create(paid)
+    engine.close()
 
 
 def funded_by_token(url: str, customer: str, *, credit: str) -> Engine:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.asgi.driving import ask, scope_of
+from tests.asgi.funded import sold
 from tests.asgi.upstream import answering
 from tokenmeter import TokenMeter
 from tokenmeter.asgi import TokenMeterMiddleware
 from tokenmeter.enforcement import Limit
-from tokenmeter.engine.local import Engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tokenmeter.asgi.incoming import App
 
 CHAT, IMAGES, SPEECH = "/v1/chat/completions", "/v1/images/generations", "/v1/audio/transcriptions"
-PERIOD = {"billing_period": "MONTHLY", "billing_period_count": 1}
 GPT_4O = {"key": "model", "values": ["gpt-4o"]}
 HD = {"key": "quality", "values": ["hd"]}
 
@@ -34,32 +33,6 @@ def chat(model: str) -> bytes:
 def image(quality: str) -> bytes:
     asked = {"model": "dall-e-3", "prompt": "a", "quality": quality, "size": "1024x1024"}
     return json.dumps(asked).encode()
-
-
-def sold(url: str, meter: dict[str, Any], included: int | None, credit: str | None = None) -> None:
-    """A plan with one metered feature at $0.01 and one customer on it."""
-    engine = Engine(url)
-    make = engine.definitions.create
-    plan = make("plan", {"name": "Pro", "lookup_key": "pro"})
-    reset = {"name": "sold", "reset_usage": "BILLING_PERIOD", **meter}
-    feature = make(
-        "feature", {"name": "Sold", "lookup_key": "sold", "type": "metered", "meter": reset}
-    )
-    price = {"entity_type": "PLAN", "entity_id": plan["id"], "type": "USAGE", "currency": "usd"}
-    terms = {"billing_model": "FLAT_FEE", "price_unit_type": "FIAT", "invoice_cadence": "ARREAR"}
-    meant = {"meter_id": feature["meter_id"], "amount": "0.01"}
-    make("price", {**price, **terms, **PERIOD, **meant})
-    if included is not None:
-        limit = {"feature_type": "metered", "usage_limit": included}
-        make("entitlement", {"plan_id": plan["id"], "feature_id": feature["id"], **limit})
-    customer = make("customer", {"external_id": "acme", "name": "acme"})["id"]
-    engine.subscriptions.create(
-        {"customer_id": customer, "plan_id": plan["id"], "currency": "usd", **PERIOD}
-    )
-    if credit is not None:
-        paid = {"customer_id": customer, "currency": "usd", "initial_credits_to_load": credit}
-        engine.wallets.create(paid)
-    engine.close()
 
 
 def counting() -> App:

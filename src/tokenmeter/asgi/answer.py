@@ -9,6 +9,7 @@ import msgspec
 from tokenmeter.asgi.incoming import OURS, Headers, Message, RawHeaders, Send, without_ours
 from tokenmeter.asgi.routes import Route
 from tokenmeter.attribution import Run
+from tokenmeter.capture.exchange import Exchange
 from tokenmeter.capture.refusal import Refusal
 from tokenmeter.event import Property
 from tokenmeter.money import Money
@@ -30,11 +31,22 @@ def run_header(run: Run) -> Header:
     return b"x-tokenmeter-run-id", run.run_id.encode("ascii", "replace")
 
 
-def event_headers(run: Run, under_way: Iterable[str]) -> RawHeaders:
+def event_headers(run: Run, under_way: Iterable[Exchange]) -> RawHeaders:
     """Name the events of a run so far, newest last; none if there are none."""
     named = [event.event_id for event in run.events[-EVENT_IDS_MAX:]]
-    named += under_way
+    named += [exchange.announce() for exchange in under_way if _tells_its_id(exchange)]
     return [_header(b"event-id", ",".join(named[-EVENT_IDS_MAX:]))] if named else []
+
+
+def _tells_its_id(exchange: Exchange) -> bool:
+    """
+    Whether the id of an exchange under way can be told.
+
+    Of a thing that was created elsewhere no id may be made up: each look would be an event.
+    """
+    reader = exchange.reader
+    known = reader is not None and reader.reading.response_id is not None
+    return known or exchange.event_id is not None or not exchange.call.repeated
 
 
 def amount_headers(run: Run) -> RawHeaders:
@@ -96,6 +108,14 @@ def is_small(headers: Headers) -> bool:
 
 
 LENGTH_DIGITS_MAX = 7
+
+
+def is_unmeasured(headers: Headers) -> bool:
+    """Whether an answer is JSON that does not say its length, as proxies send it on."""
+    known = headers.known
+    return b"content-length" not in known and known.get(b"content-type", b"").lower().startswith(
+        b"application/json"
+    )
 
 
 async def refuse(send: Send, route: Route | None, refusal: Refusal) -> None:

@@ -18,6 +18,7 @@ from tokenmeter.asgi.answer import (
     charge_headers,
     event_headers,
     is_small,
+    is_unmeasured,
     run_header,
     sealed,
 )
@@ -140,13 +141,12 @@ class Metered:
         self._start = message
         self._status = message["status"]
         self._headers = headers = Headers(message.get("headers", ()))
-        self._waits = is_small(headers)
-        if self._upstream:
-            return
-        try:
-            self._read_answer()
-        except Exception as error:  # noqa: BLE001 - our fault; the answer goes on unmetered
-            self._asking.meter.fault(error)
+        if not self._upstream:
+            try:
+                self._read_answer()
+            except Exception as error:  # noqa: BLE001 - our fault; it goes on unmetered
+                self._asking.meter.fault(error)
+        self._waits = is_small(headers) or (is_unmeasured(headers) and self._is_whole())
 
     def _read_answer(self) -> None:
         """Open the exchange that reads the answer, if its path speaks a provider's API."""
@@ -245,7 +245,7 @@ class Metered:
             if self._headers is not None:
                 self._reading()
             under_way = self._open()
-            told += event_headers(run, [exchange.announce() for exchange in under_way])
+            told += event_headers(run, under_way)
             if whole and run.events and not under_way:
                 told += amount_headers(run)
                 if asking.charges.may_tell(run.events):
@@ -258,6 +258,12 @@ class Metered:
     def _open(self) -> list[Exchange]:
         exchanges = self._upstream if self._own is None else [self._own]
         return [exchange for exchange in exchanges if exchange.is_open]
+
+    def _is_whole(self) -> bool:
+        """Whether the answer is that of a call under way, and no stream."""
+        calls = [exchange.call for exchange in self._open()]
+        host = self._asking.route.host
+        return host is not None and bool(calls) and not any(call.streamed for call in calls)
 
     def _finish(self) -> None:
         """The application is done; an answer that it broke off was cancelled."""

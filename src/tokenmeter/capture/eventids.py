@@ -22,6 +22,7 @@ class EventIds:
 
     def __init__(self) -> None:
         self._seen: OrderedDict[str, None] = OrderedDict()
+        self._names: OrderedDict[str, str] = OrderedDict()  # announced before it was told
 
     def identify(self, observation: Observation) -> tuple[str, Observation]:
         """
@@ -30,15 +31,19 @@ class EventIds:
         Where the provider gives one id to two creates, the second has an id of ours and is
         flagged ``id_reused``. Another sight of one thing (a poll) has the id of the first.
         """
-        if observation.event_id is not None:
-            return observation.event_id, observation  # announced, and claimed then
         response_id = observation.reading.response_id
         call = observation.call
+        announced = observation.event_id
+        if announced is not None:  # and claimed then
+            failed = observation.outcome == "failed"
+            if response_id and call.api.owns_ids and not (call.repeated or failed):
+                self._named(provider_id(call.provider, response_id), announced)
+            return announced, observation
         if not response_id or not call.api.owns_ids or not _is_a_thing(observation):
             return attempt_id(observation.call_id, observation.attempt), observation
         event_id = provider_id(call.provider, response_id)
         if call.repeated:
-            return event_id, observation
+            return self._names.get(event_id, event_id), observation
         if not self._taken(event_id):
             dimensions = {**observation.reading.dimensions, "id_reused": "true"}
             reading = replace(observation.reading, dimensions=dimensions)
@@ -60,9 +65,16 @@ class EventIds:
             return None
         event_id = provider_id(call.provider, reading.response_id)
         if call.repeated:
-            return event_id
+            return self._names.get(event_id, event_id)
         failed = reading.state == "failed" or (status or 0) >= FAILED_FROM
         return None if failed or not self._taken(event_id) else event_id
+
+    def _named(self, event_id: str, announced: str) -> None:
+        """Remember under what id a thing was announced: another sight of it has that, too."""
+        if announced != event_id and self._taken(event_id):
+            self._names[event_id] = announced
+            if len(self._names) > SEEN_IDS_MAX:
+                self._names.popitem(last=False)
 
     def _taken(self, event_id: str) -> bool:
         """Take an id that is free; False if it is not."""

@@ -19,6 +19,7 @@ from tokenmeter.enforcement.gate import Ask, Gate, Refused, Ticket, Together
 from tokenmeter.enforcement.limits import Counters, Limit, LimitGate, MoneyOf
 from tokenmeter.enforcement.own import Decide, OwnGate
 from tokenmeter.enforcement.quota import QuotaGate
+from tokenmeter.enforcement.settling import tell_of_jobs
 from tokenmeter.enforcement.terms import Enforcement
 from tokenmeter.enforcement.wallet import HoldDesk, WalletGate
 from tokenmeter.errors import ConfigurationError
@@ -69,9 +70,9 @@ def gate_of(
     if callable(enforce):
         gates.append(OwnGate(enforce))
     elif enforce == "quota":
-        gates.append(InDoubt(QuotaGate(meter.engine.quotas), terms, "quotas"))
+        gates.append(InDoubt(_quotas(meter), terms, "quotas"))
     elif enforce == "wallet":
-        gates.append(WalletGate(*_wallets(meter, terms), terms))
+        gates.append(_paid(meter, terms))
     elif enforce is not None:
         raise ConfigurationError(
             f"enforce={enforce!r} is unknown; use 'wallet', 'quota' or a function of the call"
@@ -79,6 +80,22 @@ def gate_of(
     if not gates:
         return None
     return gates[0] if len(gates) == 1 else Together(tuple(gates))
+
+
+def _quotas(meter: TokenMeter) -> QuotaGate:
+    gate = QuotaGate(meter.engine.quotas)
+    tell_of_jobs(meter, gate.job_ended)
+    return gate
+
+
+def _paid(meter: TokenMeter, terms: Enforcement) -> WalletGate:
+    desk, charger = _wallets(meter, terms)
+    gate = WalletGate(desk, charger, terms)
+    told: set[object] = vars(meter).setdefault("_told_of_jobs", set())
+    if desk not in told:  # by another gate: a job is settled once
+        told.add(desk)
+        tell_of_jobs(meter, gate.job_ended)
+    return gate
 
 
 def caution_of(meter: TokenMeter, enforce: Enforce | None, terms: Enforcement) -> Caution:

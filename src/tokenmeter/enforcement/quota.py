@@ -102,6 +102,16 @@ class QuotaGate:
         with self._lock:
             known.under_way.pop(number, None)
 
+    def job_ended(self, event: Event) -> None:
+        """Let the estimate of a job go, which has counted since its submit."""
+        run, now_s = event.properties.get("run_id"), self._clock()
+        with self._lock:
+            known = self._known.get(event.external_customer_id or "")
+            for call in () if known is None else known.under_way.values():
+                if call.ask.reference == run and call.until_s > now_s + ARRIVES_S:
+                    call.until_s = now_s + ARRIVES_S
+                    return
+
     def _of(self, customer: str) -> _Known:
         now_s = self._clock()
         known = self._known.pop(customer, None)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from urllib.parse import urlencode
 
 from tokenmeter.capture.retries import new_id
 from tokenmeter.delivery.flexprice.account import Account
@@ -46,6 +47,8 @@ class RemoteHold:
     """Money that a server has reserved."""
 
     id: str
+    amount: Decimal
+    currency: str
 
 
 class RemoteDesk:
@@ -84,7 +87,7 @@ class RemoteDesk:
         except TransientError:
             SETTLER.add(lambda: self._forget(hold_id))
             raise
-        return RemoteHold(hold_id)
+        return RemoteHold(hold_id, amount, currency)
 
     def settle(self, hold_id: str, amount: Decimal, *, reference: str = "") -> None:
         """Say what the call cost."""
@@ -94,6 +97,12 @@ class RemoteDesk:
     def void(self, hold_id: str) -> None:
         """Give back what was held."""
         self._post(f"/holds/{hold_id}/void", {})
+
+    def waiting(self, customer: str, reference: str) -> list[RemoteHold]:
+        """List the open holds of a customer under a reference, the oldest first."""
+        asked = urlencode({"external_customer_id": customer, "reference": reference})
+        found = self._ask("GET", f"/holds?{asked}").get("items")
+        return [_hold(item) for item in found] if isinstance(found, list) else []
 
     def __call__(self, event: Event) -> Money | None:
         """Tell what one more event adds to what its customer owes; see pricing.quote.Charger."""
@@ -121,12 +130,15 @@ class RemoteDesk:
             raise TransientError(str(error)) from error
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._ask("POST", path, json.dumps(body).encode())
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
         if self._closed:
             raise ClosedError
         if time.monotonic() < self._down_until_s:
             raise NotSentError("the server did not answer a moment ago")
         try:
-            answer = self._session.call("POST", path, json.dumps(body).encode())
+            answer = self._session.call(method, path, body)
             self._check(answer)
         except TransientError:
             self._failed()
@@ -158,6 +170,10 @@ def _told(answer: Answer) -> tuple[str, str]:
     found: object = answer.json()
     fields: dict[str, Any] = found if isinstance(found, dict) else {}
     return str(fields.get("code", "")), str(fields.get("message", ""))
+
+
+def _hold(item: dict[str, Any]) -> RemoteHold:
+    return RemoteHold(item["id"], Decimal(str(item["amount"])), item["currency"])
 
 
 def _money(charge: object) -> Money | None:

@@ -9,10 +9,14 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tokenmeter.delivery.protocol import TransientError
+from tokenmeter.event import Event
+
+if TYPE_CHECKING:
+    from tokenmeter.meter import TokenMeter
 
 log = logging.getLogger("tokenmeter")
 
@@ -89,3 +93,12 @@ class _Again(NamedTuple):
 
 
 SETTLER = Settler()
+
+
+def tell_of_jobs(meter: TokenMeter, ended: Callable[[Event], None]) -> None:
+    """Have `ended` told of the jobs whose end this process has seen, on the settler's thread."""
+
+    def tell(record: Mapping[str, Any]) -> None:
+        SETTLER.add(lambda: ended(Event.from_dict(record)))
+
+    meter.jobs.ended.append(tell)

@@ -23,6 +23,10 @@ class Held(Protocol):
 
     @property
     def id(self) -> str: ...
+    @property
+    def amount(self) -> Decimal: ...
+    @property
+    def currency(self) -> str: ...
 
 
 class HoldDesk(Protocol):
@@ -40,6 +44,8 @@ class HoldDesk(Protocol):
     def settle(self, hold_id: str, amount: Decimal, *, reference: str = "") -> Any: ...
 
     def void(self, hold_id: str) -> Any: ...
+
+    def waiting(self, customer: str, reference: str) -> Sequence[Held]: ...
 
 
 class WalletGate:
@@ -87,6 +93,13 @@ class WalletGate:
         if len(charged) < len(billable) and self._terms.floor_price is not None:
             total = max(total, self._terms.floor_price)
         self._desk.settle(hold_id, total, reference=billable[-1].event_id)
+
+    def job_ended(self, event: Event) -> None:
+        """Settle what a job has held since its submit, whose run its event names."""
+        run, customer = str(event.properties.get("run_id", "")), event.external_customer_id
+        waiting = self._desk.waiting(customer, run) if run and customer else ()
+        for held in waiting[:1]:  # of several jobs of a run the oldest, one for each end
+            self.close(held.id, Money(held.amount, held.currency), [event])
 
     def _amount(self, quote: Quote | None) -> Money | None:
         """The most that the customer may be charged; the floor where there is no price."""

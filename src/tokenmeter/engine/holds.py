@@ -160,6 +160,12 @@ class HoldDesk:
         with self._store.reading() as connection:
             return _hold(Holds(connection, self._environment).get(hold_id), currency)
 
+    def waiting(self, wallet: Wallet, reference: str) -> list[Hold]:
+        """List the open holds of a wallet under a reference, the oldest first."""
+        with self._store.reading() as connection:
+            found = Holds(connection, self._environment).waiting(wallet.id, reference)
+        return [_hold(row, wallet.currency) for row in found]
+
     def forget(self, wallet_id: str) -> None:
         """Look a customer's usage up again at the next hold."""
         with self._lock:

@@ -122,10 +122,7 @@ class Wallets:
 
     def of_customer(self, customer: str, *, real_time: bool = False) -> list[dict[str, Any]]:
         """Return a customer's active wallets, by the id of either side."""
-        with self._store.reading() as connection:
-            documents = Documents(connection, self._environment)
-            found = [w.id for w in wallets_of(documents, customer)]
-        return [self.balance(i) if real_time else self.get(i) for i in found]
+        return [(self.balance if real_time else self.get)(w.id) for w in self._active(customer)]
 
     def top_up(self, wallet_id: str, fields: Fields) -> dict[str, Any]:
         """
@@ -246,6 +243,10 @@ class Wallets:
         """Return a hold."""
         return self._desk.get(hold_id)
 
+    def waiting(self, customer: str, reference: str) -> list[Hold]:
+        """List the open holds of a customer under a reference, the oldest first."""
+        return [h for w in self._active(customer) for h in self._desk.waiting(w, reference)]
+
     def available(self, customer: str, *, currency: str = "") -> Decimal:
         """Tell how much money could be held for a customer now."""
         return self._desk.available(self._wallet_for(customer, currency))
@@ -276,14 +277,18 @@ class Wallets:
             ledger = Ledger(connection, self._environment)
             return use(Account(ledger, wallet, self._clock()), wallet, ledger)
 
+    def _active(self, customer: str) -> list[Wallet]:
+        with self._store.reading() as connection:
+            return wallets_of(Documents(connection, self._environment), customer)
+
     def _wallet_for(self, customer: str, currency: str) -> Wallet:
         now, place = self._clock(), (customer, currency.lower())
         known = self._known.get(place)
         if known is not None and now - known.read <= timedelta(seconds=KNOWN_S):
             return known.wallet
-        with self._store.reading() as connection:
-            found = wallets_of(Documents(connection, self._environment), customer)
-        found = [w for w in found if not currency or w.currency == currency.lower()]
+        found = [
+            w for w in self._active(customer) if not currency or w.currency == currency.lower()
+        ]
         if not found:
             raise NotFoundError(f"The customer {customer!r} has no wallet here to hold from.")
         if len({w.currency for w in found}) > 1:

@@ -67,6 +67,11 @@ class Holds:
         rows = self._connection.execute(_DUE, self._place(wallet_id) | {"by": now_us})
         return [made_of(HoldRow, row) for row in rows]
 
+    def waiting(self, wallet_id: str, reference: str) -> list[HoldRow]:
+        """Return the open holds of a wallet under a reference, the oldest first."""
+        rows = self._connection.execute(_WAITING, self._place(wallet_id) | {"under": reference})
+        return [made_of(HoldRow, row) for row in rows]
+
     def settled_since(
         self, wallet_id: str, since_us: int
     ) -> list[tuple[str | None, Decimal, int]]:
@@ -94,6 +99,9 @@ _ONE = select(*_ALL.selected_columns).where(
 )
 _TAKEN = select(holds.c.id).where(holds.c.id == bindparam("of_hold"))
 _DUE = _ALL.where(holds.c.state == HELD, holds.c.expires_us <= bindparam("by"))
+_WAITING = _ALL.where(holds.c.state == HELD, holds.c.reference == bindparam("under")).order_by(
+    holds.c.created_us, holds.c.id
+)
 _SETTLED = _ALL.with_only_columns(
     holds.c.reference, holds.c.settled_amount, holds.c.closed_us
 ).where(holds.c.closed_us >= bindparam("since"), holds.c.state == SETTLED)

@@ -42,6 +42,13 @@ def create_hold(fields: Fields, desk: Ingesting) -> Reply:
     return Reply(_shown(made), CREATED)
 
 
+@router.get("/holds")
+def list_holds(external_customer_id: str, reference: str, desk: Ingesting) -> Reply:
+    """List the open holds of a customer under a reference, the oldest first."""
+    found = desk.services.wallets.waiting(external_customer_id, reference)
+    return Reply({"items": list(map(_shown, found))})
+
+
 @router.get("/holds/{id}")
 def get_hold(id: str, desk: Ingesting) -> Reply:  # noqa: A002 - the name in the path
     """Return one hold."""

@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 from tests.capture.play import Answer, Player
-from tests.providers.media import CUSTOMER, GOING_ON, Json, Step, samples
+from tests.providers.media import CUSTOMER, GOING_ON, Json, Step, played, samples
 from tests.providers.sample_steps import PROVIDERS, steps
 from tokenmeter import TokenMeter
 from tokenmeter.event import Event
 
 POLLS = 10
+
+
+# What proxies, gateways and busy providers answer to a poll.
+NOISE: list[tuple[int, Any]] = [
+    (500, {"error": {"code": "internal", "message": "x"}}),
+    (429, {"error": {"code": "rate_limit", "message": "x"}}),
+    (404, {"detail": "not found"}),
+    (403, {"code": "AccessDenied", "message": "m", "request_id": "r"}),
+    (502, {"status": "failed"}),
+    (503, "<html>bad gateway</html>"),
+    (200, {}),
+    (200, []),
+    (200, None),
+    (200, {"message": "ok"}),
+    (200, {"code": 0, "data": None}),
+    (200, {"base_resp": {"status_code": 1002, "status_msg": "rate limit"}}),
+]
 
 
 def is_job(sample: Json) -> bool:
@@ -80,6 +99,19 @@ def test_ten_polls_of_another_process_and_a_webhook_are_one_event(
 def assert_yields(event: Event, sample: Json) -> None:
     found = {name: Decimal(event.usage.get(name, 0)) for name in sample["expected"]}
     assert found == {name: Decimal(str(n)) for name, n in sample["expected"].items()}
+
+
+@pytest.mark.skipif(not JOBS, reason="no media samples")
+@pytest.mark.parametrize("sample", [pytest.param(row, id=row["id"]) for row in JOBS])
+def test_answers_that_say_nothing_of_a_job_do_not_end_it(sample: Json) -> None:
+    *before, last = steps(sample)
+    noise = [replace(last, status=status, answer=body) for status, body in NOISE]
+    event = played(*before, *noise, last).event
+    assert (event.external_customer_id, event.usage) == (
+        CUSTOMER,
+        played(*before, last).event.usage,
+    )
+    assert_yields(event, sample)
 
 
 @pytest.mark.skipif(not NAMED, reason="no media samples")

@@ -93,7 +93,11 @@ def test_a_poll_that_fails_says_nothing_of_its_job(meter: TokenMeter, status: in
 
 
 @pytest.mark.parametrize(
-    ("status", "body"), [(202, b""), (200, b""), (204, b""), (200, b"<html>busy</html>")]
+    ("status", "body"),
+    [
+        *((202, b""), (200, b""), (204, b"")),
+        *((200, b"<html>busy</html>"), (200, b"{}"), (200, b'{"message": "ok"}')),
+    ],
 )
 def test_a_poll_that_is_answered_with_nothing_ends_no_job(
     meter: TokenMeter, status: int, body: bytes

@@ -65,6 +65,7 @@ _ZONE = "+08:00"
 _IN_ZONE = ("cn-beijing", "ap-southeast-1")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})?", re.ASCII)
 _ENDED = "ended"  # key of `raw`
+_NO_ERROR = frozenset({None, "0", "200", "Success"})
 
 
 def read_task(payload: Json) -> Reading:
@@ -89,7 +90,8 @@ def _times(output: Json) -> dict[str, str]:
 
 
 def _why(*places: Json) -> str | None:
-    return next((code for place in places if (code := error_code(place.get("code")))), None)
+    codes = (error_code(place.get("code")) for place in places)
+    return next((code for code in codes if code not in _NO_ERROR), None)
 
 
 def _read_at_once(payload: Json, output: Json, usage: Json) -> Reading:

@@ -79,8 +79,8 @@ def _read_whole(interaction: Json) -> Reading:
     if failure is not None:
         return Reading(state="failed", error_type=failure)
     status = _status(interaction)
-    state: State = "success" if status is None else _STATES.get(status, "pending")
     reading = _head(interaction) | _counted(interaction.get("usage"))
+    state = _STATES.get(status, "pending") if status else _without_status(reading)
     made: dict[str, Number] = {}
     for content in _contents(interaction):
         metric = _delivered(content)
@@ -90,6 +90,11 @@ def _read_whole(interaction: Json) -> Reading:
         first = next(objects(interaction.get("errors")), {})
         reading = replace(reading, error_type=label(first.get("code")) or status)
     return replace(reading, state=state, usage=reading.usage | made)
+
+
+def _without_status(reading: Reading) -> State | None:
+    """What has neither an id nor usage is no interaction: a poll so answered says nothing."""
+    return "success" if reading.response_id or reading.raw else None
 
 
 def _head(interaction: Json) -> Reading:

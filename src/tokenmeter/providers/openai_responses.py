@@ -98,11 +98,16 @@ def read_response(payload: Json) -> Reading:
     return Reading(state="failed", error_type=failure)
 
 
+def _of_a_response(body: Json) -> State | None:
+    """What has neither an id nor usage is no response: a poll so answered says nothing."""
+    return "success" if body.get("id") or body.get("usage") else None
+
+
 def _read_body(body: Json, *, streamed: bool) -> Reading:
     status = text(body.get("status"))
     state = _STATES.get(status) if status else None
     if state is None and (not streamed or body.get("background") is True):
-        state = "pending" if status else "success"
+        state = "pending" if status else _of_a_response(body)
     reading = answer(body, body.get("usage"), state)
     if state == "failed" and reading.error_type is None:
         reading = replace(reading, error_type=status)

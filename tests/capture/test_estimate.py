@@ -38,6 +38,15 @@ def test_reported_numbers_stay() -> None:
     assert estimated(zero, {"prompt": "x" * 400}, 400) == (zero, False)
 
 
+def test_of_images_that_came_the_text_says_nothing() -> None:
+    drawn = Reading(Usage(image_count=1, total_tokens=9))
+    cut, changed = estimated(drawn, {"prompt": "x" * 40}, 0)
+    assert changed
+    assert dict(cut.usage) == {"image_count": 1, "input_tokens": 10, "total_tokens": 9}
+    blocked, _ = estimated(Reading(Usage(image_count=0)), {}, 40)
+    assert blocked.usage["output_tokens"] == 10, "no image came, but a text"
+
+
 def test_a_placeholder_is_raised_to_the_estimate_and_never_lowered() -> None:
     begun = Reading(Usage(input_tokens=10, output_tokens=3, total_tokens=13))
     begun = begun | Reading(flags=frozenset({PLACEHOLDER}))

@@ -378,3 +378,18 @@ def test_a_row_of_ones_own_for_some_sizes_leaves_the_others_to_ours(tmp_path: Pa
     standard = event(**{**DALLE, "quality": "standard"})
     assert prices.price(hd).computed == Decimal("0.06")
     assert prices.price(standard).computed == Decimal("0.08")
+
+
+def test_images_whose_tokens_nobody_counted_cost_what_such_images_cost() -> None:
+    drawn: dict[str, Property] = {"provider": "google", "model": "gemini-2.5-flash-image"}
+    blocked = priced(NOON, "image_generated", **drawn, input_tokens=9, image_count=0)
+    assert blocked.computed == Decimal("0.0000027")
+    cut = priced(NOON, "image_generated", **drawn, input_tokens=9, image_count=2)
+    assert cut.computed == Decimal("0.078")
+    assert str(cut.reason).startswith("an estimate")
+    whole = priced(NOON, "image_generated", **drawn, input_tokens=9, output_tokens=2580)
+    assert whole.computed == Decimal("0.0774027")
+    nameless = event(NOON, "image_generated", **{**drawn, "model": "gemini-2.5-flash"})
+    facts = {**nameless.properties, "input_tokens": 9, "image_count": 1}
+    unpriced = price_event(replace(nameless, properties=facts)).properties
+    assert unpriced["unpriced_reason"] == "images were made, their tokens are not reported"

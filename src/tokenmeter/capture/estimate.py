@@ -23,22 +23,28 @@ def estimated(reading: Reading, body: Json, text_bytes: int) -> tuple[Reading, b
     Fill in what an aborted stream did not report; say whether anything was filled in.
 
     Numbers that the provider reported stay. The output is never estimated below them. Of a
-    request that could not be read nothing is known: its input stays missing.
+    request that could not be read nothing is known: its input stays missing; so does the
+    output of a stream that delivered images or videos, of whose tokens the text says nothing.
     """
     usage = reading.usage
     found: dict[str, Number] = {}
     if "input_tokens" not in usage and body:
         prompt = sum(_text_bytes(body.get(name), 0) for name in PROMPT_FIELDS)
         found["input_tokens"] = _tokens(prompt)
-    if "output_tokens" not in usage or PLACEHOLDER in reading.flags:
+    if ("output_tokens" not in usage or PLACEHOLDER in reading.flags) and not _shown(usage):
         found["output_tokens"] = max(usage.get("output_tokens", 0), _tokens(text_bytes))
     if not found:
         return reading, False
     filled = Usage({**usage, **found})
-    if "total_tokens" in filled and "input_tokens" in filled:
+    if {"total_tokens", "input_tokens", "output_tokens"} <= filled.keys():
         found["total_tokens"] = filled["input_tokens"] + filled["output_tokens"]
     flags = reading.flags | {f"estimated:{metric}" for metric in found}
     return replace(reading, usage=usage | found, flags=flags - {PLACEHOLDER}), True
+
+
+def _shown(usage: Usage) -> bool:
+    """Whether images or videos came."""
+    return any(usage.get(metric) for metric in ("image_count", "video_count"))
 
 
 def _tokens(text_bytes: int) -> int:

@@ -32,6 +32,7 @@ COST_PROPERTIES = (
 )
 _ZERO = Decimal(0)
 _NOT_REPORTED = ("missing", "estimated")  # by the provider
+_OUTPUTS = frozenset({"output_tokens", "output_image_tokens", "tokens"})
 
 
 class PriceBook:
@@ -123,7 +124,7 @@ class PriceBook:
         facts = event.properties
         if facts.get("outcome") == "failed" or _not_billed(facts) is not None:
             return None
-        if self._media.tariff(facts) is not None:
+        if self._media.tariff(facts) is not None or _may_be_uncounted(facts):
             return None
         found = self._tokens.tariff(facts)
         if isinstance(found, str):
@@ -140,6 +141,8 @@ class PriceBook:
         if listed is not None and listed.computed is not None:
             return listed
         tokens = self._tokens.price(event)
+        if tokens.computed is not None and _is_uncounted(event.properties):
+            tokens = Priced(None, self.version, "images were made, their tokens are not reported")
         if tokens.computed is not None:
             return tokens
         return self._media.estimate(event) or listed or self._unknown(event, tokens)
@@ -186,6 +189,15 @@ def _set_beside(costs: dict[str, Property], priced: Priced) -> None:
         costs["computed_cost_usd"] = amount_text(priced.computed)
     if priced.drift is not None:
         costs["cost_drift"] = priced.drift
+
+
+def _is_uncounted(facts: Mapping[str, Property]) -> bool:
+    """Whether images were made and nothing says by how many tokens: the stream was left early."""
+    return _may_be_uncounted(facts) and bool(facts["image_count"])
+
+
+def _may_be_uncounted(facts: Mapping[str, Property]) -> bool:
+    return "image_count" in facts and facts.keys().isdisjoint(_OUTPUTS)
 
 
 def _not_billed(facts: Mapping[str, Property]) -> str | None:

@@ -13,7 +13,7 @@ import httpx2
 
 from tokenmeter.asgi import Incoming
 
-from .upstreams import Upstream, upstream_of
+from .upstreams import Upstream, is_unseen, upstream_of
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
 WHOLE_BYTES_MAX = 256 * 1024  # an answer of this length goes on in one piece
@@ -66,6 +66,9 @@ class Proxy:
         request = Incoming(scope)
         if not self._knows(request):  # also where nothing is metered
             await _say(send, 401, "send the key you were given")
+            return
+        if is_unseen(request.path):
+            await _say(send, 404, "this gateway does not offer it, as it would not be metered")
             return
         body, left = await _body(receive)
         if left:
@@ -131,6 +134,9 @@ async def _pass_on(answer: httpx2.Response, receive: Any, send: Any) -> None:
     if not streamed and length.isdecimal() and int(length[:9]) <= WHOLE_BYTES_MAX:
         try:
             body = b"".join([chunk async for chunk in answer.aiter_raw()])
+        except httpx2.HTTPError as error:
+            await _say(send, 502, f"the provider broke off: {type(error).__name__}")
+            return
         finally:
             await answer.aclose()
         await send(start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -36,6 +37,18 @@ GOOGLE = Upstream(
 BYTEPLUS = Upstream("https://ark.ap-southeast.bytepluses.com", "ARK_API_KEY", _bearer)
 
 PREFIXES = {"/byteplus": "byteplus"}  # what the middleware is told, too
+
+
+# What hands a provider's key to the client, or has work done that no answer here shows.
+_UNSEEN = re.compile(
+    r"/(?:realtime|auth_tokens|chatkit|sessions|fine_tuning|evals|graders|organizations?)\b",
+    re.IGNORECASE,
+)
+
+
+def is_unseen(path: str) -> bool:
+    """Say whether what a path asks for would go past the metering."""
+    return _UNSEEN.search(path) is not None
 
 
 def upstream_of(path: str, headers: Mapping[str, str]) -> tuple[Upstream, str]:

@@ -110,6 +110,30 @@ async def test_a_provider_that_breaks_off_breaks_the_answer_off() -> None:
     assert event.properties["outcome"] == "failed"
 
 
+async def test_an_answer_that_is_shorter_than_it_said_is_a_502() -> None:
+    length = {**JSON, "content-length": str(len(WHOLE) + 4)}
+    gateway = Gateway(Answer(200, length, [WHOLE], httpx2.RemoteProtocolError("gone")))
+    answered = await gateway.ask(scope_of("POST", "/v1/chat/completions", KEY))
+    assert (answered.status, b"broke off" in answered.body) == (502, True)
+    (event,) = gateway.events()
+    assert event.properties["outcome"] == "failed"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/v1/realtime/client_secrets", "//v1/./Realtime/calls", "/v1/realtime;x/sessions"),
+        *("/v1alpha/auth_tokens", "/v1/auth_tokens", "/v1/fine_tuning/jobs", "/v1/evals/e/runs"),
+    ],
+)
+async def test_nothing_is_handed_out_that_goes_past_the_metering(path: str) -> None:
+    gateway = Gateway()
+    scope = {**scope_of("POST", "/", KEY), "path": path}
+    assert (await gateway.ask(scope)).status == 404
+    assert gateway.player.sent == []
+    gateway.meter.shutdown()
+
+
 async def test_a_provider_that_cannot_be_reached_is_a_502() -> None:
     gateway = Gateway(Answer(error=httpx2.ConnectError("no")))
     answered = await gateway.ask(scope_of("POST", "/v1/chat/completions", KEY))

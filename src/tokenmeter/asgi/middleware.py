@@ -17,7 +17,7 @@ from tokenmeter.asgi.incoming import App, Incoming, Send
 from tokenmeter.asgi.metered import Metered
 from tokenmeter.asgi.preview import PREVIEW_PATH, Price, is_preview, send_json
 from tokenmeter.asgi.replays import IDEMPOTENCY_HEADER, Replays
-from tokenmeter.asgi.routes import Route, Routes, normal, prefixes_of
+from tokenmeter.asgi.routes import Route, Routes, plain, prefixes_of
 from tokenmeter.attribution import Attribution, Scope
 from tokenmeter.capture.observation import default_billable
 from tokenmeter.capture.refusal import Refusal
@@ -101,7 +101,7 @@ class TokenMeterMiddleware:
             return
         request = Incoming(scope)
         route = self._routes.find(request)
-        if route is None and normal(request.below_mount) != PREVIEW_PATH:
+        if route is None and plain(request.below_mount) != PREVIEW_PATH:
             await self.app(scope, receive, send)
             return
         # A policy of the user's own may not bill retries: then nobody may say that it is one.

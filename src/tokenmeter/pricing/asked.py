@@ -18,8 +18,12 @@ OUTPUTS_MAX = 1_000  # more of one call is a mistake of the wire
 SORA_SECONDS = 4  # of a video whose request says no length (openai 3.57.0, VideoCreateParams)
 TEXT, EMBEDDING = "text_generated", "embedding_created"
 _CONFIGS = frozenset({"generationConfig", "generation_config", "inferenceConfig", "parameters"})
-_OUTPUTS = ("n", "num_images", "sampleCount", "candidateCount", "numberOfVideos", "num_outputs")
+_OUTPUTS = (
+    *("n", "num_images", "num_outputs", "sampleCount", "candidateCount", "numberOfVideos"),
+    *("sample_count", "candidate_count", "number_of_videos"),  # Google reads both spellings
+)
 _NUMBERED = _CONFIGS.union(_OUTPUTS)
+_COMPLETIONS = "completions"  # OpenAI's old ones: several prompts, and answers nobody sees
 
 
 @dataclass(slots=True)
@@ -44,6 +48,8 @@ class Asked:
     def of_call(cls, call: Call, body: Json, outputs: int | None = None) -> Asked:
         """Read what a described request asks for; `outputs` if the caller knows how many."""
         outputs = outputs or _outputs(body, call.dimensions)
+        if call.api.operation == _COMPLETIONS:
+            outputs = _completions(body, outputs)
         usage: Mapping[str, Number] = call.usage if outputs == 1 else asked_of(call.usage, outputs)
         if call.api.event_name == VIDEO and call.api.operation == "videos":
             usage = _sora(usage, body)
@@ -60,7 +66,8 @@ class Asked:
 
     def fits(self, body: Json) -> bool:
         """Say whether a request with this body, described alike, asks for the same."""
-        return self.event_name != VIDEO and _NUMBERED.isdisjoint(body)
+        fixed = self.event_name != VIDEO and self.operation != _COMPLETIONS
+        return fixed and _NUMBERED.isdisjoint(body)
 
     def holding(self, body: Json) -> Asked:
         """Return the same call with another body, which asks for the same of another prompt."""
@@ -137,12 +144,20 @@ def _sora(usage: Mapping[str, Number], body: Json) -> Mapping[str, Number]:
 
 def _outputs(body: Json, dimensions: Mapping[str, str]) -> int:
     """Return how many images, videos or answers are asked for; 1 where nobody says."""
-    said: object = dimensions.get("n") or dimensions.get("sample_count")
+    said: list[object] = [dimensions.get("n") or dimensions.get("sample_count")]
     if not _NUMBERED.isdisjoint(body):
         found = [place[name] for place in places(body) for name in _OUTPUTS if name in place]
-        said = found[0] if found else said
-    number = None if said is None else whole(said)
-    return number if number and number <= OUTPUTS_MAX else 1
+        said = found or said
+    number = max((whole(value) or 0 for value in said if value is not None), default=0)
+    return number if 0 < number <= OUTPUTS_MAX else 1
+
+
+def _completions(body: Json, outputs: int) -> int:
+    """Return how many answers are written: `best_of` for each prompt, whatever comes back."""
+    prompt: object = body.get("prompt")
+    best = whole(body.get("best_of") or 0) or 0
+    prompts = sum(isinstance(one, str | list) for one in prompt) if isinstance(prompt, list) else 1
+    return max(outputs, best) * max(prompts, 1)
 
 
 def places(body: Json) -> list[Json]:

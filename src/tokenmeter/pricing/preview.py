@@ -133,6 +133,8 @@ def _planned(asked: Asked, history: History, book: PriceBook) -> Forecast:
     """Forecast a call; without a history that is done once for all that ask the same."""
     if not asked.tariff and names.is_free(asked.operation):
         return Forecast({})
+    if asked.operation.endswith("batches"):  # of many requests, which are elsewhere or too many
+        return Forecast({})
     if history is not NO_HISTORY:
         return forecast(asked, history, _billed_by(asked, book))
     if asked.planned is None:

@@ -59,6 +59,23 @@ def test_xai_states_its_charge_in_ticks() -> None:
     assert body_of(call(CHAT, host=XAI), chat(tokens(1, 1))).cost is None
 
 
+@pytest.mark.parametrize(
+    ("told", "cost"),
+    [
+        ({"cost_in_nano_usd": 16_150_850}, "0.01615085"),
+        ({"cost_in_nano_usd": 9, "cost_in_usd_ticks": 161_508_500}, "0.01615085"),
+        ({"cost_in_nano_usd": 7, "cost_in_usd_ticks": None}, "0.000000007"),
+        ({"cost_in_nano_usd": "7", "cost_in_usd_ticks": -1}, None),
+    ],
+)
+def test_xai_may_state_its_charge_in_thousand_millionths(
+    told: dict[str, Any], cost: str | None
+) -> None:
+    reading = body_of(call(CHAT, host=XAI), chat(tokens(10, 2, **told)))
+    assert reading.cost == cost
+    assert "unknown:cost_in_nano_usd" not in reading.flags
+
+
 def test_the_ticks_of_a_model_that_another_host_resells_are_not_its_charge() -> None:
     azure = call("/models/chat/completions", host="x.services.ai.azure.com")
     assert body_of(azure, chat(tokens(1, 1, cost_in_usd_ticks=0))).cost is None

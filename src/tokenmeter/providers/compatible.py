@@ -13,13 +13,16 @@ from tokenmeter.providers.openai_numbers import decimal
 from tokenmeter.providers.openai_routes import describe_as
 from tokenmeter.providers.openai_wire import PLAIN, Dialect
 
-_TICKS_PER_USD = 10**10
+_TO_THE_DOLLAR = {"cost_in_usd_ticks": 10**10, "cost_in_nano_usd": 10**9}
 
 
 def ticks_cost(fields: Mapping[str, Any]) -> Decimal | None:
-    """Read xAI's exact charge: ``cost_in_usd_ticks``, ten thousand million to the dollar."""
-    ticks = count(fields.get("cost_in_usd_ticks"))
-    return None if ticks is None else Decimal(ticks) / _TICKS_PER_USD
+    """Read xAI's exact charge: in ticks or, where those are not told, in thousand millionths."""
+    for name, to_the_dollar in _TO_THE_DOLLAR.items():
+        charged = count(fields.get(name))
+        if charged is not None:
+            return Decimal(charged) / to_the_dollar
+    return None
 
 
 def credit_cost(fields: Mapping[str, Any]) -> Decimal | None:

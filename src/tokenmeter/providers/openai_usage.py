@@ -91,6 +91,7 @@ USAGE: _Names = {
     "prompt_audio_seconds": _TIME + "audio_seconds",  # Mistral
     "cost": _COST,
     "cost_in_usd_ticks": _COST,
+    "cost_in_nano_usd": _COST,
     "is_byok": _COST,
     "cost_details": _COST,
     **dict.fromkeys(_FACTS, _NOT_BILLED),

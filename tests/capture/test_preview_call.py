@@ -21,7 +21,7 @@ from tests.capture.test_stopping import CLAUDE, calls
 from tokenmeter import Money, NoCallError, Quote, TokenMeter
 
 
-def stopped(quote: Quote, player: Player, meter: TokenMeter) -> Quote:
+def check_stopped(quote: Quote, player: Player, meter: TokenMeter) -> Quote:
     assert isinstance(quote, Quote)
     assert quote.cost is not None, quote.notes
     assert quote.cost.low < quote.cost.high
@@ -40,7 +40,7 @@ def quoted(meter: TokenMeter, call: Callable[[], Any], **named: str) -> Quote:
 @pytest.mark.parametrize("name", list(calls(Player([]))))
 def test_a_sync_call_is_quoted_and_not_made(meter: TokenMeter, name: str) -> None:
     player = Player([wire.chat()])
-    quote = stopped(quoted(meter, calls(player)[name], customer="cust_7"), player, meter)
+    quote = check_stopped(quoted(meter, calls(player)[name], customer="cust_7"), player, meter)
     assert quote.customer == "cust_7"
     assert "token" in quote.basis
 
@@ -72,7 +72,7 @@ def async_calls(player: Player) -> dict[str, Any]:
 @pytest.mark.parametrize("name", list(async_calls(Player([]))))
 async def test_an_async_call_is_quoted_and_not_made(meter: TokenMeter, name: str) -> None:
     player = Player([wire.chat()])
-    stopped(await meter.preview_call(async_calls(player)[name]), player, meter)
+    check_stopped(await meter.preview_call(async_calls(player)[name]), player, meter)
 
 
 async def test_of_a_task_group_the_first_call_is_quoted(meter: TokenMeter) -> None:
@@ -84,7 +84,7 @@ async def test_of_a_task_group_the_first_call_is_quoted(meter: TokenMeter) -> No
             for _ in range(2):
                 group.create_task(client.chat.completions.create(**ASK))
 
-    stopped(await meter.preview_call(ask_twice), player, meter)
+    check_stopped(await meter.preview_call(ask_twice), player, meter)
 
 
 def test_the_quote_is_that_of_the_event_which_the_call_becomes(meter: TokenMeter) -> None:

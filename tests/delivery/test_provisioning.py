@@ -236,16 +236,16 @@ def events(seed: int, count: int = 600) -> list[Event]:
 
 
 def test_the_invoice_of_the_cloud_is_ours_to_the_cent(account: Account, tmp_path: Path) -> None:
-    _same_invoice(account, tmp_path, Path(written(tmp_path, SHOP)), "pro")
+    check_same_invoice(account, tmp_path, Path(written(tmp_path, SHOP)), "pro")
 
 
 def test_the_studios_invoice_of_the_cloud_is_ours_to_the_cent(
     account: Account, tmp_path: Path
 ) -> None:
-    _same_invoice(account, tmp_path, "studio", "ai_pro")
+    check_same_invoice(account, tmp_path, "studio", "ai_pro")
 
 
-def _same_invoice(account: Account, folder: Path, source: str | Path, plan_key: str) -> None:
+def check_same_invoice(account: Account, folder: Path, source: str | Path, plan_key: str) -> None:
     strict, cloud = account
     catalog("apply", str(source), "--to", cloud.url)
     sent = events(5)

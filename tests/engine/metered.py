@@ -185,7 +185,7 @@ def sortable(found: Quantity) -> str:
     return repr((found.window_start, sorted(found.group.items())))
 
 
-def agreed(answer: list[Quantity], events: Sequence[Event], query: MeterQuery) -> None:
+def check_agrees(answer: list[Quantity], events: Sequence[Event], query: MeterQuery) -> None:
     """Assert that an answer is the second computation's, to the last digit."""
     expected = "\n".join(map(repr, sorted(computed(events, query), key=sortable)))
     assert "\n".join(map(repr, sorted(answer, key=sortable))) == expected

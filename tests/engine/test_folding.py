@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from tests.engine.made import url
-from tests.engine.metered import RULES, START, agreed, define, meter_of
+from tests.engine.metered import RULES, START, check_agrees, define, meter_of
 from tests.engine.test_rollups import END, failed, image
 from tokenmeter.engine.local import Engine
 from tokenmeter.engine.metering import MeterQuery, measure
@@ -44,7 +44,7 @@ def test_a_day_is_made_when_a_later_one_comes_and_then_takes_what_is_late(engine
     for meter in meters:
         for window in (None, Window.HOUR, Window.DAY):
             query = MeterQuery(meter, None, START, END, window=window, group_by=("size",))
-            agreed(measure(engine.store, query), events, query)
+            check_agrees(measure(engine.store, query), events, query)
 
 
 def test_processes_make_each_day_once(tmp_path: Path) -> None:

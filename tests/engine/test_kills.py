@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.engine.made import url
-from tests.engine.metered import RULES, START, agreed, counts_apart, define, meter_of
+from tests.engine.metered import RULES, START, check_agrees, counts_apart, define, meter_of
 from tests.engine.test_processes import run_script
 from tests.engine.test_rollups import END, image
 from tokenmeter.engine.local import Engine
@@ -105,4 +105,4 @@ def checked(engine: Engine, events: list[Event]) -> None:
     for meter in METERS:
         for window in (None, Window.DAY):
             query = MeterQuery(meter, None, START, END, window=window, group_by=("size",))
-            agreed(measure(engine.store, query), events, query)
+            check_agrees(measure(engine.store, query), events, query)

@@ -10,7 +10,7 @@ from tests.engine.metered import (
     NAME,
     RULES,
     START,
-    agreed,
+    check_agrees,
     define,
     histories,
     kept,
@@ -43,7 +43,7 @@ def test_a_quantity_is_what_rating_counts_over_all_events(
     shared: Engine, events: list[Event], query: MeterQuery
 ) -> None:
     environment = kept(shared, events)
-    agreed(measure(shared._store, query, environment), events, query)
+    check_agrees(measure(shared._store, query, environment), events, query)
 
 
 def test_a_range_includes_its_start_and_not_its_end(engine: Engine) -> None:

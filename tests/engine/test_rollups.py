@@ -17,7 +17,7 @@ from tests.engine.metered import (
     RULES,
     START,
     ZONES,
-    agreed,
+    check_agrees,
     counts_apart,
     define,
     fresh,
@@ -69,7 +69,7 @@ def test_a_rollup_answers_as_the_events_do(
     kind = query.meter.aggregation.kind
     if events and kind is not AggregationType.COUNT_UNIQUE:
         assert counts_apart(shared, environment, query.meter, "size", "model", "user")
-    agreed(measure(shared.store, query, environment), events, query)
+    check_agrees(measure(shared.store, query, environment), events, query)
 
 
 @settings(max_examples=25, deadline=None)
@@ -201,7 +201,7 @@ def test_large_batches_of_many_meters_count_as_their_events_do(engine: Engine) -
         assert counts_apart(engine, "", meter, "size")
         for window in (None, Window.HOUR, Window.DAY):
             query = MeterQuery(meter, None, START, END, window=window, group_by=("size",))
-            agreed(measure(engine.store, query), events, query)
+            check_agrees(measure(engine.store, query), events, query)
 
 
 def test_a_late_event_counts_in_its_own_hour(engine: Engine) -> None:

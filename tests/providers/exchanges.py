@@ -67,7 +67,7 @@ def response(usage: Json, **fields: Any) -> Json:
     } | fields
 
 
-def says(event: Mapping[str, object], **numbers: object) -> None:
+def check_says(event: Mapping[str, object], **numbers: object) -> None:
     assert {name: event.get(name) for name in numbers} == numbers
 
 

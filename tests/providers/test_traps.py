@@ -24,10 +24,10 @@ from tests.providers.exchanges import (
     Wire,
     chat,
     chat_usage,
+    check_says,
     gemini,
     message,
     response,
-    says,
 )
 from tokenmeter import TokenMeter
 
@@ -59,17 +59,17 @@ def test_trap_01_anthropic_input_is_the_sum_never_input_tokens_alone(wire: Wire)
         "output_tokens": 5,
     }
     found = wire(CLAUDE, message(usage))
-    says(found, input_tokens=2_374, uncached_input_tokens=3, cache_read_tokens=2_074)
-    says(found, cache_write_tokens=297, output_tokens=5, total_tokens=2_379)
+    check_says(found, input_tokens=2_374, uncached_input_tokens=3, cache_read_tokens=2_074)
+    check_says(found, cache_write_tokens=297, output_tokens=5, total_tokens=2_379)
 
 
 def test_trap_02_openais_cached_tokens_lie_inside_the_input(wire: Wire) -> None:
     found = wire.chat(chat_usage(1_318, 183, prompt_tokens_details={"cached_tokens": 1_152}))
-    says(found, input_tokens=1_318, cache_read_tokens=1_152, uncached_input_tokens=166)
+    check_says(found, input_tokens=1_318, cache_read_tokens=1_152, uncached_input_tokens=166)
     used: Json = {"input_tokens": 100, "output_tokens": 7, "total_tokens": 107}
     body = response({**used, "input_tokens_details": {"cached_tokens": 64}})
     found = wire(f"{OPENAI}/responses", body)
-    says(found, input_tokens=100, cache_read_tokens=64, uncached_input_tokens=36)
+    check_says(found, input_tokens=100, cache_read_tokens=64, uncached_input_tokens=36)
 
 
 def test_trap_03_geminis_thoughts_and_tool_prompts_lie_outside(wire: Wire) -> None:
@@ -81,15 +81,15 @@ def test_trap_03_geminis_thoughts_and_tool_prompts_lie_outside(wire: Wire) -> No
         "totalTokenCount": 820,
     }
     found = wire(f"{GOOGLE}:generateContent", gemini(metadata), {"contents": []})
-    says(found, input_tokens=100, output_tokens=720, reasoning_tokens=700, total_tokens=820)
+    check_says(found, input_tokens=100, output_tokens=720, reasoning_tokens=700, total_tokens=820)
 
 
 def test_trap_04_xais_reasoning_lies_outside_and_elsewhere_inside(wire: Wire) -> None:
     usage = chat_usage(32, 9, completion_tokens_details={"reasoning_tokens": 110})
     found = wire.chat({**usage, "total_tokens": 151}, "https://api.x.ai/v1/chat/completions")
-    says(found, output_tokens=119, reasoning_tokens=110, total_tokens=151)
+    check_says(found, output_tokens=119, reasoning_tokens=110, total_tokens=151)
     usage = chat_usage(32, 119, completion_tokens_details={"reasoning_tokens": 110})
-    says(wire.chat(usage), output_tokens=119, reasoning_tokens=110, total_tokens=151)
+    check_says(wire.chat(usage), output_tokens=119, reasoning_tokens=110, total_tokens=151)
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_trap_05_bedrocks_input_holds_cached_tokens_or_not_by_family(
         "totalTokens": sent + 7 + 8_367 + 4_032,
     }
     found = wire(f"{BEDROCK}/{model}/converse", {"output": {}, "usage": usage}, {"messages": []})
-    says(found, input_tokens=total, cache_read_tokens=8_367, cache_write_tokens=4_032)
-    says(found, uncached_input_tokens=2, output_tokens=7)
+    check_says(found, input_tokens=total, cache_read_tokens=8_367, cache_write_tokens=4_032)
+    check_says(found, uncached_input_tokens=2, output_tokens=7)
 
 
 def test_trap_06_anthropics_delta_overwrites_and_never_adds(wire: Wire) -> None:
@@ -124,7 +124,7 @@ def test_trap_06_anthropics_delta_overwrites_and_never_adds(wire: Wire) -> None:
         {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": grown},
         {"type": "message_stop"},
     )
-    says(wire(CLAUDE, stream), input_tokens=5_500, output_tokens=500, total_tokens=6_000)
+    check_says(wire(CLAUDE, stream), input_tokens=5_500, output_tokens=500, total_tokens=6_000)
 
 
 def test_trap_07_a_retrieve_or_a_poll_repeats_the_usage_and_is_no_second_event(
@@ -137,7 +137,7 @@ def test_trap_07_a_retrieve_or_a_poll_repeats_the_usage_and_is_no_second_event(
     (kept,) = metered.backend.events
     assert [event.event_id for event in created] == [kept.event_id]
     assert {event.event_id for events in seen for event in events} <= {kept.event_id}
-    says(kept.properties, input_tokens=100, output_tokens=7)
+    check_says(kept.properties, input_tokens=100, output_tokens=7)
 
 
 def test_trap_08_live_seconds_are_cumulative(metered: TokenMeter) -> None:
@@ -178,8 +178,8 @@ def test_trap_10_tool_usage_stands_apart_from_usage(wire: Wire) -> None:
     tools = {"web_search": {"num_requests": 1}, "image_gen": drawn}
     body = response(used, output=calls, tool_usage=tools)
     own, part = sorted(wire.all(f"{OPENAI}/responses", body), key=lambda e: "part" in e.properties)
-    says(own.properties, input_tokens=100, output_tokens=20, web_search_count=1)
-    says(part.properties, input_tokens=60, output_tokens=4_160, part="image_gen")
+    check_says(own.properties, input_tokens=100, output_tokens=20, web_search_count=1)
+    check_says(part.properties, input_tokens=60, output_tokens=4_160, part="image_gen")
     assert part.event_name == "image_generated"
 
 
@@ -197,8 +197,10 @@ def test_trap_11_svg_usage_stands_apart_from_usage(wire: Wire) -> None:
     }
     events = wire.all(f"{OPENAI}/images/generations", body, {"model": "gpt-image-2"})
     own, part = sorted(events, key=lambda event: "part" in event.properties)
-    says(own.properties, input_tokens=10, output_tokens=30, image_count=1)
-    says(part.properties, model="gpt-5.6", input_tokens=90, output_tokens=70, reasoning_tokens=20)
+    check_says(own.properties, input_tokens=10, output_tokens=30, image_count=1)
+    check_says(
+        part.properties, model="gpt-5.6", input_tokens=90, output_tokens=70, reasoning_tokens=20
+    )
 
 
 def test_trap_12_a_compaction_stands_apart_from_usage(wire: Wire) -> None:
@@ -207,8 +209,8 @@ def test_trap_12_a_compaction_stands_apart_from_usage(wire: Wire) -> None:
     usage = {"input_tokens": 300, "output_tokens": 40, "iterations": entries}
     events = wire.all(f"{CLAUDE}?beta=true", message(usage))
     own, part = sorted(events, key=lambda event: "part" in event.properties)
-    says(own.properties, input_tokens=300, output_tokens=40)
-    says(part.properties, input_tokens=150_000, output_tokens=2_500)
+    check_says(own.properties, input_tokens=300, output_tokens=40)
+    check_says(part.properties, input_tokens=150_000, output_tokens=2_500)
 
 
 def test_trap_13_each_hop_of_geminis_function_calling_is_an_event(metered: TokenMeter) -> None:
@@ -259,23 +261,25 @@ def test_trap_15_null_usage_and_azures_first_chunk_report_nothing(wire: Wire) ->
         done=True,
     )
     found = wire(AZURE, stream, {**ASK, "stream_options": {"include_usage": True}})
-    says(found, input_tokens=9, output_tokens=2, model="gpt-4o-2024-11-20", flags=None)
+    check_says(found, input_tokens=9, output_tokens=2, model="gpt-4o-2024-11-20", flags=None)
     found = wire(AZURE, [*sse(first, {**named, "choices": end, "usage": None}, done=True)])
-    says(found, input_tokens=None, output_tokens=None, usage_source="missing")
+    check_says(found, input_tokens=None, output_tokens=None, usage_source="missing")
 
 
 def test_trap_16_an_explicit_zero_is_not_missing(wire: Wire) -> None:
     zero = {"cached_tokens": 0}
     found = wire.chat(chat_usage(0, 0, prompt_tokens_details=zero))
-    says(found, input_tokens=0, output_tokens=0, cache_read_tokens=0, usage_source="reported")
+    check_says(
+        found, input_tokens=0, output_tokens=0, cache_read_tokens=0, usage_source="reported"
+    )
     found = wire.chat(None)
-    says(found, input_tokens=None, cache_read_tokens=None, usage_source="missing")
+    check_says(found, input_tokens=None, cache_read_tokens=None, usage_source="missing")
 
 
 def test_trap_17_prediction_tokens_are_a_subset_of_the_output(wire: Wire) -> None:
     details = {"accepted_prediction_tokens": 60, "rejected_prediction_tokens": 20}
     found = wire.chat(chat_usage(9, 100, completion_tokens_details=details))
-    says(found, output_tokens=100, total_tokens=109)
+    check_says(found, output_tokens=100, total_tokens=109)
 
 
 def test_trap_18_a_cache_split_smaller_than_the_total_is_filled_up_and_flagged(
@@ -288,6 +292,6 @@ def test_trap_18_a_cache_split_smaller_than_the_total_is_filled_up_and_flagged(
         "cache_creation": {"ephemeral_5m_input_tokens": 30, "ephemeral_1h_input_tokens": 50},
     }
     found = wire(CLAUDE, message(usage))
-    says(found, input_tokens=110, cache_write_tokens=100)
-    says(found, cache_write_5m_tokens=50, cache_write_1h_tokens=50)
+    check_says(found, input_tokens=110, cache_write_tokens=100)
+    check_says(found, cache_write_5m_tokens=50, cache_write_1h_tokens=50)
     assert found["flags"] == "cache_split_short"

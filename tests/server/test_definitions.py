@@ -23,7 +23,7 @@ def new_price(shop: dict[str, dict[str, Any]], **more: Any) -> dict[str, Any]:
     return {"filter_values": {"model": ["dall-e-2"]}, **fields}
 
 
-def refused(client: Client, path: str, fields: dict[str, Any], code: str) -> str:
+def check_refused(client: Client, path: str, fields: dict[str, Any], code: str) -> str:
     answer = client.post(path, fields)
     status = {"validation_error": 400, "already_exists": 409, "not_found": 404}[code]
     assert (answer.status, answer.body["code"]) == (status, code), answer
@@ -67,7 +67,7 @@ def test_filters_are_added_to_a_meter_and_never_taken_away(server: Server) -> No
     ],
 )
 def test_a_wrong_meter_is_refused(server: Server, wrong: dict[str, Any]) -> None:
-    assert refused(server, "/meters", {**METER, **wrong}, "validation_error")
+    assert check_refused(server, "/meters", {**METER, **wrong}, "validation_error")
     assert server.get("/meters").body["items"] == []
 
 
@@ -77,8 +77,8 @@ def test_a_feature_makes_its_inline_meter_or_neither_is_kept(server: Server) -> 
     assert made["lookup_key"] == "images"
     assert made["meter"]["id"] == made["meter_id"]
     broken = {**feature, "lookup_key": "other", "meter": {**METER, "aggregation": {"type": "SUM"}}}
-    refused(server, "/features", broken, "validation_error")
-    refused(server, "/features", feature, "already_exists")
+    check_refused(server, "/features", broken, "validation_error")
+    check_refused(server, "/features", feature, "already_exists")
     assert server.get("/meters").body["pagination"]["total"] == 1
 
 
@@ -90,7 +90,7 @@ def test_a_customer_is_known_by_both_ids_and_needs_no_name(server: Server) -> No
     assert server.get(f"/customers/{made['id']}").body == made
     changed = server.put("/customers", {"name": "Acme"}, external_customer_id=external).body
     assert (changed["name"], changed["timezone"]) == ("Acme", "Asia/Kolkata")
-    refused(server, "/customers", {"external_id": external}, "already_exists")
+    check_refused(server, "/customers", {"external_id": external}, "already_exists")
     gone = server.delete(f"/customers/{made['id']}")
     assert (gone.status, gone.body) == (204, None)
     assert server.get(f"/customers/{made['id']}").status == 404
@@ -113,7 +113,7 @@ def test_a_customer_is_known_by_both_ids_and_needs_no_name(server: Server) -> No
 )
 def test_a_wrong_customer_is_refused(server: Server, wrong: dict[str, Any]) -> None:
     fields = {"external_id": "c", "name": "C", **wrong}
-    assert refused(server, "/customers", fields, "validation_error")
+    assert check_refused(server, "/customers", fields, "validation_error")
 
 
 def test_a_price_is_written_as_flexprice_writes_it(
@@ -187,7 +187,7 @@ def test_a_price_in_credits_is_shown_in_money_too(
 def test_a_broken_price_is_refused_with_a_sentence(
     server: Server, shop: dict[str, dict[str, Any]], wrong: dict[str, Any], word: str
 ) -> None:
-    message = refused(server, "/prices", {**new_price(shop), **wrong}, "validation_error")
+    message = check_refused(server, "/prices", {**new_price(shop), **wrong}, "validation_error")
     assert word in message
     assert server.get("/prices").body["pagination"]["total"] == 1
 
@@ -197,10 +197,12 @@ def test_bulk_prices_are_made_together_or_not_at_all(
 ) -> None:
     one = new_price(shop)
     two = new_price(shop, filter_values={"model": ["gpt-image-1"]})
-    refused(server, "/prices/bulk", {"items": [one, {**two, "amount": None}]}, "validation_error")
-    refused(server, "/prices/bulk", {"items": [one, one]}, "validation_error")  # ambiguous
-    refused(server, "/prices/bulk", {"items": []}, "validation_error")
-    refused(server, "/prices/bulk", {"items": [one] * 101}, "validation_error")
+    check_refused(
+        server, "/prices/bulk", {"items": [one, {**two, "amount": None}]}, "validation_error"
+    )
+    check_refused(server, "/prices/bulk", {"items": [one, one]}, "validation_error")  # ambiguous
+    check_refused(server, "/prices/bulk", {"items": []}, "validation_error")
+    check_refused(server, "/prices/bulk", {"items": [one] * 101}, "validation_error")
     assert server.get("/prices").body["pagination"]["total"] == 1
     assert len(server.made("/prices/bulk", {"items": [one, two]})["items"]) == 2
 
@@ -231,8 +233,8 @@ def test_a_feature_is_entitled_once_per_plan(
     made = shop["/entitlements"]
     assert (made["usage_limit"], made["is_enabled"]) == (10, True)
     again = {k: made[k] for k in ("feature_id", "feature_type", "plan_id")}
-    refused(server, "/entitlements", again, "already_exists")
-    refused(server, "/entitlements", {**again, "usage_limit": -1}, "already_exists")
+    check_refused(server, "/entitlements", again, "already_exists")
+    check_refused(server, "/entitlements", {**again, "usage_limit": -1}, "already_exists")
     changed = server.put(f"/entitlements/{made['id']}", {"usage_limit": "20.5"}).body
     assert changed["usage_limit"] == "20.5"
     assert server.put(f"/entitlements/{made['id']}", {"usage_limit": -1}).status == 400
@@ -263,14 +265,14 @@ def test_a_wrong_credit_grant_is_refused(
         "credits": "5",
         "cadence": "ONETIME",
     }
-    refused(server, "/creditgrants", {**fields, **wrong}, "validation_error")
+    check_refused(server, "/creditgrants", {**fields, **wrong}, "validation_error")
 
 
 def test_there_is_one_active_cost_sheet(server: Server) -> None:
     assert server.get("/costs/active").status == 404
     made = server.made("/costs", {"name": "Providers"})["costsheet"]
     assert server.get("/costs/active").body["id"] == made["id"]
-    refused(server, "/costs", {"name": "More"}, "already_exists")
+    check_refused(server, "/costs", {"name": "More"}, "already_exists")
 
 
 def test_lists_have_pages(server: Server) -> None:
@@ -341,7 +343,7 @@ def test_a_catalog_file_and_the_api_share_their_definitions(server: Server) -> N
     amounts = {p["lookup_key"]: p["amount"] for p in prices}
     assert amounts["veo_3_1_lite_1080p_sec"] == "0.08"
     twin = next(p for p in prices if p["lookup_key"] == "veo_3_1_lite_1080p_sec")
-    refused(server, "/prices", {**twin, "lookup_key": "twin"}, "validation_error")
+    check_refused(server, "/prices", {**twin, "lookup_key": "twin"}, "validation_error")
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/plans/plan_unknown", "/prices/lookup/none"])

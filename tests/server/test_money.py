@@ -52,7 +52,9 @@ def wallet(server: Server, credits_: str = "10") -> str:
     return str(server.made("/wallets", {**fields, "initial_credits_to_load": credits_})["id"])
 
 
-def refused(client: Client, path: str, fields: object, code: str = "validation_error") -> str:
+def check_refused(
+    client: Client, path: str, fields: object, code: str = "validation_error"
+) -> str:
     answer = client.post(path, fields)
     assert answer.body["code"] == code, answer
     assert answer.status == {"not_found": 404, "already_exists": 409}.get(code, 400)
@@ -131,7 +133,7 @@ def test_a_wrong_subscription_is_refused(
         "currency": "usd",
         "billing_period": "MONTHLY",
     }
-    refused(server, "/subscriptions", {**fields, **wrong}, code)
+    check_refused(server, "/subscriptions", {**fields, **wrong}, code)
 
 
 def test_an_invoice_is_drafted_finalized_paid_from_the_wallet_and_voided(
@@ -179,7 +181,7 @@ def test_a_wrong_wallet_is_refused(
     server: Server, shop: dict[str, Any], wrong: dict[str, Any], code: str
 ) -> None:
     fields = {"external_customer_id": "cust_001", "currency": "usd"}
-    refused(server, "/wallets", {**fields, **wrong}, code)
+    check_refused(server, "/wallets", {**fields, **wrong}, code)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,7 @@ def test_a_wrong_top_up_is_refused_and_changes_nothing(
 ) -> None:
     wallet_id = wallet(server)
     fields = {"credits_to_add": "5", "transaction_reason": "FREE_CREDIT_GRANT", **wrong}
-    refused(server, f"/wallets/{wallet_id}/top-up", fields)
+    check_refused(server, f"/wallets/{wallet_id}/top-up", fields)
     assert server.get(f"/wallets/{wallet_id}").body["credit_balance"] == "10"
 
 
@@ -207,7 +209,7 @@ def test_wallets_are_listed_and_their_ledger_is_searched(
 ) -> None:
     wallet_id = wallet(server)
     fields = {"external_customer_id": "cust_001", "currency": "usd"}
-    refused(server, "/wallets", fields, "already_exists")
+    check_refused(server, "/wallets", fields, "already_exists")
     assert [w["id"] for w in server.get("/wallets").body["items"]] == [wallet_id]
     assert [w["id"] for w in server.get("/customers/wallets", lookup_key="cust_001").body] == [
         wallet_id
@@ -226,7 +228,7 @@ def test_money_is_held_settled_and_given_back(server: Server, shop: dict[str, An
     asked = {"external_customer_id": "cust_001", "amount": "6", "reference": "req_1"}
     held = gateway.made("/holds", asked)
     assert (held["state"], held["amount"], held["settled_amount"]) == ("held", "6", None)
-    refused(gateway, "/holds", asked, "invalid_operation")
+    check_refused(gateway, "/holds", asked, "invalid_operation")
     done = gateway.made(f"/holds/{held['id']}/settle", {"amount": "0.5"})
     assert (done["state"], done["settled_amount"]) == ("settled", "0.5")
     second = gateway.made("/holds", asked)
@@ -240,7 +242,7 @@ def test_a_hold_expires(server: Server, shop: dict[str, Any]) -> None:
     wallet(server)
     asked = {"external_customer_id": "cust_001", "amount": 10, "expires_s": 5}
     server.made("/holds", asked)
-    refused(server, "/holds", asked, "invalid_operation")
+    check_refused(server, "/holds", asked, "invalid_operation")
     server.clock.at = NOW + timedelta(seconds=5)
     server.made("/holds", asked)
 
@@ -261,7 +263,7 @@ def test_a_wrong_hold_is_refused(
 ) -> None:
     wallet(server)
     asked = {"external_customer_id": "cust_001", "amount": "1", **wrong}
-    refused(server, "/holds", asked, code)
+    check_refused(server, "/holds", asked, code)
 
 
 def test_a_plans_credits_are_given_with_the_subscription(server: Server) -> None:

@@ -7,7 +7,7 @@ import os
 
 import uvicorn
 
-from tokenmeter import TokenMeter
+from tokenmeter import ConfigurationError, TokenMeter
 
 from .app import create_app
 from .replay import Cassettes
@@ -25,16 +25,16 @@ def main() -> None:
     parser.add_argument("--replay", action="store_true", help="answer from cassettes/")
     parser.add_argument("--enforce", choices=["wallet", "quota"], help="refuse what is not paid")
     options = parser.parse_args()
-    keys = os.environ.get(KEYS_VARIABLE, REPLAY_KEYS if options.replay else "")
-    if not keys:
+    said = os.environ.get(KEYS_VARIABLE) or (REPLAY_KEYS if options.replay else "")
+    keys = dict(pair.strip().partition("=")[::2] for pair in said.split(","))
+    if not all(keys) or not all(keys.values()):
         parser.error(f"set {KEYS_VARIABLE} to your customers' keys: key=customer,key=customer")
     enforcement = {"enforce": options.enforce} if options.enforce else {}
-    app = create_app(
-        TokenMeter(options.db),
-        dict(pair.split("=", 1) for pair in keys.split(",")),
-        transport=Cassettes() if options.replay else None,
-        **enforcement,
-    )
+    transport = Cassettes() if options.replay else None
+    try:
+        app = create_app(TokenMeter(options.db), keys, transport=transport, **enforcement)
+    except ConfigurationError as error:
+        parser.error(str(error))
     uvicorn.run(app, host=options.host, port=options.port, log_level="warning")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from tests.asgi.driving import ask, scope_of
 from tests.asgi.funded import funded_by_token
 from tests.asgi.upstream import answering
-from tokenmeter import TokenMeter
+from tokenmeter import ConfigurationError, TokenMeter
 from tokenmeter.asgi import TokenMeterMiddleware
 from tokenmeter.enforcement import Ask, Enforcement, Limit, Refusal, Refused, Ticket
 from tokenmeter.enforcement.gate import Together
@@ -82,3 +83,27 @@ class Closed:
 def test_a_refusal_stands_though_nothing_can_be_given_back() -> None:
     with pytest.raises(Refused):
         Together((Lost(), Closed())).admit(Ask("acme"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"hold_s": "x"}, "hold_s"),
+        ({"hold_s": float("nan")}, "hold_s"),
+        ({"timeout_s": None}, "timeout_s"),
+        ({"answer_tokens_max": "4096"}, "answer_tokens_max"),
+        ({"floor_price": Decimal("NaN")}, "floor_price"),
+    ],
+)
+def test_terms_that_make_no_sense_are_refused_at_start(wrong: Any, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        Enforcement(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"by": "customer"}, {"only": ["model"]}, {"requests": None, "money": Decimal("NaN")}]
+)
+def test_a_limit_that_makes_no_sense_is_refused_at_start(wrong: Any) -> None:
+    said: dict[str, Any] = {"per": "day", "requests": 1, **wrong}
+    with pytest.raises(ConfigurationError, match="a Limit"):
+        Limit(**said)

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from gateway.__main__ import main
 from gateway.app import create_app
 
 from tests.asgi.driving import Answered, ask, scope_of
@@ -108,6 +109,31 @@ async def test_a_provider_that_breaks_off_breaks_the_answer_off() -> None:
         await gateway.ask(scope_of("POST", "/v1/chat/completions", KEY), STREAMED)
     (event,) = gateway.events()
     assert event.properties["outcome"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("keys", "options", "says"),
+    [
+        ("", [], "set GATEWAY_KEYS"),
+        ("key-without-customer", [], "set GATEWAY_KEYS"),
+        ("k=acme,=globex", [], "set GATEWAY_KEYS"),
+        ("k=acme", ["--db", "nope://x"], "no backend is known for 'nope://x'"),
+        ("k=acme", ["--db", "memory:", "--enforce", "quota"], "no local engine"),
+    ],
+)
+def test_a_wrong_start_is_one_sentence(
+    keys: str,
+    options: list[str],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("GATEWAY_KEYS", keys)
+    monkeypatch.setattr("sys.argv", ["gateway", *options])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
 
 
 async def test_an_answer_that_is_shorter_than_it_said_is_a_502() -> None:

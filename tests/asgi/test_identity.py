@@ -198,6 +198,16 @@ async def test_nobody_is_refused_in_the_callers_own_dialect(path: str) -> None:
         ({"customer": ApiKeys({"k": "a"}), "routes": "/mine"}, "routes='/mine' is no function"),
         ({"customer": ApiKeys({"k": "a"}), "limits": [60]}, "limits holds 60; give it such as"),
         ({"customer": ApiKeys({"k": "a"}), "enforce": slow_lookup}, "is an async function"),
+        ({"customer": {"k": "a"}}, r"customer=dict is no source; .* ApiKeys"),
+        ({**TRUSTED, "customer": "header:a b"}, "is no source"),
+        ({**TRUSTED, "trusted_proxies": None}, "trusted_proxies=None is no list"),
+        ({"customer": ApiKeys({"k": "a"}), "plan": 5}, "plan=int is no source"),
+        ({"customer": ApiKeys({"k": "a"}), "prefixes": {"/x": 5}}, "prefixes names 5"),
+        ({"customer": ApiKeys({"k": "a"}), "prefixes": 5}, "prefixes=5 is no mapping"),
+        ({"customer": ApiKeys({"k": "a"}), "meter": "memory:"}, "meter= is of str"),
+        ({"customer": ApiKeys({"k": "a"}), "enforcement": {}}, "enforcement= is of dict"),
+        ({"customer": ApiKeys({"k": "a"}), "limits": 5}, "limits=5 is no list"),
+        ({"customer": ApiKeys({"k": "a"}), "body_bytes_max": "1"}, "body_bytes_max"),
     ],
 )
 def test_a_wrong_configuration_is_refused_at_start(options: Any, says: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
@@ -146,18 +147,30 @@ def _look(source: Source, what: str, proxies: Proxies) -> Look:
         return source
     if source == "path" and what != "customer":
         return _path
-    kind, _, header = source.partition(":")
-    if kind != "header" or not header.strip():
+    kind, header = _header(source)
+    if kind != "header":
         raise ConfigurationError(
-            f"{what}={source!r} is no source; use a function of the request, "
-            f"{'' if what == 'customer' else 'the word path, '}or 'header:NAME'"
+            f"{what}={kind} is no source; use a function of the request, "
+            f"{'ApiKeys({...}), ' if what == 'customer' else 'the word path, '}or 'header:NAME'"
         )
     if not proxies:
         raise ConfigurationError(
             f"{what}={source!r} can be forged by any client; name the proxies that set it in "
             "trusted_proxies=['10.0.0.0/8'], or use a function of the request"
         )
-    return _trusted_header(header.strip().lower(), proxies)
+    return _trusted_header(header, proxies)
+
+
+def _header(source: object) -> tuple[str, str]:
+    """Return the word header, and its name; else how what was given may be shown."""
+    if not isinstance(source, str):
+        return type(source).__name__, ""  # it may be a mapping of keys
+    kind, _, name = source.partition(":")
+    name = name.strip().lower()
+    return ("header", name) if kind == "header" and _TOKEN.fullmatch(name) else (repr(source), "")
+
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 
 
 def _trusted_header(name: str, proxies: Proxies) -> Look:

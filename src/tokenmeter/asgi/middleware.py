@@ -30,6 +30,7 @@ from tokenmeter.enforcement import (
     Refused,
     Ticket,
     caution_of,
+    enforcement_of,
     gate_of,
 )
 from tokenmeter.enforcement.gate import FREE
@@ -82,15 +83,15 @@ class TokenMeterMiddleware:
         self.app: App = app
         self._identifier = Identifier(customer, feature, plan, trusted_proxies)
         self._routes = Routes(prefixes_of(prefixes), routes)
-        self._meter = meter
+        self._meter = _checked(meter)
         self._charged: tuple[TokenMeter, Charges] | None = None
         self._replays = Replays()
         self._anonymous = anonymous
-        terms = enforcement or Enforcement()
+        terms = enforcement_of(enforcement)
         self._door = (
             _door(meter, enforce, limits, terms) if enforce is not None or limits else None
         )
-        if body_bytes_max < 1:
+        if not _is_size(body_bytes_max):
             raise ConfigurationError("body_bytes_max must be at least 1; leave it out for 32 MiB")
         self._body_bytes_max = body_bytes_max
 
@@ -184,6 +185,18 @@ class TokenMeterMiddleware:
 
 _IDEMPOTENCY = IDEMPOTENCY_HEADER.encode()
 _attribution = lru_cache(maxsize=ATTRIBUTIONS_MAX)(Attribution)
+
+
+def _is_size(given: object) -> bool:
+    return isinstance(given, int) and given >= 1
+
+
+def _checked(meter: TokenMeter | None) -> TokenMeter | None:
+    if meter is not None and not hasattr(meter, "policy"):
+        raise ConfigurationError(
+            f"meter= is of {type(meter).__name__}; give it a TokenMeter('sqlite:///usage.db')"
+        )
+    return meter
 
 
 def _door(

@@ -23,8 +23,10 @@ class Proxies:
     """Tells whether one of them sent a request; raises ConfigurationError for what is none."""
 
     def __init__(self, named: Iterable[str]) -> None:
-        if isinstance(named, str):
-            raise ConfigurationError(f"trusted_proxies={named!r} is a text; use [{named!r}]")
+        if not _is_list(named):
+            raise ConfigurationError(
+                f"trusted_proxies={named!r} is no list; use such as ['10.0.0.0/8']"
+            )
         names = [str(name) for name in named]
         self._unix = UNIX in names
         self._networks = tuple(_network(name) for name in names if name != UNIX)
@@ -59,6 +61,10 @@ class Proxies:
         # So a socket of both families shows an IPv4 address.
         plain = getattr(address, "ipv4_mapped", None) or address
         return any(plain in network or address in network for network in self._networks)
+
+
+def _is_list(given: object) -> bool:
+    return isinstance(given, Iterable) and not isinstance(given, str | bytes)
 
 
 def _is_unix(request: Incoming) -> bool:

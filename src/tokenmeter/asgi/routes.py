@@ -189,8 +189,22 @@ def _prefix(prefix: str) -> str:
 
 def prefixes_of(given: Mapping[str, str] | Iterable[str]) -> dict[str, str | None]:
     """Read what the user wrote: a mapping, or just prefixes of the paths that SDKs ask for."""
-    if isinstance(given, Mapping):
-        return dict(given)
     if isinstance(given, str):
         raise ConfigurationError(f"prefixes={given!r} is a text; use [{given!r}]")
-    return dict.fromkeys(given)
+    if not _is_iterable(given):
+        raise ConfigurationError(f"prefixes={given!r} is no mapping; use {{'/kling': 'kling'}}")
+    if not isinstance(given, Mapping):
+        return {_text(prefix): None for prefix in given}
+    return {_text(prefix): name and _text(name) for prefix, name in given.items()}
+
+
+def _is_iterable(given: object) -> bool:
+    return isinstance(given, Iterable)
+
+
+def _text(given: object) -> str:
+    if not isinstance(given, str):
+        raise ConfigurationError(
+            f"prefixes names {given!r}, which is no text; use {{'/kling': 'kling'}}"
+        )
+    return given

@@ -20,7 +20,7 @@ from tokenmeter.enforcement.limits import Counters, Limit, LimitGate, MoneyOf
 from tokenmeter.enforcement.own import Decide, OwnGate
 from tokenmeter.enforcement.quota import QuotaGate
 from tokenmeter.enforcement.settling import tell_of_jobs
-from tokenmeter.enforcement.terms import Enforcement
+from tokenmeter.enforcement.terms import Enforcement, enforcement_of
 from tokenmeter.enforcement.wallet import HoldDesk, WalletGate
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
@@ -40,6 +40,7 @@ __all__ = [
     "Refused",
     "Ticket",
     "caution_of",
+    "enforcement_of",
     "gate_of",
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 from tokenmeter.capture.refusal import Refusal
 from tokenmeter.enforcement.gate import Ask, Refused, Ticket
+from tokenmeter.enforcement.terms import is_number
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
 from tokenmeter.providers.models import model_type
@@ -41,13 +42,18 @@ class Limit:
 
     def __post_init__(self) -> None:
         given = [x for x in (self.requests, self.tokens, self.money) if x is not None]
-        if len(given) != 1 or not _is_number(given[0]) or given[0] < 0:
+        if len(given) != 1 or not is_number(given[0]) or given[0] < 0:
             raise ConfigurationError(
                 "a Limit needs one of requests, tokens and money, and that is at least 0"
             )
         if self.per != "month" and self.per not in _SECONDS:
             raise ConfigurationError(
                 f"per={self.per!r} is unknown; use minute, hour, day or month"
+            )
+        if _is_text(self.by) or not _is_mapping(self.only):
+            raise ConfigurationError(
+                f"a Limit has by={self.by!r} and only={self.only!r}; use such as "
+                "by=('customer', 'model'), only={'plan': 'free'}"
             )
         for name in (*self.by, *self.only):
             if name not in _DIMENSIONS:
@@ -137,7 +143,7 @@ class LimitGate:
         money_of: MoneyOf,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._limits = tuple(map(_limit, limits))
+        self._limits = tuple(map(_limit, _listed(limits)))
         self._counters = counters
         self._money_of = money_of
         self._clock = clock
@@ -185,8 +191,20 @@ def _tokens(usage: Mapping[str, int | Decimal]) -> Decimal:
     return Decimal(usage.get("input_tokens", 0)) + Decimal(usage.get("output_tokens", 0))
 
 
-def _is_number(given: object) -> bool:
-    return isinstance(given, int | float | Decimal) and not isinstance(given, bool)
+def _is_text(given: object) -> bool:
+    return isinstance(given, str)
+
+
+def _is_mapping(given: object) -> bool:
+    return isinstance(given, Mapping)
+
+
+def _listed(given: object) -> tuple[object, ...]:
+    if not isinstance(given, Iterable):
+        raise ConfigurationError(
+            f"limits={given!r} is no list; use [Limit(per='minute', requests=60)]"
+        )
+    return tuple(given)
 
 
 def _is_billable(event: Event) -> bool:

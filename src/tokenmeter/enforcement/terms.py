@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
@@ -16,7 +17,18 @@ HOLD_S_MAX = 24 * 3600.0
 
 
 def _is_price(given: object) -> bool:
-    return isinstance(given, int | Decimal) and given > 0
+    return isinstance(given, int | Decimal) and is_number(given) and given > 0
+
+
+def is_number(given: object) -> bool:
+    """Whether something is a number that can be compared."""
+    if isinstance(given, bool) or not isinstance(given, int | float | Decimal):
+        return False
+    return math.isfinite(given)
+
+
+def _is_up_to(given: object, most: float) -> bool:
+    return isinstance(given, int | float | Decimal) and is_number(given) and 0 < given <= most
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +61,20 @@ class Enforcement:
             raise ConfigurationError(
                 "floor_price must be above 0, as Decimal('0.05'); leave it out for none"
             )
-        if not 0 < self.hold_s <= HOLD_S_MAX:
+        if not _is_up_to(self.hold_s, HOLD_S_MAX):
             raise ConfigurationError(f"hold_s must be above 0 and at most {HOLD_S_MAX:.0f}")
-        if not self.answer_tokens_max > 0:
+        if not _is_up_to(self.answer_tokens_max, math.inf):
             raise ConfigurationError("answer_tokens_max must be above 0; leave it out for 4,096")
-        if not 0 < self.timeout_s <= TIMEOUT_S_MAX:
+        if not _is_up_to(self.timeout_s, TIMEOUT_S_MAX):
             raise ConfigurationError(f"timeout_s must be above 0 and at most {TIMEOUT_S_MAX:.0f}")
+
+
+def enforcement_of(given: object) -> Enforcement:
+    """Return what the user has set; raises ConfigurationError for what is none."""
+    if given is None:
+        return Enforcement()
+    if not isinstance(given, Enforcement):
+        raise ConfigurationError(
+            f"enforcement= is of {type(given).__name__}; use Enforcement(on_unavailable='open')"
+        )
+    return given

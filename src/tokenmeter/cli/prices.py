@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -96,22 +97,23 @@ def check(
 def plain(row: Row, book: MediaPrices, now: datetime) -> dict[str, Any]:
     """Return all that a row says, for programs."""
     price, most = (book.usd(row, amount, now) for amount in (row.price, row.price_max))
+    dates = {name: moment and f"{moment:%Y-%m-%d}" for name, moment in _dates(row).items()}
     facts: dict[str, Any] = {
         "provider": row.provider,
         "model": row.model,
         "metric": row.metric,
         "when": {name: sorted(values) for name, values in sorted(row.when.items())},
         "basis": row.basis,
-        "price_usd": None if price is None else amount_text(price),
-        "price_usd_max": None if most is None else amount_text(most),
+        "price_usd": _text(price),
+        "price_usd_max": _text(most),
         "per": row.per,
-        "price": None if row.price is None else amount_text(row.price),
+        "price": _text(row.price),
         "unit": row.unit,
-        "minimum": None if row.minimum is None else amount_text(row.minimum),
+        "minimum": _text(row.minimum),
         "beyond": row.beyond or None,
         "megapixel": row.megapixel,
         "region": row.region,
-        **{name: moment and f"{moment:%Y-%m-%d}" for name, moment in _dates(row).items()},
+        **dates,
         "source": row.origin.source,
         "confidence": row.origin.confidence,
         "note": row.assumes or row.origin.note,
@@ -119,6 +121,10 @@ def plain(row: Row, book: MediaPrices, now: datetime) -> dict[str, Any]:
         "line": row.origin.line,
     }
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def _text(amount: Decimal | None) -> str | None:
+    return None if amount is None else amount_text(amount)
 
 
 def _dates(row: Row) -> dict[str, datetime | None]:

@@ -145,16 +145,24 @@ def _as_written(kind: str, body: Mapping[str, Any]) -> Fields:
         known = dict(body.get("aggregation") or {})
         fields["aggregation"] = {k: v for k, v in known.items() if k != "aliases"}
     if kind == "price" and body.get("price_unit_type") == "CUSTOM":
-        names = {"price_unit": "price_unit", "price_unit_amount": "amount"}
-        names["price_unit_tiers"] = "price_unit_tiers"
-        config = {ours: body[theirs] for theirs, ours in names.items() if body.get(theirs)}
-        converted = {"amount", "tiers", *names}
-        fields = {k: v for k, v in fields.items() if k not in converted}
-        fields["price_unit_config"] = config
+        return _in_its_unit(fields)
     return fields
 
 
+def _in_its_unit(price: Fields) -> Fields:
+    """Write a price in the unit it is sold in; the API converts it as well."""
+    config = {ours: price[theirs] for theirs, ours in _IN_UNITS.items() if price.get(theirs)}
+    kept = {k: v for k, v in price.items() if k not in {"amount", "tiers", *_IN_UNITS}}
+    return {**kept, "price_unit_config": config}
+
+
 _MISSING = object()
+# The API's name of what a price in a custom unit says -> ours.
+_IN_UNITS = {
+    "price_unit": "price_unit",
+    "price_unit_amount": "amount",
+    "price_unit_tiers": "price_unit_tiers",
+}
 
 
 def _in_force(body: Mapping[str, Any], now: datetime) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -96,23 +96,16 @@ def assignments(
     sheet = sheet_of(query)
     pages = {p.price_id: sheet.page(query.start, (p.price_id,)) for p in prices}
     unpriced = sheet.page(query.start, (None,))
-    names = names_of(f.key for p in prices for f in p.filters)
-    changes = [at for p in prices for at in (p.start, p.end) if at is not None]
-    cuts = (*cuts_of(query), *map(microseconds, changes))
-    chooser = Chooser(prices)
-    with store.reading() as connection:
-        for part in parts(connection, Asked(query, environment, tuple(names), cuts)):
-            price = chooser.price(part)
-            sheet.add(unpriced if price is None else pages[price.price_id], part)
+    for part, price in _priced(store, query, prices, environment):
+        sheet.add(unpriced if price is None else pages[price.price_id], part)
     found = {key.group[0]: Quantity({}, None, *answer) for key, answer in sheet.answers()}
     return Assignments({p.price_id: found[p.price_id] for p in prices}, found[None])
 
 
-def by_price(
-    store: Store, query: MeterQuery, prices: Sequence[Price], environment: str = ""
-) -> list[tuple[str, Quantity]]:
-    """Count what each price bills in each group and window, with its id; "": none bills it."""
-    sheet = sheet_of(query)
+def _priced(
+    store: Store, query: MeterQuery, prices: Sequence[Price], environment: str
+) -> Iterator[tuple[Part, Price | None]]:
+    """Yield what is counted in parts, each with the price that bills it."""
     names = {n for n in query.group_by if n not in CUSTOMER_NAMES}
     names |= names_of(f.key for p in prices for f in p.filters)
     changes = [at for p in prices for at in (p.start, p.end) if at is not None]
@@ -120,10 +113,18 @@ def by_price(
     chooser = Chooser(prices)
     with store.reading() as connection:
         for part in parts(connection, Asked(query, environment, tuple(names), cuts)):
-            price = chooser.price(part)
-            labels = (_label(part, name) for name in query.group_by)
-            group = ("" if price is None else price.price_id, *labels)
-            sheet.add(sheet.page(part.at, group), part)
+            yield part, chooser.price(part)
+
+
+def by_price(
+    store: Store, query: MeterQuery, prices: Sequence[Price], environment: str = ""
+) -> list[tuple[str, Quantity]]:
+    """Count what each price bills in each group and window, with its id; "": none bills it."""
+    sheet = sheet_of(query)
+    for part, price in _priced(store, query, prices, environment):
+        labels = (_label(part, name) for name in query.group_by)
+        group = ("" if price is None else price.price_id, *labels)
+        sheet.add(sheet.page(part.at, group), part)
     return [
         (
             str(key.group[0]),

@@ -108,17 +108,22 @@ def _of_name(
     for group, counted in sorted(seen.items()):
         properties = dict(group)
         matching = [s for s in counted if _price(s.meter, prices, properties) is not None]
-        if any(s.quantity for s in matching):
-            continue
-        lacking = [s.meter for s in matching if s.events]
-        fields = ", ".join(sorted({m.aggregation.field for m in lacking}))
-        yield Unpriced(
-            name,
-            properties,
-            max(s.events for s in counted),
-            {s.meter.name: s.quantity for s in counted if s.quantity},
-            f"the events have no {fields}" if fields else "no price matches",
-        )
+        if not any(s.quantity for s in matching):
+            yield _lacking(name, properties, counted, matching)
+
+
+def _lacking(
+    name: str, properties: Mapping[str, str], counted: list[_Seen], matching: list[_Seen]
+) -> Unpriced:
+    """Say what these events have no price for, and why not."""
+    fields = ", ".join(sorted({s.meter.aggregation.field for s in matching if s.events}))
+    return Unpriced(
+        name,
+        properties,
+        max(s.events for s in counted),
+        {s.meter.name: s.quantity for s in counted if s.quantity},
+        f"the events have no {fields}" if fields else "no price matches",
+    )
 
 
 def _seen(

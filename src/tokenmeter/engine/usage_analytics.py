@@ -49,6 +49,16 @@ class Asked:
     features: tuple[str, ...]  # ids; none: all
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The documents that a question is about."""
+
+    features: Mapping[str, Document]  # those asked for, by their meter
+    meters: Mapping[str, Meter]
+    held: tuple[str, ...]  # the customer's subscriptions
+    zone: str  # the customer's own
+
+
 @dataclass(slots=True)
 class Cell:
     """What one price bills in one group."""
@@ -77,28 +87,30 @@ class Analytics:
     def answer(self, fields: Fields, now: datetime) -> dict[str, Any]:
         """Answer a request in Flexprice's fields."""
         asked = _asked(fields, now)
+        known = self._known(asked)
+        contracts = [self._billing.contract(subscription_id) for subscription_id in known.held]
+        items = [i for one in contracts for i in self._sold(one, asked, known.features)]
+        if not contracts:
+            items = list(self._unsold(known.meters, (asked, known.zone), known.features))
+        currency = contracts[0].currency if contracts else "usd"
+        costs = [Decimal(i["total_cost"]) for i in items if i["currency"] == currency]
+        total = plain(plus(costs))
+        told = {"subtotal": total, "total_discount": "0", "total_cost": total}
+        return {**told, "currency": currency, "items": items, "custom_analytics": []}
+
+    def _known(self, asked: Asked) -> Known:
+        """Look up what a question is about."""
         with self._store.reading() as connection:
             documents = Documents(connection, self._environment)
             features = {str(f.body.get("meter_id")): f for f in documents.all("feature")}
             meters = {m.id: rating_meter(m) for m in documents.all("meter")}
             customer = documents.by_lookup_key("customer", asked.customer)
             parent = "" if customer is None else customer.id
-            held = [d.id for d in documents.all("subscription", parent=parent)]
-        contracts = [self._billing.contract(subscription_id) for subscription_id in held]
-        wanted = {
-            m: f for m, f in features.items() if not asked.features or f.id in asked.features
-        }
-        items: list[dict[str, Any]] = []
-        for contract in contracts:
-            items += self._sold(contract, asked, wanted)
-        if not contracts:
-            zone = "" if customer is None else reading.text(customer.body, "timezone")
-            items = list(self._unsold(meters, (asked, zone or "UTC"), wanted))
-        currency = contracts[0].currency if contracts else "usd"
-        costs = [Decimal(i["total_cost"]) for i in items if i["currency"] == currency]
-        total = plain(plus(costs))
-        told = {"subtotal": total, "total_discount": "0", "total_cost": total}
-        return {**told, "currency": currency, "items": items, "custom_analytics": []}
+            held = tuple(d.id for d in documents.all("subscription", parent=parent))
+        zone = "" if customer is None else reading.text(customer.body, "timezone")
+        wanted = asked.features
+        kept = {m: f for m, f in features.items() if not wanted or f.id in wanted}
+        return Known(kept, meters, held, zone or "UTC")
 
     def _sold(
         self, contract: Contract, asked: Asked, features: Mapping[str, Document]

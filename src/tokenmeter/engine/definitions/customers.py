@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from tokenmeter.engine.definitions import reading
@@ -17,6 +18,25 @@ CURRENCY_CHARS = 3
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 _ADDRESS = tuple(
     f"address_{part}" for part in ("line1", "line2", "city", "state", "postal_code", "country")
+)
+# What a text must be, if it is there.
+_RULES: tuple[tuple[str, Callable[[str], bool], str], ...] = (
+    ("email", lambda said: bool(_EMAIL.fullmatch(said)), "email is not an e-mail address."),
+    (
+        "timezone",
+        lambda said: known_zone(said) is not None,
+        "timezone is not the name of an IANA time zone.",
+    ),
+    (
+        "address_country",
+        lambda said: len(said) == COUNTRY_CHARS and said.isalpha(),
+        "address_country has two letters (ISO 3166-1).",
+    ),
+    (
+        "billing_currency",
+        lambda said: len(said) == CURRENCY_CHARS and said.isalpha(),
+        "billing_currency has three letters.",
+    ),
 )
 _TEXTS = ("email", "contact", "timezone", "billing_currency", "tax_treatment", *_ADDRESS)
 
@@ -65,16 +85,9 @@ def _change(_registry: Registry, document: Document, fields: Fields) -> Draft:
 
 def _details(fields: Fields) -> dict[str, Any]:
     found: dict[str, Any] = {name: reading.text(fields, name) for name in _TEXTS}
-    if found["email"] and not _EMAIL.fullmatch(found["email"]):
-        raise ValidationError("email is not an e-mail address.")
-    if found["timezone"] and known_zone(found["timezone"]) is None:
-        raise ValidationError("timezone is not the name of an IANA time zone.")
-    country = found["address_country"]
-    if country and not (len(country) == COUNTRY_CHARS and country.isalpha()):
-        raise ValidationError("address_country has two letters (ISO 3166-1).")
-    currency = found["billing_currency"]
-    if currency and not (len(currency) == CURRENCY_CHARS and currency.isalpha()):
-        raise ValidationError("billing_currency has three letters.")
+    for name, is_right, sentence in _RULES:
+        if found[name] and not is_right(found[name]):
+            raise ValidationError(sentence)
     kept = {name: value for name, value in found.items() if value}
     return {"email": "", "timezone": "UTC", **kept, "metadata": reading.metadata(fields)}
 

@@ -70,6 +70,38 @@ def test_an_svg_is_priced_by_the_model_that_wrote_it() -> None:
     assert part.properties["cost_source"] == "unpriced"
 
 
+def test_svgs_of_the_responses_tool_are_priced_by_the_model_that_wrote_them() -> None:
+    svg: Json = {"input_tokens": 500, "output_tokens": 2_500, "reasoning_tokens": 1_500}
+    drawn = {"type": "image_generation_call", "result": "aGk=", "status": "completed"}
+    written = {"model": "gpt-5", **svg, "total_tokens": 3_000}
+    made = played(
+        Step(
+            "POST",
+            RESPONSES,
+            {
+                "id": "resp_1",
+                "status": "completed",
+                "model": "gpt-5",
+                "output": [{**drawn, "id": i, "svg_usage": written} for i in ("ig_1", "ig_2")],
+                "usage": {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15},
+            },
+            {"model": "gpt-5", "input": "A fox", "tools": [{"type": "image_generation"}]},
+        )
+    )
+    by_part = {event.properties.get("part"): event for event in made.events}
+    assert by_part.keys() == {None, "svg"}
+    found = by_part["svg"].properties
+    assert (found["input_tokens"], found["output_tokens"], found["model"]) == (
+        1_000,
+        5_000,
+        "gpt-5",
+    )
+    assert found["cost_usd"] == "0.05125"
+    own = by_part[None].properties
+    assert own["image_count"] == 2
+    assert own["cost_note"] == "the images of its tool are not in this cost"
+
+
 def test_a_compaction_by_the_same_model_keeps_the_name_that_was_asked_for() -> None:
     entries: list[Any] = [{"type": "compaction", "input_tokens": 1_000, "output_tokens": 10}]
     usage = {"input_tokens": 9, "output_tokens": 2, "iterations": entries}

@@ -32,6 +32,7 @@ COST_PROPERTIES = (
 )
 _ZERO = Decimal(0)
 _NOT_REPORTED = ("missing", "estimated")  # by the provider
+_TOOL_UNSAID = "missing:tool_usage"  # the adapter's flag
 _OUTPUTS = frozenset({"output_tokens", "output_image_tokens", "tokens"})
 
 
@@ -126,6 +127,8 @@ class PriceBook:
             return None
         if self._media.tariff(facts) is not None or _may_be_uncounted(facts):
             return None
+        if "flags" in facts and "image_count" in facts:
+            return None
         found = self._tokens.tariff(facts)
         if isinstance(found, str):
             return Unpriced(
@@ -144,7 +147,7 @@ class PriceBook:
         if tokens.computed is not None and _is_uncounted(event.properties):
             tokens = Priced(None, self.version, "images were made, their tokens are not reported")
         if tokens.computed is not None:
-            return tokens
+            return _with_tools_images(tokens, event.properties)
         return self._media.estimate(event) or listed or self._unknown(event, tokens)
 
     def _unknown(self, event: Event, tokens: Priced) -> Priced:
@@ -189,6 +192,14 @@ def _set_beside(costs: dict[str, Property], priced: Priced) -> None:
         costs["computed_cost_usd"] = amount_text(priced.computed)
     if priced.drift is not None:
         costs["cost_drift"] = priced.drift
+
+
+def _with_tools_images(priced: Priced, facts: Mapping[str, Property]) -> Priced:
+    """Say that the images which a hosted tool drew are not in the cost, where nobody counted."""
+    if _TOOL_UNSAID not in str(facts.get("flags", "")):
+        return priced
+    notes = filter(None, (priced.reason, "the images of its tool are not in this cost"))
+    return priced._replace(reason="; ".join(notes))
 
 
 def _is_uncounted(facts: Mapping[str, Property]) -> bool:

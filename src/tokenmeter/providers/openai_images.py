@@ -9,7 +9,7 @@ from tokenmeter.providers.base import Api, Call, Json, Part, Reading, mapping, t
 from tokenmeter.providers.openai_settle import settle_text
 from tokenmeter.providers.openai_usage import walked
 from tokenmeter.providers.openai_wire import Dialect, answer
-from tokenmeter.usage import Usage
+from tokenmeter.usage import NOTHING, Usage
 
 # What a request that does not say gets; the first match of the model's beginning.
 _DEFAULTS = (
@@ -56,7 +56,7 @@ def read_images(payload: Json) -> Reading:
         usage=reading.usage | made,
         response_id=None,
         dimensions={**reading.dimensions, **_sizes(payload)},
-        parts=_svg_parts(payload),
+        parts=svg_parts(payload),
         flags=reading.flags | COUNTED if made and not reading.usage else reading.flags,
     )
 
@@ -72,13 +72,13 @@ def _delivered(items: object) -> int | None:
     )
 
 
-def _svg_parts(payload: Json) -> tuple[Part, ...]:
-    """SVG output is written by a text model, billed apart from the image's own usage."""
-    svg = mapping(payload.get("svg_usage"))
-    numbers = walked(svg).numbers
-    if not numbers:
+def svg_parts(*images: Json) -> tuple[Part, ...]:
+    """SVG output is written by a text model, billed apart from the images' own usage."""
+    written = [svg for image in images if (svg := mapping(image.get("svg_usage")))]
+    usage = sum((Usage(walked(svg).numbers) for svg in written), NOTHING)
+    if not usage:
         return ()
-    return (Part("svg", Usage(numbers), text(svg.get("model")), "text_generated"),)
+    return (Part("svg", usage, text(written[0].get("model")), "text_generated"),)
 
 
 def settle_images(dialect: Dialect, reading: Reading, call: Call) -> Reading:

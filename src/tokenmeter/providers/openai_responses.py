@@ -20,6 +20,7 @@ from tokenmeter.providers.base import (
     text,
 )
 from tokenmeter.providers.openai_chat import DONE
+from tokenmeter.providers.openai_images import svg_parts
 from tokenmeter.providers.openai_plain import asked_chat
 from tokenmeter.providers.openai_settle import settle_text
 from tokenmeter.providers.openai_usage import walked
@@ -134,7 +135,7 @@ def _with_tools(reading: Reading, body: Json) -> Reading:
         # Nothing to price apart: the images stay with the answer that holds them.
         usage = usage | {"image_count": len(made)}
         flags |= {"missing:tool_usage"}
-    return replace(reading, usage=usage, flags=flags, parts=parts)
+    return replace(reading, usage=usage, flags=flags, parts=(*parts, *svg_parts(*made)))
 
 
 def _made_images(body: Json) -> list[Json]:

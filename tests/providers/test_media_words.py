@@ -61,6 +61,8 @@ def test_trap_01_what_no_length_can_be_is_left_out(junk: Any) -> None:
         ("720P", "720p"),
         ("720p", "720p"),
         (1080, "1080p"),
+        (1080.0, "1080p"),
+        (float("nan"), None),
         ("1080", "1080p"),
         ("4K", "4k"),
         ("2160p", "4k"),

@@ -165,6 +165,7 @@ def test_ids_may_be_numbers() -> None:
     told = {**SUCCESS, "task_id": 176843862716480, "file_id": 205258526306433}
     reading = read(asked("POST", V1), told)
     assert (reading.response_id, reading.state) == ("176843862716480", "success")
+    assert read(asked("POST", V1), {**told, "file_id": 205258526306433.0}).state == "success"
 
 
 def test_images_are_counted_by_the_answer() -> None:

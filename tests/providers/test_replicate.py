@@ -63,6 +63,10 @@ def test_without_metrics_the_request_says_how_long(asked_for: Any, length: str) 
     assert event.properties["usage_source"] == "estimated"
 
 
+_TEXT: tuple[str, Json] = ("text_generated", {})
+_PICTURES: tuple[str, Json] = ("image_generated", {"image_count": 2, "output_count": 2})
+
+
 @pytest.mark.parametrize(
     ("fields", "event_name", "numbers"),
     [
@@ -96,6 +100,13 @@ def test_without_metrics_the_request_says_how_long(asked_for: Any, length: str) 
         ({"metrics": {}, "output": None, "model": None}, "api_calls", {}),
         ({"metrics": {}, "output": "https://x/mesh.glb", "model": "a/b"}, "api_calls", {}),
         ({"metrics": {}, "output": "text", "model": "meta/llm-4"}, "text_generated", {}),
+        ({"metrics": {}, "output": ["a", " b"], "model": "meta/meta-llama-3-8b"}, *_TEXT),
+        ({"metrics": {"image_count": 2}, "output": None, "model": "a/b"}, *_PICTURES),
+        (
+            {"metrics": {"input_token_count": "7", "output_token_count": "9"}, "model": "a/b"},
+            "text_generated",
+            {"input_tokens": 7, "output_tokens": 9},
+        ),
     ],
 )
 def test_what_was_made_is_told_by_metrics_then_files_then_the_name(

@@ -85,7 +85,7 @@ def read_answer(payload: Json) -> Reading:
         return replace(_read_end(payload), response_id=job_id)
     if stage in _GOING_ON or (job_id is not None and "response_url" in payload):
         return Reading(response_id=job_id, state="pending")
-    if "detail" in payload:
+    if payload.get("detail") is not None:
         return _read_refusal(payload)
     return read_result(payload)
 

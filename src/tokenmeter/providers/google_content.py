@@ -127,7 +127,7 @@ def _add_delivered(made: dict[str, Number], candidate: Json) -> None:
         blob = mapping(part.get("inlineData") or part.get("fileData"))
         media = (text(blob.get("mimeType")) or "").partition("/")[0]
         metric = MEDIA.get(media)
-        delivered = isinstance(blob.get("data", blob.get("fileUri")), str)
+        delivered = any(isinstance(blob.get(name), str) for name in ("data", "fileUri"))
         if metric is not None and delivered and part.get("thought") is not True:
             made[metric] = made.get(metric, 0) + 1
 

@@ -52,7 +52,7 @@ def read_answer(payload: Json) -> Reading:
     code = _code(payload.get("code"))
     if code is not None:
         return Reading(state="failed", error_type=code)
-    data = payload.get("data", payload)
+    data = _enveloped(payload)
     listed = mapping(data).get("result", data)
     if not isinstance(listed, list):
         return _read_task(mapping(data))
@@ -83,9 +83,15 @@ def _read_task(task: Json) -> Reading:
     return _with_outputs(reading, task) if reading.state == "success" else reading
 
 
+def _enveloped(payload: Json) -> object:
+    """Return what a body holds: in an envelope, or bare as in a callback."""
+    data = payload.get("data")
+    return payload if data is None else data
+
+
 def only_task(payload: Json) -> Json:
     """Return the task that a body holds, in an envelope or bare; {} if they are several."""
-    data = payload.get("data", payload)
+    data = _enveloped(payload)
     if isinstance(data, list):
         return mapping(data[0]) if len(data) == 1 else {}
     return mapping(data)

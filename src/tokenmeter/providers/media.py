@@ -72,7 +72,8 @@ def resolution(value: object) -> str | None:
     measured = frame(value)
     if measured is not None:
         return _tier(measured[0] * measured[1])
-    name = label(str(value) if type(value) is int else value)
+    number = whole(value) if isinstance(value, float) else value
+    name = label(str(number) if type(number) is int else value)
     if name is None:
         return None
     short_side = _SHORT_SIDE.fullmatch(name)

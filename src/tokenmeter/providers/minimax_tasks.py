@@ -124,7 +124,7 @@ def _with_video(reading: Reading, task: Json) -> Reading:
 
 def _is_file(value: object) -> bool:
     """Files are named by a number, which some answers write as a text."""
-    return bool(text(value)) or (type(value) is int and value > 0)
+    return bool(text(value) or decimal(value))
 
 
 def _frame(task: Json) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tokenmeter.providers.base import Json, Reading, count, mapping, text
+from tokenmeter.providers.base import Json, Reading, mapping, text
 from tokenmeter.providers.google_usage import label, labels
 from tokenmeter.providers.media import (
     IMAGE,
@@ -15,6 +15,7 @@ from tokenmeter.providers.media import (
     said,
     seconds,
     truth,
+    whole,
 )
 from tokenmeter.providers.media_kinds import AUDIO, TEXT, kind_of_file, kind_of_model
 from tokenmeter.providers.openai_numbers import seconds as time_s
@@ -26,12 +27,14 @@ _SECONDS = {
 }
 _COUNTS = {
     "image_output_count": "image_count",
+    "image_count": "image_count",
     "video_output_count": "video_count",
     "token_input_count": "input_tokens",
     "input_token_count": "input_tokens",
     "token_output_count": "output_tokens",
     "output_token_count": "output_tokens",
 }
+_ADDRESSES = ("http://", "https://", "data:")
 _TIME = "predict_time"
 _KINDS = (  # the first metric that is there says what was made
     (VIDEO, ("video_seconds", "video_count")),
@@ -84,8 +87,9 @@ def read_made(payload: Json, model: str) -> Reading:
     """Read what a prediction that succeeded was billed by: its metrics, else its outputs."""
     metrics = mapping(payload.get("metrics"))
     numbers, flags = _numbers(metrics)
-    kinds = [kind_of_file(place) for place in _places(payload.get("output"))]
-    kind = _kind(numbers, kinds, model)
+    pieces = list(_pieces(payload.get("output")))
+    kinds = [kind_of_file(piece) for piece in pieces if piece.startswith(_ADDRESSES)]
+    kind = _kind(numbers, kinds, model if kinds or not pieces else None)
     made = kinds.count(kind) or (1 if not kinds and kind in (VIDEO, IMAGE) else len(kinds))
     metric = {IMAGE: "image_count", VIDEO: "video_count"}.get(kind)
     if metric is not None:
@@ -113,7 +117,7 @@ def _numbers(metrics: Json) -> tuple[dict[str, Number], set[str]]:
         if name in _SECONDS:
             metric, found = _SECONDS[name], seconds(value)
         elif name in _COUNTS:
-            metric, found = _COUNTS[name], count(value)
+            metric, found = _COUNTS[name], whole(value)
         elif name == _TIME:
             metric, found = "time_seconds", time_s(value)
         else:
@@ -125,21 +129,21 @@ def _numbers(metrics: Json) -> tuple[dict[str, Number], set[str]]:
     return numbers, flags
 
 
-def _kind(numbers: dict[str, Number], kinds: list[str], model: str) -> str:
-    """Say what was made: by the metrics, else by the files, else by the model's name."""
+def _kind(numbers: dict[str, Number], kinds: list[str], model: str | None) -> str:
+    """Say what was made: by the metrics, else by the files, else by the model's name or a text."""
     measured = (kind for kind, metrics in _KINDS if any(numbers.get(m) for m in metrics))
     files = (kind for kind in (VIDEO, IMAGE, AUDIO) if kind in kinds)
-    named = kind_of_model(model) if model and not kinds else OTHER
+    named = TEXT if model is None else kind_of_model(model) if model and not kinds else OTHER
     return next(measured, None) or next(files, None) or named
 
 
-def _places(output: object) -> Iterator[str]:
-    """Yield the addresses of an output: one, a list, or named ones."""
+def _pieces(output: object) -> Iterator[str]:
+    """Yield the addresses of an output, or the pieces of its text: one, a list, or named ones."""
     found = list(output.values()) if isinstance(output, dict) else output
     for item in found if isinstance(found, list) else [found]:
-        place = text(item)
-        if place is not None and place.startswith(("http://", "https://", "data:")):
-            yield place
+        piece = text(item)
+        if piece is not None:
+            yield piece
 
 
 def _echoed(kind: str, asked: object) -> dict[str, str]:

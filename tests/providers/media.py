@@ -23,6 +23,8 @@ from tokenmeter.providers.base import COUNT_MAX, NO_READING
 Json = dict[str, Any]
 _SHARED = Path(__file__).parents[3] / "shared" / "vectors" / "media_samples.json"
 SAMPLES = Path(os.environ.get("TOKENMETER_MEDIA_SAMPLES", _SHARED))
+# Of our own, written from the facts and the vendors' documents before they were played.
+FURTHER_SAMPLES = Path(__file__).with_name("further_samples.json")
 CUSTOMER = "acme"
 FLUSH_S = 60  # on a machine that does much else
 # What a sample's own words for the end of a job mean.
@@ -55,11 +57,11 @@ class Played:
         return event
 
 
-def samples(*providers: str) -> list[Any]:
+def samples(*providers: str, path: Path = SAMPLES) -> list[Any]:
     """The rows of media_samples.json of these providers; none if the file is missing."""
-    if not SAMPLES.is_file():
+    if not path.is_file():
         return []
-    rows = json.loads(SAMPLES.read_text(encoding="utf-8"))
+    rows = json.loads(path.read_text(encoding="utf-8"))
     return [row for row in rows if row["provider"] in providers]
 
 

@@ -7,11 +7,19 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.providers.media import Json, Played, departures, played, samples
+from tests.providers.media import (
+    FURTHER_SAMPLES,
+    Json,
+    Played,
+    departures,
+    played,
+    samples,
+)
 from tests.providers.sample_steps import PROVIDERS, steps
 from tokenmeter.providers import find
 
 ROWS = samples(*PROVIDERS)
+FURTHER = samples(*PROVIDERS, path=FURTHER_SAMPLES)
 
 
 def is_known(sample: Json) -> bool:
@@ -32,7 +40,16 @@ def one_call(made: Played) -> Played:
 @pytest.mark.skipif(not ROWS, reason="no media samples")
 @pytest.mark.parametrize("sample", [pytest.param(row, id=row["id"]) for row in ROWS])
 def test_a_sample_gives_what_it_must(sample: Json) -> None:
-    if not is_known(sample):
-        pytest.skip(f"{sample['provider']} has no adapter yet")
+    assert is_known(sample)
     wanted = {**sample, "model": sample["model"].partition(" + ")[0]}
     assert departures(wanted, one_call(played(*steps(sample)))) == []
+
+
+@pytest.mark.parametrize("sample", [pytest.param(row, id=row["id"]) for row in FURTHER])
+def test_a_further_sample_gives_what_it_must(sample: Json) -> None:
+    test_a_sample_gives_what_it_must(sample)
+
+
+def test_there_are_further_samples_of_every_provider() -> None:
+    assert {row["provider"] for row in FURTHER} == set(PROVIDERS)
+    assert len({row["id"] for row in FURTHER}) == len(FURTHER) > 70

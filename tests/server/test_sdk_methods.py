@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flexprice.models import errors
 
+from tests.server.running import Server
 from tests.server.test_sdk import NOW, START, sdk, sell, send_twice
 
 __all__ = ["sdk"]  # the fixture
@@ -97,6 +98,61 @@ def test_invoices_are_drafted_recalculated_finalized_and_voided(sdk: Any, sold: 
     assert [(one.id, one.invoice_status) for one in listed] == [(invoice.id, "FINALIZED")]
     sdk.invoices.void_invoice(id=invoice.id or "")
     assert sdk.invoices.get_invoice(id=invoice.id or "").invoice_status == "VOIDED"
+
+
+def closed(sdk: Any, sold: Any) -> Any:
+    """A finalized invoice of the subscription."""
+    zero: dict[str, Any] = dict.fromkeys(("amount_due", "subtotal", "total"), "0")
+    about = {"customer_id": sold.customer_id, "subscription_id": sold.id, "currency": "usd"}
+    invoice = sdk.invoices.create_invoice(**about, **zero, period_start=START, period_end=NOW)
+    sdk.invoices.finalize_invoice(id=invoice.id)
+    return sdk.invoices.get_invoice(id=invoice.id)
+
+
+def test_what_is_added_to_an_invoice_leaves_its_own_bytes(
+    sdk: Any, sold: Any, server: Server
+) -> None:
+    invoice = closed(sdk, sold)
+    before = server.get(f"/invoices/{invoice.id}/document").body
+    told = sdk.invoices.update_invoice(id=invoice.id, due_date=NOW, metadata={"po": "7"})
+    assert (told.due_date, told.metadata, told.total) == (NOW, {"po": "7"}, invoice.total)
+    told = sdk.invoices.update_invoice(id=invoice.id, invoice_pdf_url="https://pdf.example/7")
+    assert (told.due_date, told.invoice_pdf_url) == (NOW, "https://pdf.example/7")
+    assert server.get(f"/invoices/{invoice.id}/document").body == before
+    (listed,) = sdk.invoices.query_invoice(customer_id=sold.customer_id).items
+    assert listed.metadata == {"po": "7"}
+    with pytest.raises(errors.ErrorResponse, match="coupons"):
+        sdk.invoices.update_invoice(id=invoice.id, apply_discount=True)
+    sdk.invoices.void_invoice(id=invoice.id)
+    with pytest.raises(errors.ErrorResponse):
+        sdk.invoices.update_invoice(id=invoice.id, metadata={})
+
+
+def test_a_customers_summary_tells_what_is_unpaid_and_overdue(
+    sdk: Any, sold: Any, server: Server
+) -> None:
+    empty = sdk.invoices.get_customer_invoice_summary(id=sold.customer_id)
+    assert (empty.customer_id, empty.summaries) == (sold.customer_id, [])
+    invoice = closed(sdk, sold)
+    sdk.invoices.update_invoice(id=invoice.id, due_date=NOW)
+
+    def summary() -> Any:
+        (found,) = sdk.invoices.get_customer_invoice_summary(id=sold.customer_id).summaries
+        return found
+
+    left, one = invoice.amount_remaining, summary()
+    assert (one.total_unpaid_amount, one.total_overdue_amount) == (left, "0.00")
+    server.clock.at = NOW + timedelta(seconds=1)
+    one = summary()
+    assert (one.currency, one.total_overdue_amount, one.overdue_invoice_count) == ("usd", left, 1)
+    parts = Decimal(one.unpaid_usage_charges) + Decimal(one.unpaid_fixed_charges)
+    assert (parts, one.total_invoice_count) == (Decimal(left), 1)
+    sdk.invoices.update_invoice_payment_status(id=invoice.id, payment_status="SUCCEEDED")
+    one = summary()
+    assert (one.unpaid_invoice_count, one.total_unpaid_amount) == (0, "0.00")
+    assert one.total_revenue_amount == invoice.amount_due
+    with pytest.raises(errors.FlexpriceDefaultError, match="no customer 'nobody'"):
+        sdk.invoices.get_customer_invoice_summary(id="nobody")
 
 
 def test_prices_and_units_are_read_changed_and_ended(sdk: Any, sold: Any) -> None:

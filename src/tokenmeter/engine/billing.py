@@ -21,15 +21,22 @@ from tokenmeter.engine.errors import (
 )
 from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.invoice_parts import (
+    added,
     customer_id_of,
     is_done,
     paid_by,
-    payments,
     period_of,
     prepaid,
     row_of,
+    told_invoice,
 )
-from tokenmeter.engine.invoice_text import envelope, invoice_bytes, rated_part, shown_invoice
+from tokenmeter.engine.invoice_text import (
+    added_fields,
+    envelope,
+    invoice_bytes,
+    rated_part,
+    shown_invoice,
+)
 from tokenmeter.engine.invoicing import Rated, differences, rate_period
 from tokenmeter.engine.rhythm import current_period, periods_until
 from tokenmeter.engine.store import invoices as rows
@@ -126,8 +133,18 @@ class Billing:
         """Return an invoice by its id or number, with what has been paid."""
         row = self._row(invoice_id)
         with self._store.reading() as connection:
-            paid = payments(Documents(connection, self._environment), row.id)
-        return shown_invoice(json.loads(row.body), row, paid)
+            return told_invoice(Documents(connection, self._environment), row)
+
+    def update(self, invoice_id: str, fields: Fields) -> dict[str, Any]:
+        """Add a due date, the address of a PDF and metadata; what was billed stays as it is."""
+        row = self._row(invoice_id)
+        if row.status not in {rows.DRAFT, rows.FINALIZED}:
+            raise InvalidOperationError("Only a draft or a finalized invoice is changed.")
+        said = added_fields(fields)
+        with self._store.writing() as connection:
+            documents = Documents(connection, self._environment)
+            added(documents, row.id, said, microseconds(self._clock()))
+        return self.get(row.id)
 
     def document(self, invoice_id: str) -> bytes:
         """Return a finalized invoice's own bytes, the same for ever."""
@@ -149,8 +166,7 @@ class Billing:
                 limit=limit,
                 offset=offset,
             )
-            paid = {row.id: payments(documents, row.id) for row in found}
-        return [shown_invoice(json.loads(r.body), r, paid[r.id]) for r in found], total
+            return [told_invoice(documents, row) for row in found], total
 
     def rate_again(self, invoice_id: str) -> bytes:
         """Rate a period as it is now: the same bytes as `rated` if nothing came late."""

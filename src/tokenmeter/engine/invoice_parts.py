@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from tokenmeter.engine.account import Account, Why
 from tokenmeter.engine.errors import NotFoundError
-from tokenmeter.engine.invoice_text import envelope, invoice_bytes
+from tokenmeter.engine.invoice_text import envelope, invoice_bytes, shown_invoice
 from tokenmeter.engine.invoicing import Rated, line_id
 from tokenmeter.engine.store import invoices as rows
 from tokenmeter.engine.store.documents import Document, Documents
@@ -22,6 +25,7 @@ from tokenmeter.rating.rounding import ZERO, minus, plus, rounded_down
 from tokenmeter.rating.windows import Period
 
 PAID = "INVOICE_PAYMENT"
+FIELDS = "invoice_fields"  # kind of the documents that hold what an owner added
 
 
 def row_of(rated: Rated, invoice_id: str, now: datetime) -> InvoiceRow:
@@ -80,6 +84,23 @@ def payments(documents: Documents, invoice_id: str) -> Decimal:
     """Add up what was paid on an invoice."""
     held: Sequence[Document] = documents.all("payment", parent=invoice_id)
     return plus(Decimal(d.body["amount"]) for d in held)
+
+
+def told_invoice(documents: Documents, row: InvoiceRow) -> dict[str, Any]:
+    """Write an invoice with what was paid on it, and the fields that its owner added."""
+    told = shown_invoice(json.loads(row.body), row, payments(documents, row.id))
+    added = documents.find(FIELDS, row.id)
+    return told if added is None else {**told, **added.body}
+
+
+def added(documents: Documents, invoice_id: str, fields: Mapping[str, Any], now_us: int) -> None:
+    """Keep fields that an owner adds to an invoice, whose own bytes stay as they are."""
+    known = documents.find(FIELDS, invoice_id)
+    if known is None:
+        made = Document(FIELDS, invoice_id, fields, parent=invoice_id, created_us=now_us)
+        documents.insert(replace(made, updated_us=now_us))
+    else:
+        documents.replace(replace(known, body={**known.body, **fields}, updated_us=now_us))
 
 
 def customer_id_of(documents: Documents, customer: str) -> str:

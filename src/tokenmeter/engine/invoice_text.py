@@ -9,10 +9,15 @@ from typing import Any
 
 from tokenmeter.engine.clock import rfc3339
 from tokenmeter.engine.contract import Contract
+from tokenmeter.engine.definitions import reading
+from tokenmeter.engine.definitions.reading import Fields
+from tokenmeter.engine.errors import ValidationError
 from tokenmeter.engine.store.invoices import FINALIZED, InvoiceRow
 from tokenmeter.engine.store.rows import moment
 from tokenmeter.rating.invoice import money
 from tokenmeter.rating.rounding import ZERO, minus
+
+URL_CHARS_MAX = 2_000
 
 # What rating decides; the rest is the invoice's own story.
 RATED = (
@@ -62,6 +67,21 @@ def shown_invoice(
         "invoice_number": None if row is None else row.number,
         **({} if row is None else _times(row)),
     }
+
+
+def added_fields(fields: Fields) -> dict[str, Any]:
+    """Read what an owner adds to an invoice; ValidationError for what is not done here."""
+    if reading.flag(fields, "apply_discount", default=False):
+        raise ValidationError("apply_discount: there are no coupons here.")
+    said: dict[str, Any] = {}
+    due = reading.moment(fields, "due_date")
+    if due is not None:
+        said["due_date"] = rfc3339(due)
+    if fields.get("invoice_pdf_url") is not None:
+        said["invoice_pdf_url"] = reading.text(fields, "invoice_pdf_url", limit=URL_CHARS_MAX)
+    if fields.get("metadata") is not None:
+        said["metadata"] = reading.metadata(fields)
+    return said
 
 
 def _times(row: InvoiceRow) -> dict[str, str | None]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tokenmeter.engine.definitions.pages import Listed, page_in
 from tokenmeter.engine.definitions.registry import Body
 from tokenmeter.engine.definitions.search import Equal, Listing, Search, page_of
-from tokenmeter.engine.invoice_parts import payments
-from tokenmeter.engine.invoice_text import shown_invoice
+from tokenmeter.engine.invoice_parts import told_invoice
 from tokenmeter.engine.store.documents import Documents
 from tokenmeter.engine.store.invoices import INVOICE_NAMES, InvoiceRow, Invoices
 from tokenmeter.engine.store.ledger import TRANSACTION_NAMES, Ledger, Transaction
@@ -81,7 +79,7 @@ class Lists:
 
     def _bills(self, connection: Connection, found: Iterable[InvoiceRow]) -> list[Body]:
         documents = Documents(connection, self._environment)
-        return [shown_invoice(json.loads(r.body), r, payments(documents, r.id)) for r in found]
+        return [told_invoice(documents, row) for row in found]
 
 
 def _page(

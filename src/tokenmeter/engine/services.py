@@ -18,6 +18,7 @@ from tokenmeter.engine.definitions.service import Definitions
 from tokenmeter.engine.errors import NotFoundError
 from tokenmeter.engine.estimate import EventCharge, estimate
 from tokenmeter.engine.grants import Grants
+from tokenmeter.engine.invoice_summary import invoice_summary
 from tokenmeter.engine.lists import Lists
 from tokenmeter.engine.margin import MarginRow, margins
 from tokenmeter.engine.owing import Owing
@@ -63,6 +64,10 @@ class Services:
         chosen = subscription_id or self._only(customer)
         asked = {"period_start": start, "period_end": end}
         return subscription_usage(self._store, self.invoices, chosen, asked, self._environment)
+
+    def invoice_summary(self, customer: str) -> dict[str, Any]:
+        """Sum up what a customer was invoiced and has not paid, by currency."""
+        return invoice_summary(self.invoices, customer, self._clock())
 
     def invoice(
         self,

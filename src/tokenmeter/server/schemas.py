@@ -235,6 +235,9 @@ TOP_UP = fields(
     idempotency_key=TEXT,
 )
 INVOICE = fields(("subscription_id",), subscription_id=NAME, period_start=TIME, period_end=TIME)
+INVOICE_CHANGE = fields(
+    due_date=TIME, invoice_pdf_url=TEXT, metadata=METADATA, apply_discount=FLAG
+)
 PAYMENT = fields(amount=DECIMAL, payment_status=TEXT)
 HOLD = fields(
     ("amount",),

@@ -57,6 +57,12 @@ def get_customer(id: str, desk: Reading) -> Reply:  # noqa: A002 - the name in t
     return Reply(desk.definitions.get("customer", id))
 
 
+@router.get("/customers/{id}/invoices/summary")
+def get_invoice_summary(id: str, desk: Reading) -> Reply:  # noqa: A002
+    """Sum up what a customer was invoiced and has not paid, by currency."""
+    return Reply(desk.services.invoice_summary(id))
+
+
 @router.put("/customers/{id}", openapi_extra=_CHANGE)
 def update_customer_by_id(id: str, fields: Fields, desk: Administering) -> Reply:  # noqa: A002
     """Change one customer."""

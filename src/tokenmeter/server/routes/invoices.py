@@ -62,6 +62,12 @@ def get_invoice(id: str, desk: Reading) -> Reply:  # noqa: A002 - the name in th
     return Reply(desk.services.invoices.get(id))
 
 
+@router.put("/invoices/{id}", openapi_extra=body_schema(schemas.INVOICE_CHANGE))
+def update_invoice(id: str, fields: Fields, desk: Administering) -> Reply:  # noqa: A002
+    """Add a due date, the address of a PDF and metadata; amounts stay."""
+    return Reply(desk.services.invoices.update(id, fields))
+
+
 @router.get("/invoices/{id}/document")
 def get_invoice_document(id: str, desk: Reading) -> Response:  # noqa: A002
     """Return the bytes of a finalized invoice, the same for ever."""

@@ -8,6 +8,7 @@ import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import pytest
 
 from tests.asgi.driving import ask, scope_of
@@ -91,6 +92,36 @@ async def test_so_is_one_whose_wallet_is_a_servers(tmp_path: Path) -> None:
         waiting = server.get("/holds", external_customer_id="acme", reference=run)
         assert (waiting.status, waiting.body) == (200, {"items": []})
         meter.shutdown()
+
+
+def test_a_job_that_an_application_submits_by_itself_is_settled_at_its_end(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path}/app.db"
+    sold(url, VIDEOS, credit="1.00")
+    time.sleep(START_S)
+    meter, ends = TokenMeter(url, state_dir=tmp_path / "state"), ["queued", "queued"]
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        name = "video_8" if request.url.path.endswith("8") or len(ends) == 1 else "video_7"
+        status = ends.pop(0) if request.method == "POST" else "completed"
+        return httpx2.Response(200, json={**video(status), "id": name})
+
+    with (
+        meter.wrap(httpx2.Client(transport=httpx2.MockTransport(answer))) as client,
+        meter.attribute(customer="acme", enforce="wallet"),
+    ):
+        videos = "https://api.openai.com/v1/videos"
+        for _ in range(2):
+            client.post(videos, json=json.loads(ASKED)).raise_for_status()
+        meter.flush()
+        assert released(meter.engine) == Decimal("0.92")
+        client.get(f"{videos}/video_7")
+        meter.flush()
+        assert released(meter.engine) == Decimal("0.92")  # one is charged, one held
+        (wallet,) = meter.engine.wallets.of_customer("acme", real_time=True)
+        assert Decimal(wallet["held_amount"]) == Decimal("0.04")
+    meter.shutdown()
 
 
 async def test_the_quota_of_a_job_is_counted_once(tmp_path: Path) -> None:

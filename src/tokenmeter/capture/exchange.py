@@ -219,7 +219,7 @@ class Exchange:
         """Ask the gate of the scope; a call that it refuses leaves no event."""
         if self.scope is not None:
             try:
-                self.ticket = self.scope.gate.admit(self.call, self.sent.json(), self.scope)
+                self.ticket = self.scope.gate.admit(self.call, self.sent.json(), self.attempt)
             except BaseException as error:
                 self.discard()
                 if isinstance(error, Refused):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from tokenmeter.attribution import Scope
+from tokenmeter.capture.attempts import Attempt
 from tokenmeter.capture.observation import FAILED_FROM
 from tokenmeter.event import Event
 from tokenmeter.providers.base import Call, Json
@@ -22,7 +22,7 @@ class Ticket(Protocol):
 class Gate(Protocol):
     """Decides about the calls of a scope; many threads may ask at once."""
 
-    def admit(self, call: Call, body: Json, scope: Scope) -> Ticket:
+    def admit(self, call: Call, body: Json, attempt: Attempt) -> Ticket:
         """Reserve what the call may take, or raise Refused; may wait for a database."""
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +31,14 @@ class Ask:
     quote: Quote | None = None
     reference: str = ""
     events: tuple[Event, ...] = ()
+
+
+def references(event: Event) -> Iterator[str]:
+    """Yield by what the hold of an event's call may be known: its own id, or its run's."""
+    for name in ("call_id", "run_id"):
+        said = event.properties.get(name)
+        if isinstance(said, str):
+            yield said
 
 
 class Gate(Protocol):

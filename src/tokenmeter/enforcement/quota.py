@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from tokenmeter.capture.refusal import Refusal
-from tokenmeter.enforcement.gate import Ask, Refused, Ticket
+from tokenmeter.enforcement.gate import Ask, Refused, Ticket, references
 from tokenmeter.event import Event
 from tokenmeter.rating.filters import names_of
 from tokenmeter.rating.meter import Meter
@@ -104,11 +104,11 @@ class QuotaGate:
 
     def job_ended(self, event: Event) -> None:
         """Let the estimate of a job go, which has counted since its submit."""
-        run, now_s = event.properties.get("run_id"), self._clock()
+        known_by, now_s = set(references(event)), self._clock()
         with self._lock:
             known = self._known.get(event.external_customer_id or "")
             for call in () if known is None else known.under_way.values():
-                if call.ask.reference == run and call.until_s > now_s + ARRIVES_S:
+                if call.ask.reference in known_by and call.until_s > now_s + ARRIVES_S:
                     call.until_s = now_s + ARRIVES_S
                     return
 

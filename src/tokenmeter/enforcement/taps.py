@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tokenmeter.attribution import Attribution, Scope
+from tokenmeter.attribution import Attribution
+from tokenmeter.capture.attempts import Attempt
 from tokenmeter.enforcement import Enforce, Enforcement, caution_of, gate_of
 from tokenmeter.enforcement.gate import FREE, Ask, Gate, Ticket
 from tokenmeter.enforcement.settling import SETTLER
@@ -35,14 +36,12 @@ class TapGate:
         self._caution = caution
         self._plan = plan
 
-    def admit(self, call: Call, body: Json, scope: Scope) -> Ticket:
+    def admit(self, call: Call, body: Json, attempt: Attempt) -> Ticket:
         """Reserve what the call may take; raises Refused."""
         if call.repeated or not call.billable:
             return FREE
-        run = scope.run
-        reference = "" if run is None else run.run_id
-        asking = ask_of(self._meter, call, body, scope.attribution, self._caution)
-        ticket = self._gate.admit(replace(asking, plan=self._plan, reference=reference))
+        asking = ask_of(self._meter, call, body, attempt.attribution, self._caution)
+        ticket = self._gate.admit(replace(asking, plan=self._plan, reference=attempt.call_id))
         return FREE if ticket is FREE else _Later(ticket)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from tokenmeter.capture.refusal import Refusal
 from tokenmeter.enforcement.doubt import undecided
-from tokenmeter.enforcement.gate import Ask, Refused, Ticket
+from tokenmeter.enforcement.gate import Ask, Refused, Ticket, references
 from tokenmeter.enforcement.terms import Enforcement
 from tokenmeter.event import Event
 from tokenmeter.money import Money
@@ -95,11 +95,14 @@ class WalletGate:
         self._desk.settle(hold_id, total, reference=billable[-1].event_id)
 
     def job_ended(self, event: Event) -> None:
-        """Settle what a job has held since its submit, whose run its event names."""
-        run, customer = str(event.properties.get("run_id", "")), event.external_customer_id
-        waiting = self._desk.waiting(customer, run) if run and customer else ()
-        for held in waiting[:1]:  # of several jobs of a run the oldest, one for each end
-            self.close(held.id, Money(held.amount, held.currency), [event])
+        """Settle what a job has held since its submit, whose call and run its event names."""
+        customer = event.external_customer_id or ""
+        for reference in references(event):
+            waiting = self._desk.waiting(customer, reference)
+            if waiting:
+                held = waiting[0]  # of several jobs of a run the oldest, one for each end
+                self.close(held.id, Money(held.amount, held.currency), [event])
+                return
 
     def _amount(self, quote: Quote | None) -> Money | None:
         """The most that the customer may be charged; the floor where there is no price."""

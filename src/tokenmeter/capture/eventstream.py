@@ -22,6 +22,7 @@ FRAME_BYTES_MAX = 1024 * 1024  # a larger frame is passed over: no usage report 
 SLICE_BYTES = 64 * 1024  # of a chunk that is there as a whole, so much is looked at at a time
 
 _PRELUDE = struct.Struct(">III")
+PRELUDE_BYTES = _PRELUDE.size
 _SUM_BYTES = 4
 _SMALLEST = _PRELUDE.size + _SUM_BYTES
 _LARGEST = 25 * 1024 * 1024  # of AWS: 24 MiB of payload, 128 KiB of headers
@@ -80,6 +81,15 @@ class Frames:
         payload = bytes(pending[body : total - _SUM_BYTES])
         del pending[:total]
         return headers, payload
+
+
+def begins_frames(data: bytes) -> bool:
+    """Tell an event stream by its first `PRELUDE_BYTES`: a frame's lengths and their checksum."""
+    if len(data) < PRELUDE_BYTES:
+        return False
+    total, headers_length, checksum = _PRELUDE.unpack_from(data)
+    is_possible = _SMALLEST + headers_length <= total <= _LARGEST
+    return is_possible and binascii.crc32(data[: PRELUDE_BYTES - _SUM_BYTES]) == checksum
 
 
 def frame_headers(raw: bytes) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tokenmeter.capture.eventstream import NOT_FRAMES, PRELUDE_BYTES, Frames, begins_frames
 from tokenmeter.capture.reader import BodyReader
 from tokenmeter.capture.sse import EventReader
 from tokenmeter.providers.base import Api
@@ -14,29 +15,34 @@ BEGINNINGS = (b"data:", b"event:", b"id:", b"retry:", b":", b"\xef\xbb\xbf")
 
 class UnsureReader(EventReader):
     """
-    Reads events if the first bytes show events, else a body: an error, Gemini's list, sound.
+    Reads events, or frames of AWS, if the first bytes show such; else a body.
 
-    The few bytes that may be the beginning of either are kept as an unfinished event is.
+    That is an error, Gemini's list or sound. The few bytes that may be the beginning of
+    either are kept as an unfinished event is.
     """
 
-    __slots__ = ("_body", "_content_type", "_is_open", "_strips")
+    __slots__ = ("_body", "_content_type", "_frames", "_is_open", "_strips")
 
     def __init__(self, api: Api, content_type: str, *, strip_usage: bool = False) -> None:
         super().__init__(api, strip_usage=strip_usage)
         self._content_type = content_type
         self._strips = strip_usage
-        self._is_open = True  # which of the two it is
+        self._is_open = True  # which of them it is
         self._body: BodyReader | None = None
+        self._frames: Frames | None = None
 
     def quiet(self, data: bytes) -> bool:
         """Count `data` and return True if it is whole events that hold nothing for us."""
-        return self._body is None and not self._is_open and super().quiet(data)
+        is_events = not self._is_open and self._body is None and self._frames is None
+        return is_events and super().quiet(data)
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; return those the user is to get."""
         if self._is_open and not self._decided(self._pending + data):
             self._pending += data
             return b"" if self._strips else data
+        if self._frames is not None:
+            return self._feed_frames(self._frames, data)
         if self._body is None:
             return super().feed(data)
         held, self._pending = self._pending, b""
@@ -44,6 +50,14 @@ class UnsureReader(EventReader):
         # A list is read to its end, whatever its elements say: it ends with the answer.
         self.reading = replace(self._body.reading, state=None)
         return held + data if self._strips else data
+
+    def _feed_frames(self, frames: Frames, data: bytes) -> bytes:
+        begun, self._pending = self._pending, b""
+        for event in frames.decode(begun + data):
+            super().feed(event)
+        if frames.failed:
+            self.reading |= NOT_FRAMES
+        return data
 
     def body(self) -> bytes | None:
         """Return all that was fed, if it is a small body of which nothing has been read yet."""
@@ -65,8 +79,12 @@ class UnsureReader(EventReader):
         start = begun.lstrip()
         if any(beginning.startswith(start) for beginning in BEGINNINGS):
             return False
+        if begun[:1] == b"\0" and len(begun) < PRELUDE_BYTES:
+            return False
         self._is_open = False
-        if not start.startswith(BEGINNINGS):
+        if begins_frames(begun) and not self._strips:
+            self._frames = Frames()
+        elif not start.startswith(BEGINNINGS):
             self._into_body()
         return True
 

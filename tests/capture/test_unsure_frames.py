@@ -8,8 +8,11 @@ import pytest
 
 from tests.capture.play import Answer, Player, chunks_of
 from tests.capture.taps.bedrock import MODEL, converse_stream, throttled_stream
+from tests.capture.taps.frames import event
 from tests.capture.test_openai_lifecycle import only
+from tests.providers.openai_wire import CHAT, call
 from tokenmeter import TokenMeter
+from tokenmeter.capture.unsure import UnsureReader
 
 STREAM = b"".join(converse_stream().chunks)
 URL = f"https://bedrock-runtime.us-east-1.amazonaws.com/model/{MODEL}/converse-stream"
@@ -82,3 +85,10 @@ def test_frames_where_a_chunk_of_ours_was_awaited_reach_the_user(
     with client.stream("POST", "https://api.openai.com/v1/chat/completions", json=asked) as got:
         assert got.read() == STREAM
     assert only(meter).properties["flags"] == "not_json"
+
+
+def test_no_part_of_a_frame_is_passed_over_as_an_event() -> None:
+    reader = UnsureReader(call(CHAT).api, "")
+    for word in range(5):
+        reader.feed(event({"text": word}, "contentBlockDelta"))
+    assert not reader.quiet(b"data: {}\n\n")

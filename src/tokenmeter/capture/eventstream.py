@@ -88,7 +88,7 @@ def begins_frames(data: bytes) -> bool:
     if len(data) < PRELUDE_BYTES:
         return False
     total, headers_length, checksum = _PRELUDE.unpack_from(data)
-    is_possible = _SMALLEST + headers_length <= total <= _LARGEST
+    is_possible: bool = _SMALLEST + headers_length <= total <= _LARGEST
     return is_possible and binascii.crc32(data[: PRELUDE_BYTES - _SUM_BYTES]) == checksum
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from tests.providers.media import Step, played
 from tests.providers.openai_wire import Json, body_of, bytes_of, call, response_tokens, stream_of
+from tokenmeter.event import Event
 from tokenmeter.providers import Reading
 from tokenmeter.providers.openai_images import COUNTED
 
@@ -163,6 +166,22 @@ def test_a_length_that_is_none_is_left_out(junk: Any) -> None:
     reading = transcript(usage={"type": "duration", "seconds": junk})
     assert "audio_seconds" not in reading.usage
     assert reading.flags == {"invalid:seconds"}
+
+
+def test_a_stream_of_images_that_ends_before_one_is_finished_was_cut_short() -> None:
+    partial: Json = {"type": "image_generation.partial_image", "partial_image_index": 0}
+    final: Json = {"type": "image_generation.completed", "b64_json": "aGk=", "usage": {}}
+    body = {"model": "gpt-image-2", "prompt": "a fox", "stream": True}
+
+    def ended(*events: Json) -> Event:
+        lines = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+        return played(Step("POST", f"https://api.openai.com{GENERATE}", lines, body)).event
+
+    cut = ended(partial, partial)
+    assert (cut.properties["flags"], cut.properties["usage_source"]) == ("cut_short", "missing")
+    whole = ended(partial, final)
+    assert whole.properties["flags"] == "counted"
+    assert whole.usage.image_count == 1
 
 
 def test_a_transcript_stream_ends_with_its_usage_or_without() -> None:

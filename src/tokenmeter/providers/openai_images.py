@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from tokenmeter.providers.base import Api, Call, Json, Part, Reading, mapping, text
+from tokenmeter.providers.openai_chat import DONE
 from tokenmeter.providers.openai_settle import settle_text
 from tokenmeter.providers.openai_usage import walked
 from tokenmeter.providers.openai_wire import Dialect, answer
@@ -29,6 +30,7 @@ def images_api(dialect: Dialect, operation: str) -> Api:
         read=read_images,
         settle=partial(settle_images, dialect),
         adds=True,
+        done=DONE,  # or an image that is completed; a stream that ends before was cut short
     )
 
 

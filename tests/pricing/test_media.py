@@ -380,6 +380,12 @@ def test_a_row_of_ones_own_for_some_sizes_leaves_the_others_to_ours(tmp_path: Pa
     assert prices.price(standard).computed == Decimal("0.08")
 
 
+def test_veo_3_costs_the_same_on_both_platforms() -> None:
+    clip: dict[str, Property] = {"model": "veo-3.0-generate-001", "video_seconds": 8}
+    for provider in ("google", "google-vertex"):
+        assert priced(provider=provider, **clip).computed == Decimal("3.2")
+
+
 def test_images_whose_tokens_nobody_counted_cost_what_such_images_cost() -> None:
     drawn: dict[str, Property] = {"provider": "google", "model": "gemini-2.5-flash-image"}
     blocked = priced(NOON, "image_generated", **drawn, input_tokens=9, image_count=0)

@@ -74,10 +74,46 @@ async def test_each_attempt_is_joined_to_its_own() -> None:
     assert [e.event_id for e in run.events] == [e.event_id for e in behind.backend.events]
 
 
+MESSAGE = b'{"id":"msg_1","type":"message","model":"claude-sonnet-4-6","usage":{"input_tokens":7}}'
+RESULTS = b'{"custom_id":"a","result":{"type":"succeeded","message":' + MESSAGE + b"}}\n"
+VIDEO = b'{"id":"video_1","object":"video","model":"sora-2","seconds":"4","status":"%s"}'
+
+
+@pytest.mark.parametrize(
+    ("provider", "method", "path", "answer"),
+    [
+        ("anthropic", "GET", "messages/batches/msgbatch_1/results", (RESULTS, "x-jsonl")),
+        ("openai", "POST", "videos", (VIDEO % b"queued", "json")),
+        ("openai", "GET", "videos/video_1", (VIDEO % b"completed", "json")),
+    ],
+)
+async def test_what_has_no_event_yet_is_the_gateways_all_the_same(
+    provider: str, method: str, path: str, answer: tuple[bytes, str]
+) -> None:
+    content, kind = answer
+    player = Player([Answer(200, {"content-type": f"application/{kind}"}, [content])])
+    behind = TokenMeter("memory:")
+    named: Any = {"gateways": ["http://gateway"], "hosts": {"gateway": provider}}
+    application = TokenMeter("memory:", **named)
+    app = create_app(behind, {KEY: "acme"}, transport=player.async_transport())
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app)) as http:
+        application.wrap(http)
+        headers = {"x-api-key": KEY}
+        await http.request(method, f"http://gateway/v1/{path}", json={}, headers=headers)
+    application.flush()
+    assert application.health()["jobs_pending"] == 0  # nobody would ever settle it here
+    behind.flush()
+    assert len(behind.backend.events) + behind.health()["jobs_pending"] == 1
+    behind.shutdown()
+    application.shutdown()
+    assert application.backend.events == []
+
+
 @pytest.mark.parametrize("gateways", [[], ["http://other"], ["https://gateway"]])
 async def test_from_another_origin_the_header_is_ignored(gateways: list[str]) -> None:
     body = b'{"id":"c","model":"m","choices":[],"usage":{"prompt_tokens":3}}'
-    player = Player([Answer(200, {**JSON, "x-tokenmeter-event-id": "evt_forged"}, [body])])
+    forged = {"x-tokenmeter-event-id": "evt_forged", "x-tokenmeter-run-id": "run_forged"}
+    player = Player([Answer(200, {**JSON, **forged}, [body])])
     application = TokenMeter("memory:", gateways=gateways)
     run = await asked(application, player.async_client())
     application.shutdown()

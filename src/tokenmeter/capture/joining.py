@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from tokenmeter.capture.requests import Sent
 from tokenmeter.errors import ConfigurationError
 
-EVENT_ID_HEADER = "x-tokenmeter-event-id"
+EVENT_ID_HEADER, RUN_ID_HEADER = "x-tokenmeter-event-id", "x-tokenmeter-run-id"
 _ID_CHARS_MAX = 200
 _PORTS = {"http": ":80", "https": ":443"}
 
@@ -17,12 +17,15 @@ def joined_id(gateways: Collection[str], sent: Sent, headers: Mapping[str, str])
     """
     Return the id that our gateway gave the event of this exchange, the last if there are more.
 
-    From an origin that the configuration does not list the header says nothing.
+    "" if it is metered there, and its event is not known yet: a job was submitted, or the answer
+    is long. From an origin that the configuration does not list the headers say nothing.
     """
     if not gateways or origin(sent.url) not in gateways:
         return None
     last = headers.get(EVENT_ID_HEADER, "").rpartition(",")[2].strip()
-    return last if 0 < len(last) <= _ID_CHARS_MAX and last.isprintable() else None
+    if 0 < len(last) <= _ID_CHARS_MAX and last.isprintable():
+        return last
+    return "" if RUN_ID_HEADER in headers else None
 
 
 def origins(urls: Iterable[str]) -> frozenset[str]:

@@ -55,6 +55,29 @@ def test_events_are_read_whatever_their_type(
 
 
 @sized
+@pytest.mark.parametrize("body", [b"", b"<scrubbed>", b'{"model": "gpt-4o-mini"}'])
+def test_events_without_a_type_are_read_whatever_was_asked(
+    meter: TokenMeter, body: bytes, size: int
+) -> None:
+    client = Player([answer("", STREAM, size)]).client()
+    with client.stream("POST", CHAT, content=body) as response:
+        assert response.read() == STREAM
+    found = only(meter).properties
+    assert (found["input_tokens"], found["usage_source"]) == (9, "reported")
+
+
+@sized
+@pytest.mark.parametrize("size_of", [1, 4_000])
+def test_a_body_without_a_type_is_read_as_ever(meter: TokenMeter, size_of: int, size: int) -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
+    told = {"id": "c", "choices": [{"message": {"content": "x" * size_of}}], "usage": usage}
+    body = json.dumps(told).encode()
+    got, found = sent(meter, answer("", body, size))
+    assert got == body
+    assert (found["output_tokens"], found["usage_source"]) == (2, "reported")
+
+
+@sized
 @pytest.mark.parametrize("kind", TYPES)
 def test_the_chunk_that_only_we_asked_for_is_taken_out(
     meter: TokenMeter, kind: str, size: int
@@ -111,3 +134,14 @@ def test_a_stream_left_early_is_cancelled_whatever_its_type(meter: TokenMeter, k
     found = only(meter).properties
     assert (found["outcome"], found["usage_source"]) == ("cancelled", "estimated")
     assert isinstance(response, httpx2.Response)
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_body_that_nobody_asked_in_parts_is_not_estimated(meter: TokenMeter, kind: str) -> None:
+    body = json.dumps({"id": "c", "choices": [{"message": {"content": "x" * 400}}]}).encode()
+    client = Player([answer(kind, body, 60)]).client()
+    asked = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}
+    with client.stream("POST", CHAT, json=asked) as response:
+        next(response.iter_raw())
+    found = only(meter).properties
+    assert (found["outcome"], found["usage_source"]) == ("cancelled", "missing")

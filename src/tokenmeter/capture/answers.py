@@ -32,7 +32,7 @@ def open_reader(
         decoder, content_type = Frames(), SSE_TYPE
     if status < FAILED_FROM and "event-stream" in content_type:
         return _told(call, headers, EventReader(call.api, strip_usage=strips)), decoder
-    if status < FAILED_FROM and call.streamed:
+    if status < FAILED_FROM and (call.streamed or not content_type):
         unsure = UnsureReader(call.api, content_type, strip_usage=strips)
         return _told(call, headers, unsure), decoder
     return _told(call, headers, BodyReader(call.api, content_type)), decoder

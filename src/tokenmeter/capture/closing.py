@@ -23,7 +23,7 @@ def observation_of(exchange: Exchange, ending: Outcome) -> Observation:
     source = source_of(reading, call)
     if (outcome == "cancelled" and not exchange.is_complete) or PLACEHOLDER in reading.flags:
         reader = None if exchange.sink.policy.on_abort == "partial" else exchange.reader
-        reading, source = after_abort(reading, source, reader, call.api, exchange.sent)
+        reading, source = after_abort(reading, source, reader, call, exchange.sent)
     _leave_note(exchange, outcome)
     return Observation(
         call,

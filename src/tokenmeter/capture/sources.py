@@ -10,7 +10,7 @@ from tokenmeter.capture.observation import Observation, UsageSource
 from tokenmeter.capture.reader import Reader
 from tokenmeter.capture.requests import Sent
 from tokenmeter.capture.sse import EventReader
-from tokenmeter.providers.base import Api, Call, Reading
+from tokenmeter.providers.base import Call, Reading
 
 # Metrics that adapters count in an answer; the provider does not report them as usage.
 COUNTED = frozenset({"image_count", "output_count", "characters", "video_count"})
@@ -43,11 +43,13 @@ def source_of(reading: Reading, call: Call) -> UsageSource:
 
 
 def after_abort(
-    reading: Reading, source: UsageSource, reader: Reader | None, api: Api, sent: Sent
+    reading: Reading, source: UsageSource, reader: Reader | None, call: Call, sent: Sent
 ) -> tuple[Reading, UsageSource]:
     """Keep what the provider reported up to the abort; estimate the rest from what was seen."""
     source = "partial" if source == "reported" else source
-    if not isinstance(reader, EventReader) or api.text is None:
+    if not isinstance(reader, EventReader) or call.api.text is None:
         return reading, source  # of images and sounds there is no text to count
+    if not (call.streamed or reader.is_events):
+        return reading, source  # a body that nobody wanted in parts comes whole or not
     filled, changed = estimated(reading, sent.json(), reader.text_bytes())
     return filled, "estimated" if changed else source

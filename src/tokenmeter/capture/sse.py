@@ -73,6 +73,11 @@ class EventReader:
         self._likes = 0  # chunks that were alike
         self._passed = Passed(api)
 
+    @property
+    def is_events(self) -> bool:
+        """Whether it reads events, as far as that is known."""
+        return True
+
     def quiet(self, data: bytes) -> bool:
         """
         Count `data` and return True if it is whole events that hold nothing for us.

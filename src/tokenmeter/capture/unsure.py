@@ -31,6 +31,11 @@ class UnsureReader(EventReader):
         self._body: BodyReader | None = None
         self._frames: Frames | None = None
 
+    @property
+    def is_events(self) -> bool:
+        """Whether it reads events, as far as that is known."""
+        return self._body is None
+
     def quiet(self, data: bytes) -> bool:
         """Count `data` and return True if it is whole events that hold nothing for us."""
         is_events = not self._is_open and self._body is None and self._frames is None

@@ -18,7 +18,7 @@ def test_a_client_can_name_its_hold_and_void_it_unseen(
     money.wallet(server)
     asked = {"external_customer_id": "cust_001", "amount": "6", "id": "hold_of_mine"}
     assert server.made("/holds", asked)["id"] == "hold_of_mine"
-    money.refused(server, "/holds", {**asked, "amount": "1"}, "already_exists")
+    money.check_refused(server, "/holds", {**asked, "amount": "1"}, "already_exists")
     assert server.made("/holds/hold_of_mine/void", {})["state"] == "voided"
 
 
@@ -37,4 +37,4 @@ def test_charges_are_told_before_the_events_are_stored(
     assert 0 < 2 * Decimal(one["amount"]) == Decimal(two["amount"])
     assert nobody is None
     assert server.engine.events().events == ()
-    money.refused(gateway, "/charges", {"events": []}, "validation_error")
+    money.check_refused(gateway, "/charges", {"events": []}, "validation_error")

@@ -57,7 +57,7 @@ def test_the_store_teaches_what_a_feature_uses(stored: TokenMeter) -> None:
         spend(stored, tokens, feature="chat")
     spend(stored, 9_000, feature="essay")
     spend(stored, 7_000, feature="chat", outcome="failed")
-    stored.flush()
+    stored.flush(30)
     found = stored.preview(**CHAT, prompt="Hello", feature="chat")
     assert found.usage.output_tokens == 200
     assert "history of 3" in found.basis
@@ -70,11 +70,11 @@ def test_what_was_learned_is_kept_for_a_minute(
 ) -> None:
     for tokens in (100, 200, 300):
         spend(stored, tokens)
-    stored.flush()
+    stored.flush(30)
     assert stored.preview(**CHAT, prompt="Hi").usage.output_tokens == 200
     for _ in range(2):
         spend(stored, 900)
-    stored.flush()
+    stored.flush(30)
     assert stored.preview(**CHAT, prompt="Hi").usage.output_tokens == 200
     monkeypatch.setattr(previews, "HISTORY_S", 0.0)
     assert stored.preview(**CHAT, prompt="Hi").usage.output_tokens == 300
@@ -86,7 +86,7 @@ def test_old_calls_teach_nothing(stored: TokenMeter) -> None:
     for tokens in (100, 200, 300):
         usage = {"output_tokens": tokens}
         stored.record("text_generated", usage, timestamp=long_ago, **facts)
-    stored.flush()
+    stored.flush(30)
     assert "history" not in stored.preview(**CHAT, prompt="Hi").basis
 
 
@@ -273,7 +273,7 @@ def test_estimates_learn_from_the_calls_that_were_previewed(
         stored.preview_call(ask)
         ask()
     ask()  # not previewed
-    stored.flush()
+    stored.flush(30)
     assert not stored.known.previewed
     events = stored.engine.events().events
     shown = sorted(str(event.properties.get(PREVIEWED)) for event in events)

@@ -56,7 +56,7 @@ async def attacked(
     meter = TokenMeter("memory:")
     gateway = TokenMeterMiddleware(app, customer=lambda _r: "acme", meter=meter)
     await ask(gateway, scope_of("POST", PATH, headers), b"{}")  # what is loaded once
-    meter.flush()
+    meter.flush(30)
     meter.backend.events.clear()
     tracemalloc.start()
     await ask(gateway, scope_of("POST", PATH, headers), body)

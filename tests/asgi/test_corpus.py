@@ -62,7 +62,7 @@ async def test_usage_is_metered_at_the_applications_own_client(
         meter.wrap(client)
         answered = await replayed(meter, exchange, forwarding(client, exchange.url))
     assert answered.body == exchange.body or player.sent[0].content != exchange.request_body
-    meter.flush()
+    meter.flush(30)
     check(exchange, meter.backend.events[before:])
 
 
@@ -76,5 +76,5 @@ async def test_usage_is_metered_in_the_answer_where_no_client_is_tapped(
     answered = await replayed(meter, exchange, app)
     assert answered.body == exchange.body
     assert answered.status == response["status"]
-    meter.flush()
+    meter.flush(30)
     check(exchange, meter.backend.events[before:])

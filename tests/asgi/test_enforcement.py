@@ -62,7 +62,7 @@ class Gateway:
 
     def settled(self) -> None:
         assert SETTLER.drain(10)
-        assert self.meter.flush()
+        assert self.meter.flush(30)
 
 
 async def test_exactly_as_many_calls_pass_as_the_credit_covers(

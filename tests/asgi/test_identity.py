@@ -31,7 +31,7 @@ async def whose(scope: Any, **options: Any) -> Any:
     """The event of one request."""
     meter = TokenMeter("memory:")
     await ask(TokenMeterMiddleware(APP, meter=meter, **options), scope, ASKED)
-    meter.flush()
+    meter.flush(30)
     (event,) = meter.backend.events
     meter.shutdown()
     return event
@@ -179,7 +179,7 @@ async def test_nobody_is_refused_in_the_callers_own_dialect(path: str) -> None:
     error = json.loads(answered.body)["error"]
     words = {error.get("code"), error.get("status"), error.get("type")}
     assert words & {"invalid_api_key", "authentication_error", "UNAUTHENTICATED"}
-    meter.flush()
+    meter.flush(30)
     assert meter.backend.events == []
     meter.shutdown()
 

@@ -62,12 +62,12 @@ async def test_a_job_whose_end_another_worker_sees_is_charged_once(
     one, other = (TokenMeter(url, state_dir=tmp_path / "state") for _ in range(2))
     submits = worker(one, "queued", enforce="wallet")
     assert (await ask(submits, scope_of("POST", "/v1/videos"), ASKED)).status == 200
-    one.flush()
+    one.flush(30)
     assert released(one.engine) == Decimal("0.96")  # held
     polls = worker(other, end, enforce="wallet")
     for _ in range(2):
         await ask(polls, scope_of("GET", "/v1/videos/video_7"))
-        other.flush()
+        other.flush(30)
     assert released(other.engine) == Decimal(left)
     one.shutdown()
     other.shutdown()
@@ -83,10 +83,10 @@ async def test_so_is_one_whose_wallet_is_a_servers(tmp_path: Path) -> None:
         terms = {"enforce": "wallet", "enforcement": Enforcement(timeout_s=10)}
         submits = worker(meter, "queued", **terms)
         assert (await ask(submits, scope_of("POST", "/v1/videos"), ASKED)).status == 200
-        meter.flush()
+        meter.flush(30)
         assert released(server.engine) == Decimal("0.96")
         await ask(worker(meter, "completed", **terms), scope_of("GET", "/v1/videos/video_7"))
-        meter.flush()
+        meter.flush(30)
         assert released(server.engine) == Decimal("0.96")  # it is used now, and not held beside
         run = next(iter(server.engine.events().events)).properties["run_id"]
         waiting = server.get("/holds", external_customer_id="acme", reference=run)
@@ -114,10 +114,10 @@ def test_a_job_that_an_application_submits_by_itself_is_settled_at_its_end(
         videos = "https://api.openai.com/v1/videos"
         for _ in range(2):
             client.post(videos, json=json.loads(ASKED)).raise_for_status()
-        meter.flush()
+        meter.flush(30)
         assert released(meter.engine) == Decimal("0.92")
         client.get(f"{videos}/video_7")
-        meter.flush()
+        meter.flush(30)
         assert released(meter.engine) == Decimal("0.92")  # one is charged, one held
         (wallet,) = meter.engine.wallets.of_customer("acme", real_time=True)
         assert Decimal(wallet["held_amount"]) == Decimal("0.04")
@@ -133,7 +133,7 @@ async def test_the_quota_of_a_job_is_counted_once(tmp_path: Path) -> None:
     gate: Any = submits
     assert (await ask(submits, scope_of("POST", "/v1/videos"), ASKED)).status == 200
     await ask(worker(meter, "completed"), scope_of("GET", "/v1/videos/video_7"))
-    meter.flush()
+    meter.flush(30)
     SETTLER.drain(5)
     await asyncio.sleep(4.2)  # by then its event has surely arrived, and is looked up
     statuses = [(await ask(gate, scope_of("POST", "/v1/videos"), ASKED)).status for _ in range(3)]

@@ -100,9 +100,9 @@ async def test_what_has_no_event_yet_is_the_gateways_all_the_same(
         application.wrap(http)
         headers = {"x-api-key": KEY}
         await http.request(method, f"http://gateway/v1/{path}", json={}, headers=headers)
-    application.flush()
+    application.flush(30)
     assert application.health()["jobs_pending"] == 0  # nobody would ever settle it here
-    behind.flush()
+    behind.flush(30)
     assert len(behind.backend.events) + behind.health()["jobs_pending"] == 1
     behind.shutdown()
     application.shutdown()

@@ -72,7 +72,7 @@ class Case:
         )
         await ask(app, scope_of("POST", IMAGE_PATH), json.dumps(ASKED).encode())
         assert SETTLER.drain(10)
-        assert self.meter.flush()
+        assert self.meter.flush(30)
 
     def available(self) -> Any:
         return self.meter.engine.wallets.available("acme")

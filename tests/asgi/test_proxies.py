@@ -30,7 +30,7 @@ async def customer_of(scope: Any, trusted: list[str], *, rewrites: bool = False)
     )
     server: Any = ProxyHeadersMiddleware(app, "*") if rewrites else app
     await ask(server, scope, ASKED)
-    meter.flush()
+    meter.flush(30)
     (event,) = meter.backend.events
     assert isinstance(event, Event)
     meter.shutdown()

@@ -54,7 +54,7 @@ async def statuses(meter: TokenMeter, calls: list[tuple[str, bytes]], **rule: An
     found: list[int] = []
     for path, body in calls:
         found.append((await ask(gateway, scope_of("POST", path), body)).status)
-        meter.flush()
+        meter.flush(30)
     meter.shutdown()
     return found
 

@@ -150,7 +150,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
 def test_what_is_answered_is_asked_about_and_metered(served: Served, name: str) -> None:
     sent, answers = SENT[name]
     answer = served.send(sent, answers)
-    served.meter.flush()
+    served.meter.flush(30)
     events = served.meter.backend.events
     assert answer.count(ANSWER) == len(events) == len(served.reached) == len(served.asked)
     assert len(events) == answers or answers == 0
@@ -161,7 +161,7 @@ def test_what_is_answered_is_asked_about_and_metered(served: Served, name: str) 
 @pytest.mark.parametrize("method", [b"HEAD", b"OPTIONS"])
 def test_a_head_or_options_is_no_call(served: Served, method: bytes) -> None:
     served.send(method + b" " + PATH + b" HTTP/1.1\r\n" + HEAD + b"\r\n", 0)
-    served.meter.flush()
+    served.meter.flush(30)
     assert served.reached == [PATH.decode()]
     assert served.meter.backend.events == []
     assert served.asked == []

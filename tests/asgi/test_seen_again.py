@@ -121,7 +121,7 @@ async def test_what_is_asked_for_again_is_one_event(
         )
         answered = await ask(app, scope_of(seen.method, seen.path), seen.asked)
         assert answered.body == seen.answer
-        meter.flush()
+        meter.flush(30)
         (event,) = meter.backend.events
         assert event.properties["billable"] == "true"
         told = answered.headers.get("x-tokenmeter-event-id", event.event_id)

@@ -47,7 +47,7 @@ def test_what_the_wallet_does_not_cover_is_not_sent(meter: TokenMeter) -> None:
     assert "balance" in str(refused.value)
     assert len(player.sent) == 2  # and no retry of what was refused
     assert SETTLER.drain(10)
-    assert meter.flush()
+    assert meter.flush(30)
     assert len(meter.engine.events().events) == 2
     assert meter.engine.wallets.available("acme") == 0
 

@@ -175,7 +175,7 @@ def test_an_unknown_model_and_unknown_fields_are_kept_flagged_and_unpriced(
     http = Player([answer_of(json.dumps(body).encode())]).client()
     client = openai.OpenAI(api_key="k", http_client=http)
     client.chat.completions.create(model="gpt-99", messages=[])
-    assert meter.flush()
+    assert meter.flush(30)
     found = only(meter.backend.events)
     assert (found["model"], found["input_tokens"]) == ("gpt-99-nobody-knows", 9)
     assert found["flags"] == "unknown:neural_tokens,unknown:smell_tokens"

@@ -61,7 +61,7 @@ def play(home: Path, exchanges: Iterable[Step], customer: str | None) -> list[Ev
             client = meter.wrap(Player([answer]).client(httpx2))
             with meter.attribute(customer=customer):
                 client.request(step.method, step.url, json=step.body, headers=dict(step.headers))
-        assert meter.flush()
+        assert meter.flush(30)
         assert meter.faults == 0
         return list(meter.engine.events().events)
     finally:
@@ -74,7 +74,7 @@ def told(home: Path, sample: Json, bodies: Iterable[Json]) -> list[Event]:
     try:
         for body in bodies:
             meter.settle_job(sample["provider"], body)
-        assert meter.flush()
+        assert meter.flush(30)
         assert meter.jobs.pending() == []
         return list(meter.engine.events().events)
     finally:

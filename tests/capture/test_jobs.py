@@ -201,11 +201,11 @@ def meter_at(home: Path) -> TokenMeter:
 def test_submit_and_retrieve_may_be_of_two_processes(home: Path) -> None:
     first, second = meter_at(home), meter_at(home)
     submit(first)
-    assert first.flush()
+    assert first.flush(30)
     poll(second, RUNNING, DONE)
     poll(first, DONE, customer="someone")
-    assert first.flush()
-    assert second.flush()
+    assert first.flush(30)
+    assert second.flush(30)
     page = second.engine.events()
     assert len(page.events) == 1
     assert_settled(page.events[0])
@@ -222,7 +222,7 @@ def test_a_job_outlives_the_process_that_submitted_it(home: Path) -> None:
     second = meter_at(home)
     assert second.health()["jobs_pending"] == 1
     poll(second, DONE)
-    assert second.flush()
+    assert second.flush(30)
     assert_settled(second.engine.events().events[0])
     second.shutdown()
     assert second.health()["jobs_pending"] == 0, "health can be asked for after the end"
@@ -232,7 +232,7 @@ def test_a_job_outlives_the_process_that_submitted_it(home: Path) -> None:
 def test_health_says_that_the_job_store_cannot_be_read(home: Path, where: int) -> None:
     meter = meter_at(home)
     submit(meter)
-    assert meter.flush()
+    assert meter.flush(30)
     meter.jobs.close()
     with sqlite3.connect(home / "jobs.db") as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -131,7 +131,7 @@ def warm(meter: TokenMeter) -> TokenMeter:
         Source(library, JSON, image(PIECE_BYTES)).client().post(
             f"{HOST}/images/generations", json={"model": "gpt-image-1"}
         )
-    assert meter.flush()
+    assert meter.flush(30)
     meter.backend.events.clear()
     return meter
 

@@ -27,7 +27,7 @@ def async_client_of(*answers: Answer) -> openai.AsyncOpenAI:
 
 
 def events_of(meter: TokenMeter) -> list[Event]:
-    assert meter.flush()
+    assert meter.flush(30)
     events: list[Event] = meter.backend.events
     return events
 

@@ -203,7 +203,7 @@ def test_the_first_of_the_users_own_meters(tmp_path: Path) -> None:
     chat(meter)
     chat(meter)
     chat(meter, model="gpt-4o-2024-08-06")
-    assert meter.flush()
+    assert meter.flush(30)
 
     def tokens(prompt_type: str) -> Any:
         filters = {"model_type": "gpt-4", "prompt_type": prompt_type}

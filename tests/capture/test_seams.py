@@ -61,7 +61,7 @@ def test_a_discarded_exchange_leaves_no_event() -> None:
     with entered(scope):
         client(meter).post(URL, json=ASKED)
     assert meter.open_exchanges == set()
-    meter.flush()
+    meter.flush(30)
     assert meter.backend.events == []
     meter.shutdown()
 
@@ -76,7 +76,7 @@ def test_an_announced_id_is_the_one_of_the_event() -> None:
     announced: list[str] = []
     with entered(scope), wrapped.stream("POST", URL, json={**ASKED, "stream": True}) as stream:
         announced += [seen[0].announce() for _ in stream.iter_raw()]
-    meter.flush()
+    meter.flush(30)
     (event,) = meter.backend.events
     assert set(announced) == {event.event_id}
     assert event.usage.output_tokens == 2
@@ -100,7 +100,7 @@ def test_where_notes_are_kept_an_equal_call_after_a_success_is_its_next_attempt(
     for _ in range(2):
         with entered(Scope(kept, NO_ATTRIBUTION, meter=meter)):
             client(meter).post(URL, json=ASKED)
-    meter.flush()
+    meter.flush(30)
     first, second = meter.backend.events
     assert first.properties["call_id"] == second.properties["call_id"]
     assert [e.properties["attempt"] for e in (first, second)] == [1, 2]

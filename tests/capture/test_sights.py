@@ -32,7 +32,7 @@ def test_a_background_response_is_one_event_whatever_is_seen_first(
 ) -> None:
     for identity in order:
         play(meter, identity)
-    assert meter.flush()
+    assert meter.flush(30)
     events: list[Event] = meter.backend.events
     expected = recorded(PAIR[1]).expected
     assert len(events) == 1

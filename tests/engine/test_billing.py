@@ -418,7 +418,7 @@ def test_usage_attributed_to_an_environment_is_billed_and_grouped_by_it(tmp_path
     with meter.attribute(customer="acme", environment="prod"):
         meter.record("image_generated", usage={"image_count": 3}, timestamp=JUNE)
     meter.record("image_generated", usage={"image_count": 1}, customer="acme", timestamp=JUNE)
-    assert meter.flush()
+    assert meter.flush(30)
     engine = meter.engine
     assert lines(engine.invoice("acme", start=JUNE, end=JULY)) == {"image": "0.40"}
     found = {r.group["environment"]: r.events for r in engine.usage(by=["environment"])}

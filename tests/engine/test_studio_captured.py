@@ -167,7 +167,7 @@ def test_a_captured_call_is_billed_by_the_studios_price(price: str, tmp_path: Pa
         }
     )
     make(meter)
-    meter.flush()
+    meter.flush(30)
     (event,) = engine.events().events
     start, end = event.timestamp, event.timestamp.replace(year=2099)
     told = engine.invoice("acme", start=start, end=end)

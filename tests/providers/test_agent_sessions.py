@@ -30,7 +30,7 @@ def meter() -> Iterator[TokenMeter]:
 
 
 def kept(meter: TokenMeter) -> list[Event]:
-    assert meter.flush()
+    assert meter.flush(30)
     events: list[Event] = meter.backend.events
     return events
 

@@ -152,7 +152,7 @@ def test_leaving_a_stream_bills_the_images_that_came_and_invents_no_tokens() -> 
     client = meter.wrap(played_slowly.client(httpx2))
     with client.stream("POST", IMAGES, json={"model": LITE, "stream": True, "prompt": "p"}) as it:
         next(it.iter_raw())
-    assert meter.flush()
+    assert meter.flush(30)
     (event,) = meter.backend.events
     meter.shutdown()
     assert event.properties["outcome"] == "cancelled"

@@ -30,7 +30,7 @@ def player() -> Player:
 
 
 def check(meter: TokenMeter) -> None:
-    assert meter.flush()
+    assert meter.flush(30)
     (event,) = meter.backend.events
     assert (event.external_customer_id, event.usage.video_tokens) == ("acme", 108900)
     assert (event.properties["provider"], event.usage.video_seconds) == ("byteplus", 5)

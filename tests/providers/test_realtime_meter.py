@@ -32,7 +32,7 @@ class Meter(TokenMeter):
         return read_event(self, provider, payload, **named)
 
     def kept(self) -> list[Event]:
-        assert self.flush()
+        assert self.flush(30)
         events: list[Event] = self.backend.events
         return events
 

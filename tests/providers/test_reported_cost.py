@@ -41,7 +41,7 @@ def priced(meter: TokenMeter, url: str, usage: Json, model: str, **headers: str)
 def sent(meter: TokenMeter, url: str, answer: Answer, asked: Json) -> Json:
     with Player([answer]).client() as client:
         client.post(url, json=asked)
-    assert meter.flush()
+    assert meter.flush(30)
     (event,) = meter.backend.events
     return dict(event.properties)
 

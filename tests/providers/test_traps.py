@@ -133,7 +133,7 @@ def test_trap_07_a_retrieve_or_a_poll_repeats_the_usage_and_is_no_second_event(
     used = {"input_tokens": 100, "output_tokens": 7, "total_tokens": 107}
     created = wire.all(f"{OPENAI}/responses", response(used))
     seen = [wire.all(f"{OPENAI}/responses/resp_{'a' * 48}", response(used), None) for _ in "ab"]
-    metered.flush()
+    metered.flush(30)
     (kept,) = metered.backend.events
     assert [event.event_id for event in created] == [kept.event_id]
     assert {event.event_id for events in seen for event in events} <= {kept.event_id}
@@ -152,7 +152,7 @@ def test_trap_08_live_seconds_are_cumulative(metered: TokenMeter) -> None:
                 "usage": {"type": "duration", "seconds": seconds},
             },
         )
-    metered.flush()
+    metered.flush(30)
     assert sum(event.usage.audio_seconds for event in metered.backend.events) == 40
 
 
@@ -166,7 +166,7 @@ def test_trap_09_a_realtime_transcript_runs_on_another_model(metered: TokenMeter
     metered.read_event("openai", {"type": "session.created", "session": session})
     metered.read_event("openai", {"type": transcribed, "item_id": "i", "usage": tokens})
     metered.read_event("openai", {"type": "response.done", "response": said})
-    metered.flush()
+    metered.flush(30)
     found = {e.properties["request_model"]: e.usage.input_tokens for e in metered.backend.events}
     assert found == {"gpt-4o-mini-transcribe": 20, "gpt-realtime": 132}
 

@@ -27,7 +27,7 @@ STATED = {
     28: "a placeholder in somebody's code",
     29: "a placeholder in somebody's code: zero",
 }
-# Rows of the same file by which the same event costs something else: no one book can say both.
+# Rows of the same file that price the same thing otherwise, as the default lists do.
 CONTRADICTING = {3: 282, 24: 459, 25: 463, 26: 458, 27: 462}
 # Rows of a list that has been replaced: right for events of before.
 REPLACED = {

@@ -37,17 +37,11 @@ def one_call(made: Played) -> Played:
     return replace(made, events=[replace(own[0], properties=properties)])
 
 
-@pytest.mark.skipif(not ROWS, reason="no media samples")
-@pytest.mark.parametrize("sample", [pytest.param(row, id=row["id"]) for row in ROWS])
+@pytest.mark.parametrize("sample", [pytest.param(r, id=r["id"]) for r in (*ROWS, *FURTHER)])
 def test_a_sample_gives_what_it_must(sample: Json) -> None:
     assert is_known(sample)
     wanted = {**sample, "model": sample["model"].partition(" + ")[0]}
     assert departures(wanted, one_call(played(*steps(sample)))) == []
-
-
-@pytest.mark.parametrize("sample", [pytest.param(row, id=row["id"]) for row in FURTHER])
-def test_a_further_sample_gives_what_it_must(sample: Json) -> None:
-    test_a_sample_gives_what_it_must(sample)
 
 
 def test_there_are_further_samples_of_every_provider() -> None:

@@ -199,13 +199,19 @@ def test_trap_10_images_made_by_a_tool_are_a_part_under_their_own_model() -> Non
         "output_tokens": 4160,
         "output_image_tokens": 4160,
         "total_tokens": 4220,
-        "image_count": 1,
         "output_count": 1,
     }
     assert part.dimensions == {"size": "1024x1024", "quality": "high"}
     assert reading.usage.input_tokens == 100
-    assert "image_count" not in reading.usage
     assert reading.flags == frozenset()
+
+
+@pytest.mark.parametrize("tokens", [0, 40])
+def test_an_image_of_the_tool_counts_once_on_the_answer_that_delivers_it(tokens: int) -> None:
+    used = tools_used(input_tokens=tokens, output_tokens=tokens)
+    reading = read(usage=response_tokens(1, 1), output=[IMAGE, IMAGE], tool_usage=used)
+    assert reading.usage.image_count == 2
+    assert [part.usage.image_count for part in reading.parts] == [None] * bool(tokens)
 
 
 def test_images_without_tool_usage_are_counted_with_the_answer_and_flagged() -> None:
@@ -227,7 +233,7 @@ def test_image_tokens_without_an_image_in_the_output_are_a_part_all_the_same() -
     used = tools_used(input_tokens=5, output_tokens=40, output_tokens_details=details)
     (part,) = read(usage=response_tokens(1, 1), tool_usage=used).parts
     assert part.usage.output_image_tokens == 30
-    assert part.usage.image_count == 0
+    assert part.usage.output_count == 0
     assert part.dimensions == {}
 
 

@@ -120,6 +120,8 @@ def _with_tools(reading: Reading, body: Json) -> Reading:
     Add what hosted tools used, which `usage` does not hold.
 
     Billable searches are `web_search.num_requests`; the search calls in the output are more.
+    Images are counted on the answer that delivers them, whether the tool's tokens, a part of
+    their own, are told or not: so each counts once, and always in the same place.
     """
     tools = mapping(body.get("tool_usage"))
     made = _made_images(body)
@@ -128,12 +130,12 @@ def _with_tools(reading: Reading, body: Json) -> Reading:
     searches, generated = walked(tools.get("web_search")), walked(tools.get("image_gen"))
     flags = reading.flags | searches.flags | generated.flags
     usage = reading.usage | searches.numbers
+    if made:
+        usage = usage | {"image_count": len(made)}
     parts: tuple[Part, ...] = ()
     if any(generated.numbers.values()):
         parts = (_image_part(body, made, Usage(generated.numbers)),)
     elif made:
-        # Nothing to price apart: the images stay with the answer that holds them.
-        usage = usage | {"image_count": len(made)}
         flags |= {"missing:tool_usage"}
     return replace(reading, usage=usage, flags=flags, parts=(*parts, *svg_parts(*made)))
 
@@ -151,7 +153,7 @@ def _image_part(body: Json, made: list[Json], usage: Usage) -> Part:
         for name in ("size", "quality")
         if (value := text(first.get(name)) or text(tool.get(name)))
     }
-    usage = usage | {"image_count": len(made), "output_count": len(made)}
+    usage = usage | {"output_count": len(made)}
     output = usage.output_tokens
     if output is not None and usage.output_image_tokens is None:
         usage = usage | {"output_image_tokens": output}

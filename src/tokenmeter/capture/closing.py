@@ -50,6 +50,8 @@ def _outcome(exchange: Exchange, ending: Outcome, reading: Reading) -> Outcome:
         return "cancelled"
     if reading.state == "success" and ending == "cancelled":
         return "success"  # everything had been said when it was closed
+    if reading.state == "pending" and reading.response_id is not None:
+        return "success"  # the job goes on at the provider, whoever has stopped listening
     return ending
 
 

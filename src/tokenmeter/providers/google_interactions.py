@@ -177,6 +177,13 @@ def settle_interaction(reading: Reading, call: Call) -> Reading:
     )
 
 
+def _settle_background(reading: Reading, call: Call) -> Reading:
+    """Settle a job: until its end is told it goes on, also where its stream was left."""
+    settled = settle_interaction(reading, call)
+    told = settled.state is not None or settled.response_id is None
+    return settled if told else replace(settled, state="pending")
+
+
 def delivered_text(event: Json) -> str:
     """Return the text that one event delivers: answer, thoughts, arguments of calls."""
     delta = mapping(event.get("delta"))
@@ -199,6 +206,9 @@ def _api(event: str) -> Api:
 
 
 INTERACTIONS = {name: _api(name) for name in (TEXT, IMAGE, AUDIO, VIDEO)}
+_IN_BACKGROUND = {
+    name: replace(api, settle=_settle_background) for name, api in INTERACTIONS.items()
+}
 # Questions about one input, answered at once: usage as an interaction's, and no id.
 DECISIONS = replace(INTERACTIONS[TEXT], operation="decisions", owns_ids=False)
 
@@ -213,9 +223,10 @@ def describe_interaction(body: Json, provider: str) -> Call:
         kinds.append(form.get("type"))
         facts.update(form)
     length = seconds(facts.get("duration"))
+    apis = _IN_BACKGROUND if body.get("background") is True else INTERACTIONS
     return Call(
         provider,
-        INTERACTIONS[event_name(body.get("response_modalities") or kinds, model or "")],
+        apis[event_name(body.get("response_modalities") or kinds, model or "")],
         request_model=model,
         streamed=body.get("stream") is True,
         dimensions=labels(

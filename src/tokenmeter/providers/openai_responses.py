@@ -171,10 +171,12 @@ def settle_response(dialect: Dialect, reading: Reading, call: Call) -> Reading:
     """
     Settle tokens, and keep the id by which a retrieve finds the response again.
 
-    A host that is not known may be a mock: an id that is too short to be unique is dropped.
+    A host that is not known may be a mock: an id that is too short to be unique is dropped,
+    unless it is that of a job, which is asked for by it.
     """
     settled = settle_text(dialect, reading, call)
-    known = dialect.owns_ids or call.repeated or len(settled.response_id or "") >= ID_LENGTH_MIN
+    asked = call.repeated or settled.state == "pending"
+    known = dialect.owns_ids or asked or len(settled.response_id or "") >= ID_LENGTH_MIN
     return settled if known else replace(settled, response_id=None)
 
 

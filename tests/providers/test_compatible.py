@@ -9,7 +9,7 @@ import pytest
 from tests.corpus import CORPUS, Exchange, exchanges
 from tests.providers.expect import departures
 from tests.providers.fold import Read, as_request, read
-from tests.providers.openai_wire import CHAT, ask, body_of, call
+from tests.providers.openai_wire import CHAT, Json, ask, body_of, call, stream_of
 from tokenmeter.capture.reader import BodyReader, Reader
 from tokenmeter.capture.sse import EventReader
 from tokenmeter.providers import Request
@@ -171,3 +171,45 @@ def test_a_total_is_the_input_of_what_puts_nothing_out(host: str) -> None:
     usage = body_of(asked, {"object": "list", "usage": {"total_tokens": 10}}).usage
     assert dict(usage) == {"input_tokens": 10, "uncached_input_tokens": 10, "total_tokens": 10}
     assert not body_of(asked, {"object": "list", "usage": {}}).usage
+
+
+@pytest.mark.parametrize(
+    ("usage", "wanted"),
+    [
+        (
+            {
+                "cached_tokens": 3,
+                "cache_creation_input_tokens": 40,
+                "cache_creation": {"ephemeral_5m_input_tokens": 40},
+                "cache_type": "ephemeral",
+            },
+            {"cache_read_tokens": 3, "cache_write_tokens": 40, "cache_write_5m_tokens": 40},
+        ),
+        ({"num_cached_tokens": 7}, {"cache_read_tokens": 7}),
+    ],
+    ids=["alibaba", "mistral"],
+)
+def test_every_spelling_of_a_cached_prompt_is_known(usage: Json, wanted: Json) -> None:
+    details = {} if "num_cached_tokens" in usage else {"prompt_tokens_details": usage}
+    beside = usage if "num_cached_tokens" in usage else {}
+    told = {"prompt_tokens": 90, "completion_tokens": 2, "total_tokens": 92, **beside, **details}
+    reading = body_of(call("/v1/chat/completions", {"model": "m"}), {"usage": told})
+    assert not reading.flags
+    assert wanted.items() <= dict(reading.usage).items()
+    assert reading.usage["uncached_input_tokens"] == 90 - wanted.get(
+        "cache_write_tokens", 0
+    ) - wanted.get("cache_read_tokens", 0)
+
+
+def test_a_llama_cpp_stream_that_was_not_asked_for_its_usage_tells_it_by_its_times() -> None:
+    asked = call("/v1/chat/completions", {"model": "m", "stream": True}, host="llama.test")
+    piece = {"choices": [{"delta": {"content": "Hi"}, "finish_reason": None}]}
+    timings = {"prompt_n": 9, "predicted_n": 2, "cache_n": 4, "prompt_ms": 3.5}
+    last = {"choices": [{"delta": {}, "finish_reason": "stop"}], "timings": timings}
+    reading = stream_of(asked, piece, last)
+    assert (reading.state, reading.usage["input_tokens"]) == ("success", 13)
+    assert (reading.usage["output_tokens"], reading.usage["cache_read_tokens"]) == (2, 4)
+    told = {**last, "usage": {"prompt_tokens": 14, "completion_tokens": 3, "total_tokens": 17}}
+    assert stream_of(asked, piece, told).usage["input_tokens"] == 14
+    odd = {**last, "timings": {"prompt_n": "x"}}
+    assert not stream_of(asked, piece, odd).usage

@@ -87,3 +87,8 @@ def test_what_is_no_host_is_a_mistake(host: Any) -> None:
 def test_what_is_no_name_is_a_mistake(name: Any) -> None:
     with pytest.raises(ConfigurationError, match="use a provider's name such as 'vllm'"):
         named_hosts({"llm.internal": name})
+
+
+def test_a_host_that_ends_in_a_dot_is_the_same_host() -> None:
+    assert call("api.openai.com.:443", {}).provider == "openai"
+    assert call("llm.internal.", {"llm.internal": "acme"}).provider == "acme"

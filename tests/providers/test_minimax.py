@@ -276,3 +276,13 @@ def test_a_callback_of_either_version_is_known(body: Json) -> None:
     assert call is not None
     assert read(call, body).response_id == "m1"
     assert ADAPTER.webhook({"challenge": "c"}) is ADAPTER.webhook({"task_id": "m1"}) is None
+
+
+@pytest.mark.parametrize("told", [{"status_code": 1004, "status_msg": "x"}, FINE, 7])
+def test_a_chat_that_is_refused_within_http_200_has_failed(told: Any) -> None:
+    answer = {"id": "", "choices": None, "base_resp": told}
+    url = "https://api.minimax.io/v1/chat/completions"
+    found = played(Step("POST", url, answer, {"model": "MiniMax-M2", "messages": []})).event
+    refused = told not in (FINE, 7)
+    assert found.properties["outcome"] == ("failed" if refused else "success")
+    assert found.properties.get("error_type") == ("1004" if refused else None)

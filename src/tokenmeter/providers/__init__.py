@@ -45,6 +45,7 @@ REGISTRY = (
     "bedrock",
     "cohere",
     "ollama",
+    "databricks",
     "openai",
     "anthropic",
     "google",

@@ -60,6 +60,7 @@ COMPATIBLE: dict[str, tuple[Dialect, tuple[str, ...]]] = {
         (
             *(".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"),
             *(".openai.azure.us", ".openai.azure.cn"),
+            *(".models.ai.azure.com", ".inference.ml.azure.com"),
         ),
     ),
     "groq": (PLAIN, ("api.groq.com",)),
@@ -74,7 +75,10 @@ COMPATIBLE: dict[str, tuple[Dialect, tuple[str, ...]]] = {
     "perplexity": (Dialect(reasoning_outside=True, cost=total_cost), ("api.perplexity.ai",)),
     "together": (PLAIN, ("api.together.xyz", "api.together.ai")),
     "fireworks": (PLAIN, ("api.fireworks.ai",)),
-    "huggingface": (ASKS, ("router.huggingface.co",)),
+    "huggingface": (
+        ASKS,
+        ("router.huggingface.co", "api-inference.huggingface.co", ".endpoints.huggingface.cloud"),
+    ),
     "zai": (PLAIN, ("api.z.ai", "open.bigmodel.cn")),
     "vercel-gateway": (
         Dialect(asks_usage=True, cost=credit_cost, draws=True),

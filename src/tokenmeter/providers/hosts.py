@@ -48,16 +48,17 @@ def known_host(authority: str, named: Mapping[str, str]) -> str:
     found = named.get(authority)
     if found is not None:
         return found
-    host = _without_port(authority)
+    host = _bare(authority)
     if host == authority or by_host(authority) is not None:
         return authority
     return named.get(host, host)
 
 
-def _without_port(authority: str) -> str:
+def _bare(authority: str) -> str:
+    """Leave out the port, and the dot that may end a full name."""
     if authority.startswith("["):
         return authority[1:].partition("]")[0]  # an IPv6 address
-    return authority.partition(":")[0]
+    return authority.partition(":")[0].removesuffix(".")
 
 
 def _checked(host: object) -> str:

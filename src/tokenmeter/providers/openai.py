@@ -17,6 +17,7 @@ from tokenmeter.providers.compatible import (
 from tokenmeter.providers.google_usage import label
 from tokenmeter.providers.mistral import describe_mistral
 from tokenmeter.providers.openai_routes import PATHS
+from tokenmeter.providers.perplexity import describe_perplexity
 
 # Azure hands these through to Cohere's models.
 _COHERE = "/providers/cohere/v2/"
@@ -41,10 +42,12 @@ def _describe_known(request: Request, name: str) -> Call | None:
     """Describe a request in the form of OpenAI's API, or of another that this host serves."""
     if _COHERE in request.path:
         return describe_second(request, name)
-    call = describe_compatible(request, name)
+    dialect = COMPATIBLE[name][0]
+    call = describe_perplexity(request, dialect) if name == "perplexity" else None
+    call = call or describe_compatible(request, name)
     if call is None and name == "mistral":
         call = describe_mistral(request)
-    return call or describe_claude(request, name, COMPATIBLE[name][0].cost)
+    return call or describe_claude(request, name, dialect.cost)
 
 
 # What a webhook, or a poll, is the body of -> where it is polled.

@@ -16,6 +16,7 @@ from tokenmeter.providers.usual import read_by
 DONE = b"[DONE]"
 _NEEDLES = (b'"usage"', b'"error"')
 _NEEDLES_OF_IMAGES = (*_NEEDLES, b'"images"')
+_NEEDLES_OF_TIMES = (*_NEEDLES, b'"timings"')
 _IMAGE = "image:"  # keys of `raw`: one per image that a choice holds
 
 
@@ -26,13 +27,20 @@ def chat_api(dialect: Dialect, operation: str) -> Api:
         event_name="text_generated",
         read=read_chat,
         settle=partial(settle_chat, dialect),
-        needles=_NEEDLES_OF_IMAGES if dialect.draws else _NEEDLES,
+        needles=_needles(dialect),
         text=chat_text,
         done=DONE,
         owns_ids=dialect.owns_ids,
         asked=asked_chat,
         plain=plain_chat if operation == "chat.completions" and is_usual(dialect) else None,
     )
+
+
+def _needles(dialect: Dialect) -> tuple[bytes, ...]:
+    """A host that is not asked for usage may be a llama.cpp server, which times its tokens."""
+    if dialect.draws:
+        return _NEEDLES_OF_IMAGES
+    return _NEEDLES if dialect.asks_usage else _NEEDLES_OF_TIMES
 
 
 def plain_api(dialect: Dialect, operation: str, event_name: str) -> Api:
@@ -73,13 +81,30 @@ def read_chat(payload: Json) -> Reading:
     if usage is None and "x_groq" in payload:
         usage = mapping(payload["x_groq"]).get("usage")
     if usage is None and choices:
-        usage = choices[-1].get("usage")
+        usage = choices[-1].get("usage") or _timed(payload.get("timings"))
     whole = _is_whole(payload, choices)
     finished = whole or _is_last(payload, choices, usage)
     reading = answer(payload, usage, "success" if finished else None)
     if whole and reading.usage and choices:
         reading = replace(reading, usage=reading.usage | {"output_count": len(choices)})
     return _with_oddities(reading, usage, choices)
+
+
+def _timed(timings: object) -> Json | None:
+    """
+    Read the tokens that a llama.cpp server timed, of a stream that was not asked for its usage.
+
+    `prompt_n` are those that it worked through, beside those that its cache held.
+    """
+    times = mapping(timings)
+    worked, cached = count(times.get("prompt_n")), count(times.get("cache_n")) or 0
+    if worked is None:
+        return None
+    return {
+        "prompt_tokens": worked + cached,
+        "completion_tokens": times.get("predicted_n"),
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
 
 
 def _with_oddities(reading: Reading, usage: object, choices: list[Json]) -> Reading:

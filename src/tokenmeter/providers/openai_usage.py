@@ -26,6 +26,9 @@ _CACHED_DETAILS: _Names = {
 _INPUT_DETAILS: _Names = {
     "cached_tokens": "cache_read_tokens",
     "cache_write_tokens": "cache_write_tokens",
+    "cache_creation_input_tokens": "cache_write_tokens",  # Alibaba
+    "cache_creation": {"ephemeral_5m_input_tokens": "cache_write_5m_tokens"},
+    "cache_type": "",
     "audio_tokens": "input_audio_tokens",
     "image_tokens": "input_image_tokens",
     "text_tokens": "input_text_tokens",
@@ -54,6 +57,11 @@ _FACTS = (  # kind, tier and size of search; Groq's times; xAI's counts of what 
     *("type", "service_tier", "search_context_size", "market_cost", "context_details"),
     *("queue_time", "prompt_time", "completion_time", "total_time"),
     "total_characters",  # MiniMax
+    # SambaNova's times and rates
+    *("is_last_response", "acceptance_rate", "start_time", "end_time", "stop_reason"),
+    *("time_to_first_token", "total_latency", "model_execution_time"),
+    *("completion_tokens_per_sec", "total_tokens_per_sec"),
+    *(f"completion_tokens_after_first_per_sec{end}" for end in ("", "_first_ten", "_graph")),
     *("num_sources_used", "num_server_side_tools_used", "audio_prompt_tokens"),
     "extra_properties",  # Vertex's tier
 )
@@ -72,6 +80,7 @@ USAGE: _Names = {
     "output_tokens_details": _OUTPUT_DETAILS,
     "output_token_details": _OUTPUT_DETAILS,
     "cached_tokens": "cache_read_tokens",  # Together; of image tools
+    "num_cached_tokens": "cache_read_tokens",  # Mistral
     "cached_tokens_details": _CACHED_DETAILS,
     "prompt_cache_hit_tokens": "cache_read_tokens",  # DeepSeek
     "prompt_cache_miss_tokens": _NOT_BILLED,  # the rest of the prompt

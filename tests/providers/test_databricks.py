@@ -1,0 +1,39 @@
+"""Databricks' serving endpoints: the request's form tells the task."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.providers.exchanges import ASK, Json, chat, chat_usage
+from tests.providers.media import Step, described, played
+
+WORKSPACE = "adb-12.3.azuredatabricks.net"
+URL = f"https://{WORKSPACE}/serving-endpoints/databricks-claude/invocations"
+
+
+@pytest.mark.parametrize(
+    ("body", "operation"),
+    [
+        ({"messages": ASK["messages"]}, "chat.completions"),
+        ({"prompt": "x"}, "completions"),
+        ({"input": ["x"]}, "embeddings"),
+    ],
+)
+def test_an_invocation_is_read_by_what_it_asks(body: Json, operation: str) -> None:
+    event = played(Step("POST", URL, chat(chat_usage(9, 2)), body)).event
+    found = event.properties
+    assert (found["provider"], found["operation"]) == (WORKSPACE, operation)
+    assert (found["request_model"], event.usage.input_tokens) == ("databricks-claude", 9)
+
+
+def test_a_streamed_invocation_is_read_to_its_usage() -> None:
+    piece = '{"id": "c", "choices": [{"delta": {}, "finish_reason": "stop"}], "usage": %s}'
+    used = '{"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}'
+    stream = f"data: {piece % 'null'}\n\ndata: {piece % used}\n\ndata: [DONE]\n\n"
+    event = played(Step("POST", URL, stream, {**ASK, "stream": True})).event
+    assert (event.usage.output_tokens, event.properties["streamed"]) == (2, "true")
+
+
+def test_what_cannot_be_a_language_model_is_not_metered() -> None:
+    assert described("POST", URL, {"dataframe_split": {}}) is None
+    assert described("GET", URL, {"messages": []}) is None

@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from tokenmeter.engine.errors import (
 from tokenmeter.engine.holds import HOLD_S_MAX, SETTLED_COUNTS_S, USAGE_AGE_S_MAX
 from tokenmeter.engine.ingest import ingest
 from tokenmeter.engine.store.protocol import Store
+from tokenmeter.engine.wallet import Wallet
 from tokenmeter.engine.wallets import Wallets
 from tokenmeter.rating.credits import Owed
 
@@ -124,6 +126,54 @@ def test_usage_lowers_what_can_be_held(database: str) -> None:
     with pytest.raises(InsufficientBalanceError):
         wallets.hold("acme", d("1.01"))
     wallets.hold("acme", d(1))
+    store.close()
+
+
+def test_an_event_that_arrives_while_usage_is_looked_up_counts_once(database: str) -> None:
+    store, _, clock = opened(database)
+    customer(store)
+    arriving = [made("evt_1", customer="acme")]
+
+    def owed(_wallet: Wallet, _at: datetime) -> Owed:
+        if arriving and settled:
+            ingest(store, [arriving.pop()])
+        return Owed(d(3) if settled and not arriving else d(0))
+
+    settled: list[str] = []
+    wallets = Wallets(store, owed=owed, clock=clock)
+    wallet(wallets, "10")
+    settled.append(wallets.settle(wallets.hold("acme", d(7)).id, d(3), reference="evt_1").id)
+    clock.move(USAGE_AGE_S_MAX + 1)
+    assert wallets.available("acme") == 7
+    store.close()
+
+
+def test_where_events_arrive_all_the_time_too_little_is_available_and_never_too_much(
+    database: str,
+) -> None:
+    store, _, clock = opened(database)
+    customer(store)
+    ids = iter(f"evt_{number}" for number in range(100))
+    arrived = [d(0)]
+
+    def owed(_wallet: Wallet, _at: datetime) -> Owed:
+        if waiting:
+            ingest(store, [made(waiting.pop(0), customer="acme")])
+            arrived[0] += 1
+        return Owed(arrived[0])
+
+    waiting: list[str] = []
+    wallets = Wallets(store, owed=owed, clock=clock)
+    wallet(wallets, "100")
+    held = [(wallets.hold("acme", d(1)).id, next(ids)) for _ in range(20)]
+    for hold_id, event_id in held:
+        wallets.settle(hold_id, d(1), reference=event_id)
+    waiting += [event_id for _, event_id in held]
+    clock.move(USAGE_AGE_S_MAX + 1)
+    assert wallets.available("acme") == 79  # 20 are spent; the last that arrived counts twice
+    waiting.clear()
+    clock.move(USAGE_AGE_S_MAX + 1)
+    assert wallets.available("acme") == 80
     store.close()
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -37,9 +37,11 @@ from tokenmeter.rating.rounding import EXACT, minus, plain, plus
 HOLD_S_MAX = 24 * 3600
 USAGE_AGE_S_MAX = 5.0  # of what is known about a customer's usage
 SETTLED_COUNTS_S = 60.0  # a settled amount counts so long if its event does not arrive before
+LOOKS_MAX = 5  # at what is owed, if events arrive meanwhile
 SNAPSHOTS_MAX = 10_000
 
 OwedOf = Callable[[Wallet, datetime], Owed]
+_Waiting = tuple[str | None, Decimal]  # the id of an event, and what was settled for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +212,7 @@ class HoldDesk:
             known = self._snapshots.get(wallet.id)
         if known is not None and now - known.taken <= timedelta(seconds=USAGE_AGE_S_MAX):
             return known
-        # Holds first: an event that has arrived by now is among the usage read after it.
-        since_us, outstanding = self._settled(wallet.id, now)
-        known = _Snapshot(now, since_us, self._owed(wallet, now), outstanding)
+        known = self._looked_up(wallet, now)
         with self._lock:
             self._snapshots[wallet.id] = known
             self._snapshots.move_to_end(wallet.id)
@@ -220,7 +220,29 @@ class HoldDesk:
                 self._snapshots.popitem(last=False)
         return known
 
-    def _settled(self, wallet_id: str, now: datetime) -> tuple[int, Decimal]:
+    def _looked_up(self, wallet: Wallet, now: datetime) -> _Snapshot:
+        """
+        Look at the holds first: an event that has arrived by then is among the usage read next.
+
+        One that arrives in between would count twice: all is looked at again. After LOOKS_MAX
+        it does count twice, until the next look: too little is available, never too much.
+        """
+        for _ in range(LOOKS_MAX):
+            since_us, waiting = self._settled(wallet.id, now)
+            owed = self._owed(wallet, now)
+            if not self._arrived(waiting):
+                break
+        return _Snapshot(now, since_us, owed, plus(amount for _, amount in waiting))
+
+    def _arrived(self, waiting: Sequence[_Waiting]) -> bool:
+        """Whether the event of any of these is there by now."""
+        references = [reference for reference, _ in waiting if reference]
+        if not references:
+            return False
+        with self._store.reading() as connection:
+            return bool(Holds(connection, self._environment).arrived(references))
+
+    def _settled(self, wallet_id: str, now: datetime) -> tuple[int, list[_Waiting]]:
         """
         Return what was settled and has not arrived as usage, and from where on to count more.
 
@@ -235,8 +257,7 @@ class HoldDesk:
                 wallet_id, microseconds(now - timedelta(seconds=SETTLED_COUNTS_S))
             )
             arrived = holds.arrived([reference for reference, _, _ in rows if reference])
-        left = plus(amount for reference, amount, _ in rows if reference not in arrived)
-        return after_us, left
+        return after_us, [(named, amount) for named, amount, _ in rows if named not in arrived]
 
 
 def _id_for(holds: Holds, wanted: str) -> str:

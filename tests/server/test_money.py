@@ -307,3 +307,19 @@ def test_usage_lowers_the_real_time_balance_and_not_the_ledger(
     use(server, 110)
     balance = server.get(f"/wallets/{wallet_id}/balance/real-time").body
     assert (balance["balance"], Decimal(balance["real_time_balance"])) == ("10", Decimal(6))
+
+
+def test_a_subscription_that_ends_now_is_invoiced_at_once_if_one_asks_for_it(
+    server: Server, shop: dict[str, Any]
+) -> None:
+    subscription = shop["subscription"]["id"]
+    cancel = f"/subscriptions/{subscription}/cancel"
+    wrong = server.post(cancel, {"cancel_immediately_invoice_policy": "perhaps"})
+    assert (wrong.status, "must be one of skip" in wrong.body["message"]) == (400, True)
+    dateless = server.post(cancel, {"cancellation_type": "scheduled_date"})
+    assert (dateless.status, dateless.body["message"]) == (400, "cancel_at is required.")
+    asked = {"cancellation_type": "immediate"}
+    server.post(cancel, {**asked, "cancel_immediately_invoice_policy": "generate_invoice"})
+    told = server.post("/invoices/search", {"subscription_id": subscription}).body["items"]
+    ended = server.get(f"/subscriptions/{subscription}").body["end_date"]
+    assert [(i["invoice_status"], i["period_end"]) for i in told] == [("FINALIZED", ended)]

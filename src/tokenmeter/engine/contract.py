@@ -107,10 +107,11 @@ def _items(documents: Documents, subscription: Document) -> Iterator[Item]:
                 _known((price.end, reading.moment(line.body, "end_date"), end)), default=None
             )
             if over is None or begun < over:
+                quantity = reading.amount(line.body, "quantity")
                 yield Item(
                     line.id,
                     replace(price, start=begun, end=over),
-                    reading.amount(line.body, "quantity") or ONE,
+                    ONE if quantity is None else quantity,
                     commitment_of(line.body),
                     str(line.body.get("display_name") or price.display_name),
                 )

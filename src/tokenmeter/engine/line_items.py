@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from tokenmeter.engine.clock import rfc3339
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.prices import PRICE, rating_price, rating_units
 from tokenmeter.engine.definitions.reading import Fields
-from tokenmeter.engine.definitions.registry import Registry, shown
-from tokenmeter.engine.errors import ValidationError
+from tokenmeter.engine.definitions.registry import Draft, Registry, changed, shown
+from tokenmeter.engine.errors import InvalidOperationError, ValidationError
 from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.store.documents import Document, Documents
 from tokenmeter.engine.store.rows import microseconds
-from tokenmeter.engine.subscription_terms import refuse_unsold
+from tokenmeter.engine.subscription_terms import overrides_price, overriding, refuse_unsold
 from tokenmeter.rating.commitment import Commitment, CommitmentType, commitment_type_of
 from tokenmeter.rating.filters import check_unambiguous
 from tokenmeter.rating.rounding import ONE, ZERO, plain
@@ -56,6 +57,32 @@ def line_item(
         created_us=now_us,
         updated_us=now_us,
     )
+
+
+def ended(held: Document, fields: Fields, now: datetime) -> Draft:
+    """End a line item at `effective_from`, or now; what has ended by then stays as it is."""
+    start, end = (reading.moment(held.body, name) for name in ("start_date", "end_date"))
+    at = reading.moment(fields, "effective_from") or max(now, start or now)
+    if end is not None and end <= at:
+        raise InvalidOperationError(f"The line item has ended already, at {rfc3339(end)}.")
+    if start is not None and at < start:
+        raise ValidationError("effective_from: a line item cannot end before it starts.")
+    return changed(held, {"end_date": rfc3339(at)})
+
+
+def replaced(
+    registry: Registry, subscription: Document, held: Document, fields: Fields
+) -> Document:
+    """End a line item and begin one in its place, until the one before it would have ended."""
+    until = held.body["end_date"]
+    before = registry.put(held, ended(held, fields, registry.now))
+    start = before.body["end_date"]
+    price = registry.get("price", str(held.body["price_id"]))
+    if overrides_price(fields):
+        own = overriding(price, fields, subscription)
+        price = registry.create(PRICE, {**own, "start_date": start})
+    following = {**before.body, **fields, "start_date": start, "end_date": until}
+    return registry.documents.insert(line_item(registry, subscription, price, following))
 
 
 def _check(subscription: Document, price: Document, fields: Fields) -> None:

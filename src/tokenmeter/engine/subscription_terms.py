@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from tokenmeter.engine.clock import rfc3339
@@ -11,7 +11,7 @@ from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.definitions.registry import Registry
 from tokenmeter.engine.errors import ValidationError
-from tokenmeter.engine.rhythm import cycle_of
+from tokenmeter.engine.rhythm import current_period, cycle_of, start_of
 from tokenmeter.engine.store.documents import Document
 from tokenmeter.rating.commitment import Commitment
 from tokenmeter.rating.periods import BillingPeriod, billing_period_of, calendar_anchor
@@ -24,6 +24,7 @@ OVERRIDDEN = (
     *("price_unit_amount", "price_unit_tiers"),
 )
 _AMOUNTS = ("commitment_amount", "overage_factor")
+_EVER = datetime.min.replace(tzinfo=UTC)
 # It would change what is owed, and is not there: refused, never ignored. See docs/server.md.
 NOT_SOLD = {
     **dict.fromkeys(("addons",), "add-ons"),
@@ -120,6 +121,16 @@ def included(fields: Fields, prices: Sequence[Document]) -> Sequence[Document]:
     return [price for price in prices if price.id in named]
 
 
+def first_versions(prices: Sequence[Document]) -> Sequence[Document]:
+    """Keep of each price the version that is in force first; those that follow it come with it."""
+    by_start = sorted(prices, key=lambda p: reading.moment(p.body, "start_date") or _EVER)
+    first: dict[str, Document] = {}
+    for price in by_start:
+        first.setdefault(str(price.body.get("parent_price_id") or price.id), price)
+    kept = {price.id for price in first.values()}
+    return [price for price in prices if price.id in kept]
+
+
 def fits(price: BillingPeriod, subscription: BillingPeriod) -> bool:
     """Tell whether a price's period goes into a subscription's."""
     same = price is subscription or price is BillingPeriod.ONETIME
@@ -137,6 +148,42 @@ def after(end: datetime, start: datetime) -> datetime:
     if end <= start:
         raise ValidationError("end_date: a subscription cannot end before it starts.")
     return end
+
+
+def cancelled_at(body: Fields, fields: Fields, now: datetime) -> datetime:
+    """
+    Read when a cancelled subscription ends: with its period, at `cancel_at`, or now.
+
+    As at Flexprice, not before the running period: what came before it is invoiced.
+    """
+    if reading.text(fields, "proration_behavior") not in ("", "none"):
+        raise ValidationError(
+            "proration_behavior: nothing is given back here for a fixed price that was paid in "
+            "advance; leave it out, or send none."
+        )
+    running = current_period(body, now)
+    if reading.flag(fields, "cancel_at_period_end", default=False):
+        return running.end
+    at = reading.moment(fields, "cancel_at")
+    if at is not None and at <= running.start:
+        raise ValidationError(
+            f"cancel_at lies after the start of the running period, {rfc3339(running.start)}."
+        )
+    return at or now
+
+
+def new_end(body: Fields, fields: Fields, now: datetime) -> dict[str, Any]:
+    """Read another end of a subscription: `end_date`, `cancel_at`, or that of its period."""
+    end = reading.moment(fields, "end_date") or reading.moment(fields, "cancel_at")
+    found: dict[str, Any] = {}
+    if fields.get("cancel_at_period_end") is not None:
+        later = reading.flag(fields, "cancel_at_period_end", default=False)
+        found["cancel_at_period_end"] = later
+        if later:
+            end = current_period(body, now).end
+        elif end is None and body.get("cancel_at_period_end"):
+            found["end_date"] = None  # it was to end with its period, and goes on
+    return found if end is None else {**found, "end_date": rfc3339(after(end, start_of(body)))}
 
 
 def refuse_unsold(fields: Fields) -> None:

@@ -20,11 +20,13 @@ from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.line_items import (
     LINE_ITEM,
     billed,
+    ended,
     expanded,
     line_item,
     line_items_of,
     price_in,
     refuse_ambiguous,
+    replaced,
 )
 from tokenmeter.engine.rhythm import current_period, start_of
 from tokenmeter.engine.store.documents import Document, Documents
@@ -32,10 +34,13 @@ from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.store.rows import microseconds
 from tokenmeter.engine.subscription_terms import (
     after,
+    cancelled_at,
     commitment_in,
+    first_versions,
     fits,
     included,
     is_on,
+    new_end,
     overrides_price,
     overriding,
     own_terms,
@@ -78,7 +83,7 @@ class Subscriptions:
         """Subscribe a customer to a plan."""
         with self._writing() as registry:
             made = self._new(registry, fields)
-            plan_prices = included(fields, self._prices(registry, made))
+            plan_prices = first_versions(included(fields, self._prices(registry, made)))
             overrides = {
                 registry.referred("price", price, "price_id").id: own
                 for price, own in own_terms(fields).items()
@@ -136,11 +141,9 @@ class Subscriptions:
         """Change the metadata, the commitment, or the end."""
         with self._writing() as registry:
             held = registry.get(SUBSCRIPTION, subscription_id)
-            changes = reading.given(fields, (*_ECHOED, "enable_true_up", "cancel_at_period_end"))
+            changes = reading.given(fields, (*_ECHOED, "enable_true_up"))
             changes |= commitment_in({**held.body, **fields})
-            end = reading.moment(fields, "end_date")
-            if end is not None:
-                changes["end_date"] = rfc3339(after(end, start_of(held.body)))
+            changes |= new_end(held.body, fields, registry.now)
             return self._body(registry, registry.put(held, changed(held, changes)))
 
     def cancel(self, subscription_id: str, fields: Fields | None = None) -> dict[str, Any]:
@@ -151,8 +154,7 @@ class Subscriptions:
             if held.body["subscription_status"] != ACTIVE:
                 raise InvalidOperationError("The subscription is not active.")
             later = reading.flag(given, "cancel_at_period_end", default=False)
-            at = reading.moment(given, "cancel_at") or registry.now
-            end = current_period(held.body, registry.now).end if later else at
+            end = cancelled_at(held.body, given, registry.now)
             changes = {
                 "end_date": rfc3339(after(end, start_of(held.body))),
                 "cancelled_at": rfc3339(registry.now),
@@ -174,24 +176,14 @@ class Subscriptions:
         """
         with self._writing() as registry:
             held = registry.get(LINE_ITEM, line_item_id)
-            at = reading.moment(fields, "effective_from") or registry.now
-            ended = registry.put(held, changed(held, {"end_date": rfc3339(at)}))
             subscription = registry.get(SUBSCRIPTION, str(held.parent))
-            price = registry.get("price", str(held.body["price_id"]))
-            if overrides_price(fields):
-                own = overriding(price, fields, subscription)
-                price = registry.create(PRICE, {**own, "start_date": rfc3339(at)})
-            following = {**ended.body, **fields, "start_date": at, "end_date": None}
-            return shown(
-                registry.documents.insert(line_item(registry, subscription, price, following))
-            )
+            return shown(replaced(registry, subscription, held, fields))
 
     def end_line_item(self, line_item_id: str, fields: Fields | None = None) -> dict[str, Any]:
         """Bill a price no more from `effective_from` on, or from now."""
         with self._writing() as registry:
             held = registry.get(LINE_ITEM, line_item_id)
-            at = reading.moment(fields or {}, "effective_from") or registry.now
-            return shown(registry.put(held, changed(held, {"end_date": rfc3339(at)})))
+            return shown(registry.put(held, ended(held, fields or {}, registry.now)))
 
     def sync_plan(self, plan: str) -> int:
         """
@@ -208,7 +200,7 @@ class Subscriptions:
                 if held.body["plan_id"] != plan_id or not is_on or chose:
                     continue
                 known = billed(registry.documents, held.id)
-                for price in self._prices(registry, held):
+                for price in first_versions(self._prices(registry, held)):
                     root = price.body.get("parent_price_id") or price.id
                     if root not in known and price.id not in known:
                         self._add(registry, held, price, None)

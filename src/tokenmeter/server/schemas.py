@@ -213,7 +213,9 @@ SUBSCRIPTION_USAGE = fields(
 )
 LINE_ITEM = fields(price_id=NAME, quantity=DECIMAL, start_date=TIME, effective_from=TIME)
 CANCEL = fields(
-    cancellation_type=one_of("immediate", "end_of_period", "scheduled_date"), cancel_at=TIME
+    cancellation_type=one_of("immediate", "end_of_period", "scheduled_date"),
+    cancel_at=TIME,
+    cancel_immediately_invoice_policy=one_of("skip", "generate_invoice"),
 )
 WALLET = fields(
     ("currency",),

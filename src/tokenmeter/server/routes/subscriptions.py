@@ -34,6 +34,10 @@ ITEM_NAMES = {
     "meter_ids": "meter_id",
     "subscription_line_item_ids": "id",
 }
+GENERATE = "generate_invoice"
+INVOICE_POLICIES = ("skip", GENERATE)
+# Flexprice's older clients misspell it.
+POLICY_NAMES = ("cancel_immediately_invoice_policy", "cancel_immediately_inovice_policy")
 # Flexprice writes these of a usage answer as numbers.
 _NUMBERS = ("amount", "quantity", "commitment_amount", "overage_factor", "overage_amount")
 
@@ -123,11 +127,21 @@ def activate_subscription(id: str, desk: Administering) -> Reply:  # noqa: A002
     "/subscriptions/{id}/cancel", openapi_extra=body_schema(schemas.CANCEL, required=False)
 )
 def cancel_subscription(id: str, fields: OptionalFields, desk: Administering) -> Reply:  # noqa: A002
-    """End a subscription now, at the end of its period, or at a date."""
+    """
+    End a subscription now, at the end of its period, or at a date.
+
+    One that ends now is invoiced at once if `cancel_immediately_invoice_policy` is
+    `generate_invoice`, else with the next run of the billing.
+    """
     kinds = ("immediate", "end_of_period", "scheduled_date")
     kind = reading.choice(fields, "cancellation_type", kinds, "immediate")
+    policies = [reading.choice(fields, n, INVOICE_POLICIES, "skip") for n in POLICY_NAMES]
+    if kind == "scheduled_date":
+        reading.needed(fields, "cancel_at")
     asked = {**fields, "cancel_at_period_end": kind == "end_of_period"}
     ended = desk.services.subscriptions.cancel(id, asked)
+    if kind == "immediate" and GENERATE in policies:
+        desk.services.invoices.bill(id)
     return Reply(
         {
             "subscription_id": id,

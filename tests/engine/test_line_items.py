@@ -1,0 +1,113 @@
+"""What a subscription bills, changed while it runs: nothing twice, nothing silently."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine.shop import AUGUST, JULY, JUNE, Shop, lines, opened_shop
+from tokenmeter.engine.errors import InvalidOperationError, ValidationError
+
+MIDDLE = JUNE + timedelta(days=15)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return opened_shop(tmp_path)
+
+
+def item(shop: Shop, subscription: str, name: str) -> dict[str, Any]:
+    """The line item of a name that began first."""
+    items = shop.services.subscriptions.get(subscription)["line_items"]
+    found: dict[str, Any] = next(i for i in items if i["display_name"] == name)
+    return found
+
+
+def price(shop: Shop, name: str) -> dict[str, Any]:
+    return shop.services.definitions.by_key("price", name)
+
+
+def test_a_quantity_of_0_is_billed_as_0(shop: Shop) -> None:
+    subscription = shop.subscribe("hybrid")
+    base = item(shop, subscription, "base")["id"]
+    shop.services.subscriptions.update_line_item(base, {"quantity": 0, "effective_from": JUNE})
+    (opening,) = shop.bill(subscription)
+    assert lines(opening) == {"setup": "99.00"}
+
+
+def test_a_line_item_that_has_ended_is_neither_changed_nor_ended_again(shop: Shop) -> None:
+    subscription = shop.subscribe("hybrid")
+    seats = item(shop, subscription, "seats")["id"]
+    change = shop.services.subscriptions
+    change.update_line_item(seats, {"quantity": 5})
+    with pytest.raises(InvalidOperationError, match="ended already, at 2026-06-15T00:00:00Z"):
+        change.update_line_item(seats, {"quantity": 7})
+    shop.clock.now = JULY
+    with pytest.raises(InvalidOperationError, match="ended already"):
+        change.end_line_item(seats)
+    assert lines(shop.preview(subscription, JUNE, JULY))["seats"] == "36.00"
+
+
+def test_a_line_item_cannot_end_before_it_starts(shop: Shop) -> None:
+    subscription = shop.subscribe()
+    shop.use("e1", JUNE, image_count=3)
+    image, early = (
+        item(shop, subscription, "image")["id"],
+        {"effective_from": "2026-05-01T00:00:00Z"},
+    )
+    for act in ("end_line_item", "update_line_item"):
+        with pytest.raises(ValidationError, match="before it starts"):
+            getattr(shop.services.subscriptions, act)(image, early)
+    assert lines(shop.preview(subscription, JUNE, JULY)) == {"image": "0.30"}
+
+
+def test_a_line_item_that_is_to_end_ends_though_it_is_changed_before(shop: Shop) -> None:
+    subscription = shop.subscribe("hybrid")
+    seats = item(shop, subscription, "seats")["id"]
+    shop.services.subscriptions.end_line_item(seats, {"effective_from": JULY})
+    changed = shop.services.subscriptions.update_line_item(seats, {"quantity": 3})
+    assert changed["end_date"] == "2026-07-01T00:00:00Z"
+
+
+def test_a_price_whose_next_version_waits_is_billed_once(shop: Shop) -> None:
+    update = shop.services.definitions.update
+    later = {"amount": "0.20", "effective_from": MIDDLE}
+    update("price", price(shop, "image")["id"], later)
+    update("price", price(shop, "seats")["id"], {"amount": "20", "effective_from": MIDDLE})
+    one, other = shop.subscribe(), shop.subscribe("hybrid")
+    shop.use("e1", JUNE, image_count=1)
+    shop.use("e2", MIDDLE, image_count=1)
+    assert shop.preview(one, JUNE, JULY)["total"] == "0.30"
+    assert lines(shop.preview(other, JUNE, JULY))["seats"] == "30.00"  # 2 x 10, then 2 x 20
+
+
+@pytest.mark.parametrize("at", [JUNE + timedelta(days=5), JULY])
+def test_a_subscription_is_not_cancelled_before_its_running_period(
+    shop: Shop, at: datetime
+) -> None:
+    subscription = shop.subscribe()
+    shop.clock.now = JULY + timedelta(days=3)
+    with pytest.raises(ValidationError, match="after the start of the running period, 2026-07-01"):
+        shop.services.subscriptions.cancel(subscription, {"cancel_at": at})
+
+
+def test_a_credit_for_the_rest_of_a_cancelled_period_is_refused(shop: Shop) -> None:
+    subscription = shop.subscribe()
+    with pytest.raises(ValidationError, match="proration_behavior: nothing is given back"):
+        shop.services.subscriptions.cancel(
+            subscription, {"proration_behavior": "create_prorations"}
+        )
+    shop.services.subscriptions.cancel(subscription, {"proration_behavior": "none"})
+
+
+def test_an_update_ends_a_subscription_as_a_cancellation_does(shop: Shop) -> None:
+    subscription = shop.subscribe()
+    update = shop.services.subscriptions.update
+    ended = update(subscription, {"cancel_at_period_end": True})
+    assert (ended["end_date"], ended["cancel_at_period_end"]) == ("2026-07-01T00:00:00Z", True)
+    again = update(subscription, {"cancel_at_period_end": False})
+    assert (again["end_date"], again["cancel_at_period_end"]) == (None, False)
+    assert update(subscription, {"cancel_at": AUGUST})["end_date"] == "2026-08-01T00:00:00Z"

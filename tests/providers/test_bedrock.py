@@ -5,9 +5,18 @@ from __future__ import annotations
 import pytest
 
 from tests.corpus import Exchange, exchanges
-from tests.providers.bedrock_wire import HOST, call, described, read_exchange, request
+from tests.providers.bedrock_wire import (
+    HOST,
+    Json,
+    call,
+    described,
+    frame,
+    read_exchange,
+    request,
+    settled,
+)
 from tests.providers.expect import departures
-from tokenmeter.providers import Request, find
+from tokenmeter.providers import Call, Request, find
 from tokenmeter.providers.bedrock import ADAPTER
 
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -46,7 +55,6 @@ def test_every_way_to_ask_a_model_is_metered(path: str, operation: str, *, strea
         ("POST", f"/model/{CLAUDE}/count-tokens"),
         ("GET", f"/model/{CLAUDE}/converse"),
         ("POST", "/guardrail/g/version/1/apply"),
-        ("GET", "/async-invoke"),
         ("GET", "/openai/v1/models"),
     ],
 )
@@ -160,3 +168,49 @@ def test_claude_under_a_profile_of_ones_own_is_known_by_its_request() -> None:
     asked = described(request(profile, "invoke", anthropic_version="bedrock-2023-05-31"))
     assert asked.api.owns_ids
     assert not described(request(profile, "invoke")).api.owns_ids
+
+
+AGENTS = "bedrock-agent-runtime.us-east-1.amazonaws.com"
+
+
+def an_agent(path: str = "/agents/A/agentAliases/B/sessions/C/text") -> Call:
+    return described(Request("POST", AGENTS, path))
+
+
+@pytest.mark.parametrize(
+    ("usage", "wanted"),
+    [
+        ({"inputTokens": 9}, {"input_tokens": 9, "uncached_input_tokens": 9}),
+        ({"outputTokens": 2}, {"output_tokens": 2}),
+        ({"inputTokens": -1, "outputTokens": "x"}, {}),
+    ],
+)
+def test_a_trace_that_tells_a_part_is_read_as_far_as_it_goes(usage: Json, wanted: Json) -> None:
+    told = {"traceId": "t", "metadata": {"usage": usage}}
+    step = frame("trace", trace={"orchestrationTrace": {"modelInvocationOutput": told}})
+    reading = settled(an_agent(), step)
+    assert dict(reading.usage) == wanted
+    assert bool(reading.flags) is (not wanted)
+
+
+def test_a_knowledge_base_that_refuses_has_failed() -> None:
+    reading = settled(an_agent("/retrieveAndGenerate"), {"message": "no"})
+    assert (reading.state, reading.error_type) == ("failed", None)
+
+
+@pytest.mark.parametrize(
+    ("host", "method", "path"),
+    [
+        (AGENTS, "POST", "/knowledgebases/K/retrieve"),
+        (AGENTS, "GET", "/agents/A/agentAliases/B/memories"),
+        (HOST, "POST", f"/async-invoke/{'x' * 4}"),
+    ],
+)
+def test_what_calls_no_model_is_not_metered(host: str, method: str, path: str) -> None:
+    assert ADAPTER.describe(Request(method, host, path)) is None
+
+
+def test_a_poll_that_names_no_job_says_nothing_of_it() -> None:
+    asked = described(Request("GET", HOST, "/async-invoke/arn:aws:bedrock:x:1:async-invoke/j1"))
+    reading = settled(asked, {"status": "Completed"})
+    assert (reading.response_id, reading.state) == ("j1", "pending")

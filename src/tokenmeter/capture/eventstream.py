@@ -132,8 +132,8 @@ def as_event(headers: dict[str, str], payload: bytes) -> bytes:
     if rest.startswith(b"{"):
         inner = rest[1:].lstrip()
         rest = start[:-1] + (b"" if inner.startswith(b"}") else b",") + inner
-    elif not rest:
-        rest = start
+    else:
+        rest = start  # an agent's chunk holds its text
     # A line break inside JSON is white space; in a server-sent event it would end the line.
     return b"data: " + rest.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n\n"
 

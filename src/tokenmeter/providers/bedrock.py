@@ -1,4 +1,4 @@
-"""Amazon Bedrock: Converse, InvokeModel, their streams, and its OpenAI-like endpoints."""
+"""Amazon Bedrock: Converse, InvokeModel, their streams, jobs, agents, and others' formats."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 from tokenmeter.providers.anthropic import describe_messages
 from tokenmeter.providers.anthropic_usage import label
 from tokenmeter.providers.base import Adapter, Call, Json, Request, count, mapping
+from tokenmeter.providers.bedrock_agents import describe_agent
+from tokenmeter.providers.bedrock_async import describe_async
 from tokenmeter.providers.bedrock_converse import CONVERSE
 from tokenmeter.providers.bedrock_invoke import CLAUDE, invoke_api
 from tokenmeter.providers.bedrock_models import (
@@ -22,7 +24,7 @@ __all__ = ["ADAPTER", "describe"]
 
 PROVIDER = "bedrock"
 HOST = re.compile(
-    r"(?:[^/]+\.)?bedrock-runtime(?:-fips)?\.[^./]+\.(?:vpce\.)?"
+    r"(?:[^/]+\.)?bedrock-(?P<agents>agent-)?runtime(?:-fips)?\.[^./]+\.(?:vpce\.)?"
     r"(?:amazonaws\.com(?:\.cn)?|api\.aws|api\.amazonwebservices\.com\.cn"
     r"|amazonaws\.eu|api\.amazonwebservices\.eu)"
 )
@@ -38,7 +40,9 @@ _LATENCY = "x-amzn-bedrock-performanceconfig-latency"
 
 def describe(request: Request) -> Call | None:
     """Say what a request to Bedrock, or to a gateway or mock with its paths, asks for."""
-    known = HOST.fullmatch(request.host) is not None
+    known = HOST.fullmatch(request.host)
+    if known is not None and known["agents"]:
+        return describe_agent(request, PROVIDER)
     provider = PROVIDER if known else request.host
     found = PATHS.search(request.path)
     if found is None:
@@ -61,10 +65,10 @@ def describe(request: Request) -> Call | None:
 
 
 def _describe_like_others(request: Request) -> Call | None:
-    """Describe a call in the form of OpenAI's or Anthropic's API."""
+    """Describe a call in the form of OpenAI's or Anthropic's API, or a job."""
     if request.path.endswith(_CLAUDE_PATH):
         return describe_messages(request, PROVIDER)
-    return describe_compatible(request, PROVIDER)
+    return describe_async(request, PROVIDER) or describe_compatible(request, PROVIDER)
 
 
 def _describe_invoke(

@@ -23,10 +23,13 @@ from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.invoice_parts import (
     added,
     customer_id_of,
-    is_done,
+    open_parts,
     paid_by,
+    payment_of,
     period_of,
     prepaid,
+    refund_of,
+    refuse_billed,
     row_of,
     told_invoice,
 )
@@ -40,7 +43,7 @@ from tokenmeter.engine.invoice_text import (
 from tokenmeter.engine.invoicing import Rated, differences, rate_period
 from tokenmeter.engine.rhythm import current_period, periods_until
 from tokenmeter.engine.store import invoices as rows
-from tokenmeter.engine.store.documents import Document, Documents
+from tokenmeter.engine.store.documents import Documents
 from tokenmeter.engine.store.invoices import InvoiceRow, Invoices
 from tokenmeter.engine.store.ledger import Ledger
 from tokenmeter.engine.store.protocol import Store
@@ -92,6 +95,7 @@ class Billing:
                 )
             invoice_id = new_id("inv") if known is None else known.id
             row = row_of(rated, invoice_id, self._clock())
+            refuse_billed(invoices, row)
             if known is None:
                 invoices.add(row)
             else:
@@ -116,16 +120,16 @@ class Billing:
         now = self._clock()
         with self._store.writing() as connection:
             documents = Documents(connection, self._environment)
-            wallet = prepaid(documents, row.customer_id, row.currency)
             ledger = Ledger(connection, self._environment)
+            wallet = prepaid(documents, row.customer_id, row.currency)
             account = None if wallet is None else Account(ledger, wallet, now)
             invoices = Invoices(connection, self._environment)
             row = invoices.get(row.id, lock=True)
             if row.status not in {rows.DRAFT, rows.FINALIZED}:
                 raise InvalidOperationError(f"The invoice is {row.status} already.")
-            paid = Decimal(json.loads(row.body).get("credits_debited", "0"))
-            if paid and account is not None:
-                account.credit(paid, Why(REFUNDED, "INVOICE", row.id))
+            refund = refund_of(ledger, wallet, row)
+            if refund and account is not None:
+                account.credit(refund, Why(REFUNDED, "INVOICE", row.id))
             invoices.change(replace(row, status=rows.VOIDED))
         return self.get(row.id)
 
@@ -184,18 +188,10 @@ class Billing:
 
     def pay(self, invoice_id: str, amount: Decimal | None = None) -> dict[str, Any]:
         """Note that an invoice was paid, in part or (without an amount) in whole."""
-        told = self.get(invoice_id)
-        left = Decimal(told["amount_remaining"])
-        if told["invoice_status"] != rows.FINALIZED:
-            raise InvalidOperationError("Only a finalized invoice is paid.")
-        part = left if amount is None else amount
-        if part < 0 or part > left:
-            raise ValidationError(f"amount is between 0 and {told['amount_remaining']}.")
         with self._store.writing() as connection:
-            now_us = microseconds(self._clock())
-            body = {"amount": plain(part), "invoice_id": told["id"]}
-            made = Document("payment", new_id("pay"), body, parent=told["id"], created_us=now_us)
-            Documents(connection, self._environment).insert(made)
+            row = Invoices(connection, self._environment).get(invoice_id, lock=True)
+            documents = Documents(connection, self._environment)
+            documents.insert(payment_of(documents, row, amount, microseconds(self._clock())))
         return self.get(invoice_id)
 
     def due(self, subscription_id: str) -> list[Period]:
@@ -208,7 +204,7 @@ class Billing:
         wanted = [*([opening] if has_advance else []), *ended]
         with self._store.reading() as connection:
             invoices = Invoices(connection, self._environment)
-            return [p for p in wanted if not is_done(invoices, subscription_id, p)]
+            return [q for p in wanted for q in open_parts(invoices, subscription_id, p)]
 
     def bill(self, subscription_id: str) -> list[dict[str, Any]]:
         """Draft and finalize everything that is due."""
@@ -257,6 +253,7 @@ class Billing:
             row = invoices.get(row.id, lock=True)
             if row.status != rows.DRAFT:
                 raise InvalidOperationError(f"Only a draft is finalized; this is {row.status}.")
+            refuse_billed(invoices, row)
             debited = ZERO
             if wallet is not None and account is not None:
                 rated, debited = paid_by(rated, wallet, account, row.id)

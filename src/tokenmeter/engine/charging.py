@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -21,6 +23,8 @@ from tokenmeter.rating.proration import share_used
 from tokenmeter.rating.rounding import ZERO, plus
 from tokenmeter.rating.together import Demand, Promise, rate_together
 from tokenmeter.rating.windows import Period, Window, windows, zone_of
+
+LINE_ID_CHARS = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,8 @@ def fixed_charges(contract: Contract, period: Period, cadence: Cadence) -> list[
         if price.cadence is not cadence or price.billing_period is BillingPeriod.ONETIME:
             continue
         for full in _own_periods(contract, item, period):
-            active = full.within(price.start, price.end)
+            held = period.within(price.start, price.end)
+            active = None if held is None else full.within(held.start, held.end)
             if active is not None:
                 terms = Terms(share=share_used(full, active))
                 charge = rate(price, Measurement(item.quantity), terms)
@@ -115,6 +120,12 @@ def onetime_charges(contract: Contract, period: Period) -> list[Charged]:
         for i in contract.fixed_items()
         if i.price.billing_period is BillingPeriod.ONETIME and i.price.start in period
     ]
+
+
+def line_id(contract: Contract, charged: Charged) -> str:
+    """Name a line by what it bills, so that rating again names it alike."""
+    digest = hashlib.sha256(f"{contract.subscription_id}/{charged.key}".encode()).digest()
+    return f"inv_line_{base64.b32encode(digest).decode()[:LINE_ID_CHARS]}"
 
 
 def _rated(

@@ -31,6 +31,7 @@ class Item:
     """A line item under one version of its price; the price's dates are the time both hold."""
 
     id: str
+    root: str  # the line item that this one came in place of, at first; or its own id
     price: Price
     quantity: Decimal  # of a fixed price
     commitment: Commitment | None
@@ -110,6 +111,7 @@ def _items(documents: Documents, subscription: Document) -> Iterator[Item]:
                 quantity = reading.amount(line.body, "quantity")
                 yield Item(
                     line.id,
+                    str(line.body.get("root_line_item_id") or line.id),
                     replace(price, start=begun, end=over),
                     ONE if quantity is None else quantity,
                     commitment_of(line.body),

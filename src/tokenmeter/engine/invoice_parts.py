@@ -10,18 +10,22 @@ from decimal import Decimal
 from typing import Any
 
 from tokenmeter.engine.account import Account, Why
-from tokenmeter.engine.errors import NotFoundError
+from tokenmeter.engine.charging import line_id
+from tokenmeter.engine.clock import rfc3339
+from tokenmeter.engine.errors import InvalidOperationError, NotFoundError, ValidationError
+from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.invoice_text import envelope, invoice_bytes, shown_invoice
-from tokenmeter.engine.invoicing import Rated, line_id
+from tokenmeter.engine.invoicing import Rated
 from tokenmeter.engine.store import invoices as rows
 from tokenmeter.engine.store.documents import Document, Documents
 from tokenmeter.engine.store.invoices import InvoiceRow, Invoices
+from tokenmeter.engine.store.ledger import Ledger
 from tokenmeter.engine.store.rows import microseconds, moment
 from tokenmeter.engine.wallet import Wallet
 from tokenmeter.engine.wallet_rows import wallets_of
 from tokenmeter.rating.credits import to_amount, to_credits
 from tokenmeter.rating.price import PriceType
-from tokenmeter.rating.rounding import ZERO, minus, plus, rounded_down
+from tokenmeter.rating.rounding import ZERO, minus, plain, plus, rounded_down
 from tokenmeter.rating.windows import Period
 
 PAID = "INVOICE_PAYMENT"
@@ -75,6 +79,26 @@ def prepaid(documents: Documents, customer_id: str, currency: str) -> Wallet | N
     return next((w for w in held if not w.post_paid), None)
 
 
+def refund_of(ledger: Ledger, wallet: Wallet | None, row: InvoiceRow) -> Decimal:
+    """
+    Tell how many credits of a customer's wallet give back what was paid of an invoice.
+
+    One that was closed since has its successor take the same money, at its own rate.
+    """
+    made = {"reference_id": [row.id], "transaction_reason": [PAID]}
+    found, _ = ledger.search(made, limit=1, offset=0, newest_first=True)
+    if not found:
+        return ZERO
+    (paid,) = found
+    if wallet is None:
+        raise InvalidOperationError(
+            f"A wallet paid {plain(paid.amount)} {row.currency.upper()} of this invoice and is "
+            "closed; open another one for the customer, which takes it back."
+        )
+    same = wallet.id == paid.wallet_id
+    return paid.credit_amount if same else to_credits(paid.amount, wallet.rate)
+
+
 def period_of(row: InvoiceRow) -> Period:
     """Return the period that an invoice bills."""
     return Period(moment(row.period_start_us), moment(row.period_end_us))
@@ -84,6 +108,21 @@ def payments(documents: Documents, invoice_id: str) -> Decimal:
     """Add up what was paid on an invoice."""
     held: Sequence[Document] = documents.all("payment", parent=invoice_id)
     return plus(Decimal(d.body["amount"]) for d in held)
+
+
+def payment_of(
+    documents: Documents, row: InvoiceRow, amount: Decimal | None, now_us: int
+) -> Document:
+    """Note a payment of an invoice that is locked: in part or (without an amount) in whole."""
+    told = told_invoice(documents, row)
+    left = Decimal(told["amount_remaining"])
+    if row.status != rows.FINALIZED:
+        raise InvalidOperationError("Only a finalized invoice is paid.")
+    part = left if amount is None else amount
+    if not part.is_finite() or part < 0 or part > left:
+        raise ValidationError(f"amount is between 0 and {told['amount_remaining']}.")
+    body = {"amount": plain(part), "invoice_id": row.id}
+    return Document("payment", new_id("pay"), body, parent=row.id, created_us=now_us)
 
 
 def told_invoice(documents: Documents, row: InvoiceRow) -> dict[str, Any]:
@@ -111,9 +150,32 @@ def customer_id_of(documents: Documents, customer: str) -> str:
     return found.id
 
 
-def is_done(invoices: Invoices, subscription_id: str, period: Period) -> bool:
-    """Tell whether a period has an invoice that is no draft."""
-    known = invoices.of_period(
-        subscription_id, microseconds(period.start), microseconds(period.end)
-    )
-    return known is not None and known.status != rows.DRAFT
+def open_parts(invoices: Invoices, subscription_id: str, period: Period) -> list[Period]:
+    """Tell what of a period no closed invoice has billed: all, nothing, or parts of it."""
+    start_us, end_us = microseconds(period.start), microseconds(period.end)
+    if start_us == end_us:
+        known = invoices.of_period(subscription_id, start_us, end_us)
+        return [period] if known is None or known.status == rows.DRAFT else []
+    found: list[Period] = []
+    begun = period.start
+    for row in invoices.overlapping(subscription_id, start_us, end_us):
+        billed = period_of(row)
+        if begun < billed.start:
+            found.append(Period(begun, billed.start))
+        begun = max(begun, billed.end)
+    return [*found, *([Period(begun, period.end)] if begun < period.end else [])]
+
+
+def refuse_billed(invoices: Invoices, row: InvoiceRow) -> None:
+    """Refuse an invoice for a time of which another one, that is closed, has billed a part."""
+    times = (row.period_start_us, row.period_end_us)
+    others = [o for o in invoices.overlapping(row.subscription_id, *times) if o.id != row.id]
+    if others:
+        told = " to ".join(rfc3339(moment(at)) for at in _span(others[0]))
+        raise InvalidOperationError(
+            f"{others[0].number} bills {told} already; void it first, or leave that time out."
+        )
+
+
+def _span(row: InvoiceRow) -> tuple[int, int]:
+    return row.period_start_us, row.period_end_us

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from tokenmeter.engine.advances import late_advances, next_advances, opening_charges
 from tokenmeter.engine.charging import (
     Charged,
     Measured,
     fixed_charges,
-    onetime_charges,
+    line_id,
     usage_charges,
 )
 from tokenmeter.engine.contract import Contract
@@ -25,8 +23,6 @@ from tokenmeter.rating.periods import Cycle
 from tokenmeter.rating.price import Cadence, PriceType
 from tokenmeter.rating.rounding import ZERO, minus, plain, plus
 from tokenmeter.rating.windows import Period, zone_of
-
-LINE_ID_CHARS = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +86,11 @@ def rate_period(store: Store, contract: Contract, period: Period, environment: s
     A period without length is the opening: what is due in advance when a subscription starts.
     """
     if not period.length:
-        first = Period(period.start, contract.cycle.next(period.start, contract.end))
-        opening = fixed_charges(contract, first, Cadence.ADVANCE)
-        once = [c for c in onetime_charges(contract, first) if _begins(c, contract.start)]
-        return Rated(contract, period, (*opening, *once), ())
+        return Rated(contract, period, tuple(opening_charges(contract)), ())
     usage, found = rate_usage(store, contract, period, environment)
     charged = [*usage, *fixed_charges(contract, period, Cadence.ARREAR)]
-    charged += _late_starts(contract, period)
-    if contract.end is None or period.end < contract.end:
-        following = Period(period.end, contract.cycle.next(period.end, contract.end))
-        charged += fixed_charges(contract, following, Cadence.ADVANCE)
+    charged += late_advances(store, contract, period, environment)
+    charged += next_advances(contract, period.end)
     missing = unpriced(store, contract, period, found, environment)
     return Rated(contract, period, tuple(charged), tuple(missing))
 
@@ -124,12 +115,6 @@ def rate_usage(
         prior=prior,
         is_last=period.end >= term.end,
     )
-
-
-def line_id(contract: Contract, charged: Charged) -> str:
-    """Name a line by what it bills, so that rating again names it alike."""
-    digest = hashlib.sha256(f"{contract.subscription_id}/{charged.key}".encode()).digest()
-    return f"inv_line_{base64.b32encode(digest).decode()[:LINE_ID_CHARS]}"
 
 
 def differences(
@@ -164,18 +149,6 @@ def _difference(one: Mapping[str, Any], other: Mapping[str, Any], name: str) -> 
 def _named(charged: Charged) -> Any:
     price = replace(charged.charge.price, display_name=charged.name)
     return replace(charged.charge, price=price)
-
-
-def _begins(charged: Charged, at: datetime) -> bool:
-    return charged.charge.price.start == at
-
-
-def _late_starts(contract: Contract, period: Period) -> list[Charged]:
-    """Charge what is due in advance and began within the period: its part of it."""
-    late = [i for i in contract.fixed_items() if i.price.start and i.price.start > period.start]
-    begun = replace(contract, items=tuple(late))
-    once = [c for c in onetime_charges(begun, period) if not _begins(c, contract.start)]
-    return [*fixed_charges(begun, period, Cadence.ADVANCE), *once]
 
 
 def _term(contract: Contract, period: Period) -> Period | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -82,7 +83,9 @@ def replaced(
         own = overriding(price, fields, subscription)
         price = registry.create(PRICE, {**own, "start_date": start})
     following = {**before.body, **fields, "start_date": start, "end_date": until}
-    return registry.documents.insert(line_item(registry, subscription, price, following))
+    made = line_item(registry, subscription, price, following)
+    root = {"root_line_item_id": held.body.get("root_line_item_id") or held.id}
+    return registry.documents.insert(replace(made, body={**made.body, **root}))
 
 
 def _check(subscription: Document, price: Document, fields: Fields) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenmeter.engine.billing import SUBSCRIPTION, Billing
 from tokenmeter.engine.contract import Contract
-from tokenmeter.engine.invoice_parts import is_done
+from tokenmeter.engine.invoice_parts import open_parts
 from tokenmeter.engine.invoicing import rate_usage
 from tokenmeter.engine.rhythm import periods_until
 from tokenmeter.engine.store.documents import Documents
@@ -55,7 +55,7 @@ class Owing:
             body = documents.get(SUBSCRIPTION, subscription_id).body
             invoices = Invoices(connection, self._environment)
             found = periods_until(body, at)[-OPEN_PERIODS_MAX:]
-            return [p for p in found if not is_done(invoices, subscription_id, p)]
+            return [q for p in found for q in open_parts(invoices, subscription_id, p)]
 
     def _unpaid(self, wallet: Wallet) -> tuple[Decimal, Decimal, Decimal]:
         """Return the unpaid usage, all that is unpaid, and what was paid on these invoices."""

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Protocol
 
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.rating.periods import Cycle, billing_period_of
 from tokenmeter.rating.windows import Period, zone_of
+
+
+class Contract(Protocol):
+    """What is billed in periods, from a start on."""
+
+    @property
+    def start(self) -> datetime: ...
+    @property
+    def end(self) -> datetime | None: ...
+    @property
+    def cycle(self) -> Cycle: ...
 
 
 def cycle_of(body: Fields) -> Cycle:
@@ -33,6 +45,15 @@ def current_period(body: Fields, now: datetime) -> Period:
     """
     found = list(periods_until(body, now))
     return found[-1]
+
+
+def own_period(contract: Contract, moment: datetime) -> Period:
+    """Find the billing period of a contract that holds a moment; see `current_period`."""
+    start, end = contract.start, contract.end
+    following = contract.cycle.next(start, end)
+    while following <= moment and (end is None or following < end):
+        start, following = following, contract.cycle.next(following, end)
+    return Period(start, following)
 
 
 def periods_until(body: Fields, moment: datetime) -> list[Period]:

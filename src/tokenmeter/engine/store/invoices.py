@@ -44,6 +44,9 @@ class InvoiceRow:
     finalized_us: int | None = None
 
 
+Found = Sequence[InvoiceRow]
+
+
 class Invoices:
     """The invoices of one environment, within the transaction of one connection."""
 
@@ -87,6 +90,24 @@ class Invoices:
         )
         row = self._connection.execute(query).first()
         return None if row is None else _invoice(row)
+
+    def overlapping(self, subscription_id: str, start_us: int, end_us: int) -> Found:
+        """Return the finalized invoices that bill a part of a time, in its order."""
+        within = (invoices.c.period_start_us < end_us, invoices.c.period_end_us > start_us)
+        return self._closed(subscription_id, *within)
+
+    def closed(self, subscription_id: str, first_us: int, last_us: int) -> Found:
+        """Return the finalized invoices whose periods end within a time; both bounds count."""
+        return self._closed(subscription_id, invoices.c.period_end_us.between(first_us, last_us))
+
+    def _closed(self, subscription_id: str, *conditions: ColumnElement[bool]) -> Found:
+        query = self._all().where(
+            invoices.c.subscription_id == subscription_id, invoices.c.status == FINALIZED
+        )
+        rows = self._connection.execute(
+            query.where(*conditions).order_by(invoices.c.period_start_us, invoices.c.id)
+        )
+        return [_invoice(row) for row in rows]
 
     def list(
         self,

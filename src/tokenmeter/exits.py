@@ -23,7 +23,8 @@ def close_with_process(meter: TokenMeter) -> None:
     def in_child() -> None:
         alive = known()
         if alive is not None:
-            alive.open_exchanges.clear()
+            for exchange in tuple(alive.open_exchanges):
+                exchange.discard()  # also where the child drops or ends the stream it inherited
 
     atexit.register(at_exit)
     os.register_at_fork(after_in_child=in_child)

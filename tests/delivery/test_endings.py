@@ -266,3 +266,13 @@ if __name__ == "__main__":
     assert [each.exitcode for each in started] == [0, 0, 0]
     assert own.close(PATIENCE_S)
 """
+
+
+def test_an_exit_after_other_code_closed_our_files_raises_nothing(tmp_path: Path) -> None:
+    script = """
+        os.dup2(1, 2)  # what is printed there, we read
+        start(sys.argv[1]).append(record("evt_1"))
+        os.closerange(3, 200)  # as a daemon does
+    """
+    said, _ = run_python(script, tmp_path, setup=NEVER).communicate(timeout=PATIENCE_S)
+    assert "Traceback" not in said

@@ -190,7 +190,8 @@ class WriterLog:
     def unlock(self) -> None:
         """Let another process have it. In a forked child: let go of the parent's lock."""
         if self._lock_fd >= 0:
-            os.close(self._lock_fd)
+            with contextlib.suppress(OSError):  # other code has closed it: it is unlocked
+                os.close(self._lock_fd)
             self._lock_fd = -1
 
     def _show(self, path: Path) -> None:

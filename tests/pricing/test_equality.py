@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ MODELS = [
     for model in provider.models
     if model.id not in MORE_RATES
 ]
+GROUNDED_ONCE = re.compile(r"gemini-[12]\.")
 # Our service tier and speed, and what genai-prices takes for them.
 TERMS: dict[tuple[str, str], dict[str, str]] = {
     ("default", "standard"): {},
@@ -119,6 +121,8 @@ class Case:
 def calculated(case: Case) -> Decimal:
     usage = {THEIR_NAMES.get(name, name): number for name, number in case.usage.items()}
     usage["input_audio_seconds"] = usage["audio_seconds"]
+    if case.theirs == "google" and GROUNDED_ONCE.match(case.model.id) and case.tier != "batch":
+        usage["web_searches"] = min(1, usage["web_searches"])  # that, it does not know
     price = genai_prices.calc_price(
         genai_prices.Usage(**usage),
         case.model.id,

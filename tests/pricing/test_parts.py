@@ -275,3 +275,49 @@ def test_pieces_without_a_rate_are_named_and_never_make_a_call_free() -> None:
     assert both.cost == Decimal("0.00012")
     assert both.reason == "input_image_count has no rate in the price book"
     assert priced(**embedded, input_tokens=0, input_image_count=0).cost == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "searches", "fee"),
+    [
+        ("gemini-2.5-flash", 1, "0.035"),
+        ("gemini-2.5-flash", 4, "0.035"),  # $35 for a thousand prompts
+        ("gemini-2.5-flash", 0, "0"),
+        ("gemini-3-flash-preview", 4, "0.056"),  # $14 for a thousand searches
+    ],
+)
+def test_google_bills_a_prompts_searches_once_until_gemini_3_bills_each(
+    model: str, searches: int, fee: str
+) -> None:
+    asked: dict[str, Property] = {"provider": "google", "model": model, "input_tokens": 0}
+    got = priced(**asked, output_tokens=0, web_search_count=searches)
+    assert got.cost == Decimal(fee)
+    once = model.startswith("gemini-2") and searches > 1
+    assert got.reason == ("the searches for one prompt are billed as one" if once else None)
+
+
+def test_each_prompt_of_a_batch_is_grounded_by_itself() -> None:
+    batch: dict[str, Property] = {
+        "provider": "google",
+        "model": "gemini-2.5-flash",
+        "operation": "generateContent.batches",
+        "input_tokens": 0,
+        "output_tokens": 0,
+    }
+    assert priced(**batch, web_search_count=4).cost == Decimal("0.14")
+
+
+@pytest.mark.parametrize(
+    ("model", "cost"),
+    [("gpt-4o-audio-preview-2024-12-17", "0.0655"), ("gpt-4o-mini-audio-preview", "0.01609")],
+)
+def test_sound_of_openais_first_audio_models_is_not_priced_as_text(model: str, cost: str) -> None:
+    got = priced(
+        provider="openai",
+        model=model,
+        input_tokens=1_000,
+        input_audio_tokens=800,
+        output_tokens=500,
+        output_audio_tokens=400,
+    )
+    assert got.cost == Decimal(cost)

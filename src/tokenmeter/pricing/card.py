@@ -61,6 +61,7 @@ class Card:
     # Media whose cached tokens have a rate: metric of all, metric of the cached ones.
     modal_cache: tuple[tuple[str, str], ...] = ()
     seconds_min: int = 0  # shorter audio is billed as this
+    grounded_once: bool = False  # the searches for one prompt are billed as one
 
     def parts(self, usage: Mapping[str, object]) -> list[Part]:
         """

@@ -20,6 +20,7 @@ _PARTS = {
     "output_tokens": OUTPUT_PARTS,
 }
 LONG_WRITES = "cache_write_12h_tokens"
+SEARCHES = "web_search_count"
 
 Facts = Mapping[str, object]
 
@@ -35,6 +36,9 @@ def fill(facts: Facts, event_name: str, card: Card) -> tuple[Facts, list[str]]:
         facts = _with_totals(facts, card, notes)
     if card.draws or card.modal_cache or card.seconds_min:
         facts = _with_splits(facts, event_name, card, notes)
+    if card.grounded_once and _count(facts, SEARCHES) > 1:
+        facts = {**facts, SEARCHES: 1}
+        notes.append("the searches for one prompt are billed as one")
     if LONG_WRITES in facts or not facts.keys().isdisjoint(card.unrated):
         notes.extend(_unrated(facts, card))
     return facts, notes

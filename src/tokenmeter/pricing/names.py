@@ -98,7 +98,20 @@ MORE_RATES: Mapping[str, Mapping[str, Decimal]] = {
         "input_audio_mtok": Decimal(1),
         "cache_read_mtok": Decimal("0.03"),
     },
+    # litellm 1.110.2, of the versions of 2024-12-17 and 2025-06-03
+    "gpt-4o-audio-preview": {
+        "input_audio_mtok": Decimal(40),
+        "output_audio_mtok": Decimal(80),
+    },
+    "gpt-4o-mini-audio-preview": {
+        "input_audio_mtok": Decimal(10),
+        "output_audio_mtok": Decimal(20),
+    },
 }
+
+# Google bills its search by the grounded prompt up to Gemini 2.5, by each query since Gemini 3.
+# https://ai.google.dev/gemini-api/docs/google-search (by you.com, 2026-09-17)
+_GROUNDED_ONCE = re.compile(r"gemini-[12]\.")
 
 # Models whose output is images alone, even where the provider reports no split.
 DRAWS_ONLY = ("gpt-image", "chatgpt-image")
@@ -123,6 +136,11 @@ def geo_factor(provider: str, model: str, geo: str | None) -> Decimal | None:
     if provider != "anthropic" or geo != "us" or _BEFORE_US_ONLY.match(model):
         return None
     return US_ONLY_FACTOR
+
+
+def grounded_once(provider: str, model: str) -> bool:
+    """Say whether a prompt's searches are billed as one, however many they are."""
+    return provider == "google" and _GROUNDED_ONCE.match(model) is not None
 
 
 def unrated(priced: frozenset[str]) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ class Terms:
     variants: bool = True  # False: the model is another provider's, variants do not hold
     factor: Decimal | None = None  # on token rates
     seconds_min: int = 0
+    grounded_once: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -88,6 +89,7 @@ class Tariff:
             draws_only=self._model.id.startswith(names.DRAWS_ONLY),
             modal_cache=names.modal_cache(priced),
             seconds_min=terms.seconds_min,
+            grounded_once=terms.grounded_once,
         )
 
     def _not_in_book(self, moment: datetime) -> Iterator[str]:

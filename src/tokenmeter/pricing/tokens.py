@@ -165,11 +165,13 @@ def _terms(ask: Ask, provider: Provider, model: ModelInfo) -> Terms:
     geo = _text(ask.geo)
     factor = names.geo_factor(provider.id, model.id, geo)
     batch = names.is_batch(_text(ask.operation))
+    context = names.price_context("batch" if batch else _text(ask.tier), _text(ask.speed))
     return Terms(
-        context=names.price_context("batch" if batch else _text(ask.tier), _text(ask.speed)),
+        context=context,
         variants=any(model is own for own in provider.models),
         factor=factor,
         seconds_min=names.SECONDS_MIN.get((provider.id, model.id), 0),
+        grounded_once="processing" not in context and names.grounded_once(provider.id, model.id),
         notes=(f"inference_geo={geo}: token rates x {factor}",) if factor else (),
     )
 

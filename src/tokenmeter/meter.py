@@ -88,7 +88,7 @@ class TokenMeter:
         self._delivery = Delivery(
             spec, home, resolve=self._resolve, price=self.priced, durability=durability
         )
-        self.jobs = Jobs(home, self._delivery.adopt)
+        self.jobs, self.waits = Jobs(home, self._delivery.adopt), self._delivery.waits
         # What capture calls (capture.sink.Sink), beside `observed` and `fault` below.
         self.entered, self.left = self._delivery.entered, self._delivery.left
         self.soon, self.defer = self._delivery.soon, self._delivery.defer

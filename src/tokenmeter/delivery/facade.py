@@ -75,6 +75,7 @@ class Delivery:
         self._wiring = Wiring(
             self._journal, self._dead, resolve, self._chores, read, price or _as_it_is
         )
+        self.waits = self._wiring.waits  # before events are sent
         self._shippers: list[Shipper] = []
         self._inherited: list[Backend] = []  # of the parent; kept, so that nothing closes them
         self._running = self._closed = self._is_child = False

@@ -120,9 +120,11 @@ class Shipper:
         self._behind = self._room() <= 0
         if not self._flight.records or time.monotonic() < self._retry_at:
             return False
-        settled = len(self.sender.settled)
+        settled, events = len(self.sender.settled), tuple(self._flight.events)
+        for wait in self._wiring.waits:
+            wait(events)
         try:
-            self.sender.deliver(tuple(self._flight.events))
+            self.sender.deliver(events)
         except TransientError as error:
             if len(self.sender.settled) > settled:
                 self._failures = 0  # it failed in the midst of work, and is no further down

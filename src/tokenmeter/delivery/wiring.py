@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tokenmeter.delivery.deadletters import DeadLetters
@@ -13,6 +13,7 @@ from tokenmeter.lines import record_of
 
 Record = dict[str, Any]
 Resolve = Callable[[Record], Sequence[Event]]
+Wait = Callable[[Sequence[Event]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class Wiring:
 
     `read` makes of a line the event that it is, or the record that it holds; None if it is
     damaged. `resolve` turns a record into events and `price` an event into what is sent; both may
-    be called again for the same line. `chores` runs before each batch.
+    be called again for the same line. `chores` runs before each batch is read, each of `waits`
+    before it is sent, with its events: it may wait, and must not raise.
     """
 
     journal: Journal
@@ -31,3 +33,4 @@ class Wiring:
     chores: Callable[[], None]
     read: Callable[[bytes], Event | Record | None] = record_of
     price: Callable[[Event], Event] = lambda event: event
+    waits: list[Wait] = field(default_factory=list["Wait"])

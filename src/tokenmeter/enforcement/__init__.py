@@ -21,6 +21,7 @@ from tokenmeter.enforcement.own import Decide, OwnGate
 from tokenmeter.enforcement.quota import QuotaGate
 from tokenmeter.enforcement.settling import tell_of_jobs
 from tokenmeter.enforcement.terms import Enforcement, enforcement_of
+from tokenmeter.enforcement.unsettled import UNSETTLED
 from tokenmeter.enforcement.wallet import HoldDesk, WalletGate
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
@@ -96,6 +97,8 @@ def _paid(meter: TokenMeter, terms: Enforcement) -> WalletGate:
     if desk not in told:  # by another gate: a job is settled once
         told.add(desk)
         tell_of_jobs(meter, gate.job_ended)
+    if UNSETTLED.wait not in meter.waits:
+        meter.waits.append(UNSETTLED.wait)
     return gate
 
 

@@ -11,6 +11,7 @@ from tokenmeter.capture.refusal import Refusal
 from tokenmeter.enforcement.doubt import undecided
 from tokenmeter.enforcement.gate import Ask, Refused, Ticket, references
 from tokenmeter.enforcement.terms import Enforcement
+from tokenmeter.enforcement.unsettled import UNSETTLED
 from tokenmeter.event import Event
 from tokenmeter.money import Money
 from tokenmeter.pricing.quote import Charger, Quote, charges_of
@@ -79,7 +80,8 @@ class WalletGate:
                 raise Refused(Refusal(402, message)) from error
             log.warning("tokenmeter: a wallet could not be reached: %r", error)
             return undecided(self._terms, "The wallet cannot be reached")
-        return _Holding(self, held.id, amount)
+        UNSETTLED.begin(ask.reference)
+        return _Holding(self, held.id, amount, ask.reference)
 
     def close(self, hold_id: str, held: Money, events: Sequence[Event]) -> None:
         """Settle a hold by the events of its call; void it if nobody is charged."""
@@ -102,7 +104,8 @@ class WalletGate:
             if waiting:
                 held = waiting[0]  # of several jobs of a run the oldest, one for each end
                 self.close(held.id, Money(held.amount, held.currency), [event])
-                return
+                break
+        UNSETTLED.end(references(event))
 
     def _amount(self, quote: Quote | None) -> Money | None:
         """The most that the customer may be charged; the floor where there is no price."""
@@ -115,11 +118,15 @@ class WalletGate:
 class _Holding:
     """One call's hold."""
 
-    def __init__(self, gate: WalletGate, hold_id: str, held: Money) -> None:
+    def __init__(self, gate: WalletGate, hold_id: str, held: Money, reference: str) -> None:
         self._gate = gate
         self._hold_id = hold_id
         self._held = held
+        self._reference = reference
 
     def settle(self, events: Sequence[Event]) -> None:
         """Replace the hold by what the call was charged."""
-        self._gate.close(self._hold_id, self._held, events)
+        try:
+            self._gate.close(self._hold_id, self._held, events)
+        finally:
+            UNSETTLED.end((self._reference,))

@@ -227,12 +227,13 @@ class HoldDesk:
         One that arrives in between would count twice: all is looked at again. After LOOKS_MAX
         it does count twice, until the next look: too little is available, never too much.
         """
-        for _ in range(LOOKS_MAX):
+        looks = 0
+        while True:
             since_us, waiting = self._settled(wallet.id, now)
             owed = self._owed(wallet, now)
-            if not self._arrived(waiting):
-                break
-        return _Snapshot(now, since_us, owed, plus(amount for _, amount in waiting))
+            looks += 1
+            if looks == LOOKS_MAX or not self._arrived(waiting):
+                return _Snapshot(now, since_us, owed, plus(amount for _, amount in waiting))
 
     def _arrived(self, waiting: Sequence[_Waiting]) -> bool:
         """Whether the event of any of these is there by now."""

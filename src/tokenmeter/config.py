@@ -26,6 +26,13 @@ def state_directory() -> Path:
     return _platform_state() / "tokenmeter"
 
 
+def home_of(state_dir: str | Path | None, *, in_memory: bool) -> Path | None:
+    """Return where a meter keeps its state, wherever the program goes; None in memory."""
+    if state_dir:
+        return Path(state_dir).absolute()
+    return None if in_memory else state_directory()
+
+
 def make_state_directory() -> Path:
     """Make the state directory if it is not there, for this user alone, and return it."""
     path = state_directory()

@@ -26,7 +26,7 @@ from tokenmeter.capture.policy import Policy, policy_of
 from tokenmeter.capture.recorded import Recorded, recorded_event
 from tokenmeter.capture.retries import run_id_of
 from tokenmeter.capture.timing import timed
-from tokenmeter.config import default_backend_url, prices_file, state_directory
+from tokenmeter.config import default_backend_url, home_of, prices_file
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
 from tokenmeter.exits import close_with_process
@@ -84,7 +84,7 @@ class TokenMeter:
         self.key, self.known, self.is_shut = object(), KnownCalls(), False
         self.open_exchanges, self.closed_with = set[Exchange](), list[Callable[[], None]]()
         spec = default_backend_url() if backend is None else backend
-        home = Path(state_dir) if state_dir else None if spec == "memory:" else state_directory()
+        home = home_of(state_dir, in_memory=spec == "memory:")
         self._delivery = Delivery(
             spec, home, resolve=self._resolve, price=self.priced, durability=durability
         )

@@ -9,6 +9,7 @@ from tests.engine.made import START, made, numbered, url
 from tokenmeter.delivery.protocol import Backend, Receipt, Rejection, TransientError
 from tokenmeter.engine.backend import LocalBackend
 from tokenmeter.engine.catalog_file import load
+from tokenmeter.engine.local import Engine
 from tokenmeter.engine.store import sqlite as store_module
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event, Property
@@ -85,3 +86,44 @@ def test_events_that_lack_what_their_meters_count_are_logged_once(
 
 def video(event_id: str, **properties: Property) -> Event:
     return Event("video_generated", event_id, "cust_1", START, properties)
+
+
+def database_files(folder: Path, *ends: str) -> None:
+    for end in ends:
+        (folder / f"usage.db{end}").unlink()
+
+
+def test_a_deleted_database_is_begun_anew_and_an_event_after_it_is_there(
+    database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = LocalBackend(database)
+    backend.send(numbered(3))
+    database_files(tmp_path, "", "-wal", "-shm")
+    assert backend.send([made()]) == Receipt(1)
+    backend.close()
+    assert "deleted or replaced" in caplog.text
+    with Engine(database) as engine:
+        assert [event.event_id for event in engine.events().events] == [made().event_id]
+
+
+def test_a_database_that_is_replaced_takes_what_comes(database: str, tmp_path: Path) -> None:
+    with Engine(url(tmp_path / "backup.db")) as engine:
+        engine.ingest(numbered(2))
+    backend = LocalBackend(database)
+    database_files(tmp_path, "", "-wal", "-shm")
+    (tmp_path / "backup.db").rename(tmp_path / "usage.db")
+    backend.send([made("evt_new")])
+    backend.close()
+    with Engine(database) as engine:
+        assert engine.usage()[0].events == 3
+
+
+def test_a_database_whose_log_was_left_is_waited_for(database: str, tmp_path: Path) -> None:
+    backend = LocalBackend(database)
+    backend.send(numbered(3))
+    database_files(tmp_path, "")
+    with pytest.raises(TransientError, match=r"delete usage.db-wal and usage.db-shm, too"):
+        backend.send([made()])
+    database_files(tmp_path, "-wal", "-shm")
+    assert backend.send([made()]) == Receipt(1)
+    backend.close()

@@ -12,6 +12,8 @@ from tokenmeter.delivery.backends.memory import MemoryBackend
 from tokenmeter.delivery.protocol import Backend
 from tokenmeter.errors import ConfigurationError, TokenmeterError
 
+_FILE = "sqlite:///"
+
 
 def parts_of(spec: BackendSpec) -> list[str | Backend]:
     """Take a fan-out apart; what is no backend at all stays, for open_backend to refuse."""
@@ -19,7 +21,16 @@ def parts_of(spec: BackendSpec) -> list[str | Backend]:
         return list(spec.backends)
     if isinstance(spec, (list, tuple)) and spec:
         return [part for each in spec for part in parts_of(each)]
-    return [cast("str | Backend", spec)]
+    part = cast("str | Backend", spec)
+    return [anchored(part) if isinstance(part, str) else part]
+
+
+def anchored(url: str) -> str:
+    """Let a URL mean the same file wherever the program goes: a forked child opens it anew."""
+    path = url.removeprefix(_FILE)
+    if path == url or not path or path.startswith((":memory:", "file:")):
+        return url
+    return _FILE + str(Path(path).absolute())
 
 
 def open_parts(parts: Sequence[str | Backend]) -> list[Backend]:

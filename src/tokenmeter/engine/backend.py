@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 from tokenmeter.config import make_state_directory, state_directory
 from tokenmeter.delivery.protocol import Receipt, TransientError
 from tokenmeter.engine.local import Engine
 from tokenmeter.engine.store.opening import is_server
 from tokenmeter.engine.store.sqlite import database_path
-from tokenmeter.errors import StoreError
+from tokenmeter.errors import ConfigurationError, StoreError
 from tokenmeter.event import Event
+
+_BESIDE = ("-wal", "-shm")  # of a database: what belongs to it is of no use to another
+_logger = logging.getLogger("tokenmeter.engine")
 
 
 class LocalBackend:
@@ -25,14 +30,40 @@ class LocalBackend:
         if path is not None and path.parent == state_directory():
             make_state_directory()
         self.engine: Engine = Engine(url)
+        self._path = path if path is None else path.absolute()
+        self._file = _identity(self._path)
 
     def send(self, events: Sequence[Event]) -> Receipt:
         """Store a batch; a locked or full disk is a matter for later (TransientError)."""
         try:
+            if self._path is not None and _identity(self._path) != self._file:
+                self._follow(self._path)
             return self.engine.ingest(events)
-        except StoreError as error:
+        except (StoreError, ConfigurationError) as error:
             raise TransientError(str(error)) from error
+
+    def _follow(self, path: Path) -> None:
+        """Go on in the file that stands there now: nobody would ever read what ours takes."""
+        left = [f"{path.name}{end}" for end in _BESIDE if Path(f"{path}{end}").exists()]
+        if left and not path.exists():
+            raise StoreError(
+                f"{path} was deleted while it was in use; delete {' and '.join(left)}, too, "
+                "or restart"
+            )
+        _logger.warning("%s was deleted or replaced; events go to the file there now", path)
+        self.engine.close()  # first: another database must not meet its connections
+        self.engine = Engine(f"sqlite:///{path}")
+        self._file = _identity(path)
 
     def close(self) -> None:
         """Close the database."""
         self.engine.close()
+
+
+def _identity(path: Path | None) -> tuple[int, int] | None:
+    """Tell a file from any other that may stand in its place; None where there is none."""
+    try:
+        found = None if path is None else path.stat()
+    except OSError:
+        return None
+    return found and (found.st_dev, found.st_ino)

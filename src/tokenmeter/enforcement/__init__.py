@@ -85,7 +85,7 @@ def gate_of(
 
 
 def _quotas(meter: TokenMeter) -> QuotaGate:
-    gate = QuotaGate(meter.engine.quotas)
+    gate = QuotaGate(meter.engine.quotas, meter.engine.arrived)
     tell_of_jobs(meter, gate.job_ended)
     return gate
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,7 +22,8 @@ from tokenmeter.rating.meter import Meter
 ZERO = Decimal(0)
 COUNTS = frozenset({"request_count", "output_count"})  # say nothing of how much is used
 KNOWN_S = 1.0  # what is known of a customer's usage is used for so long
-ARRIVES_S = 3.0  # by then the event of a finished call is in the store
+ARRIVES_S_MAX = 60.0  # an event that is not in the store by then is not waited for
+LOOKS_MAX = 5  # at what is used, if events arrive meanwhile
 UNDER_WAY_S_MAX = 900.0  # a call whose end nobody tells counts so long
 CUSTOMERS_MAX = 10_000  # remembered
 
@@ -45,20 +48,22 @@ class Quota(Protocol):
 
 
 Look = Callable[[str, datetime], Sequence[Quota]]
+Arrived = Callable[[Sequence[str]], frozenset[str]]
 
 
 @dataclass(slots=True)
 class _UnderWay:
     ask: Ask
-    until_s: float  # counted so long, on the clock of the quotas that were read
+    until_s: float  # counted so long at most
+    events: frozenset[str] = frozenset()  # once it has ended, what is counted in its place
 
 
 @dataclass(slots=True)
 class _Known:
     """A customer's quotas as they were read, and what has been admitted since."""
 
-    quotas: Sequence[Quota]
-    read_s: float
+    quotas: Sequence[Quota] = ()
+    read_s: float = -math.inf
     under_way: dict[int, _UnderWay] = field(default_factory=dict[int, "_UnderWay"])
 
 
@@ -67,11 +72,12 @@ class QuotaGate:
     Refuses with 429 what a hard limit of the customer's entitlements does not include.
 
     Calls under way count with what is expected of them, in this process; what other processes
-    have under way counts when its events have arrived.
+    have under way counts when its events have arrived. `arrived` tells which events are stored.
     """
 
-    def __init__(self, look: Look, clock: Clock = time.monotonic) -> None:
+    def __init__(self, look: Look, arrived: Arrived, clock: Clock = time.monotonic) -> None:
         self._look = look
+        self._arrived = arrived
         self._clock = clock
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._lock = threading.Lock()
@@ -90,12 +96,12 @@ class QuotaGate:
             known.under_way[number] = _UnderWay(ask, self._clock() + UNDER_WAY_S_MAX)
         return _Counted(self, known, number)
 
-    def ended(self, known: _Known, number: int) -> None:
-        """Let a call's estimate go as soon as its events have surely arrived."""
+    def ended(self, known: _Known, number: int, events: Sequence[Event]) -> None:
+        """Let a call's estimate go as soon as its events have arrived."""
         with self._lock:
             call = known.under_way.get(number)
             if call is not None:
-                call.until_s = self._clock() + ARRIVES_S
+                self._waits_for(call, events)
 
     def forgotten(self, known: _Known, number: int) -> None:
         """Let the estimate of a call go that used nothing."""
@@ -104,32 +110,51 @@ class QuotaGate:
 
     def job_ended(self, event: Event) -> None:
         """Let the estimate of a job go, which has counted since its submit."""
-        known_by, now_s = set(references(event)), self._clock()
+        known_by = set(references(event))
         with self._lock:
             known = self._known.get(event.external_customer_id or "")
             for call in () if known is None else known.under_way.values():
-                if call.ask.reference in known_by and call.until_s > now_s + ARRIVES_S:
-                    call.until_s = now_s + ARRIVES_S
+                if call.ask.reference in known_by and not call.events:
+                    self._waits_for(call, [event])
                     return
 
+    def _waits_for(self, call: _UnderWay, events: Sequence[Event]) -> None:
+        call.events = frozenset(event.event_id for event in events)
+        call.until_s = self._clock() + ARRIVES_S_MAX
+
     def _of(self, customer: str) -> _Known:
-        now_s = self._clock()
-        known = self._known.pop(customer, None)
-        if known is None or now_s - known.read_s > KNOWN_S:
-            fresh = _Known(self._look(customer, datetime.now(UTC)), now_s)
-            if known is not None:
-                fresh.under_way = known.under_way
-                known.quotas = fresh.quotas
-                known.read_s = now_s
-                fresh = known
-            known = fresh
-        for number, call in tuple(known.under_way.items()):
-            if known.read_s > call.until_s:
-                del known.under_way[number]
-        self._known[customer] = known
+        known = self._known.setdefault(customer, _Known())
+        self._known.move_to_end(customer)
         if len(self._known) > CUSTOMERS_MAX:
             self._known.popitem(last=False)
+        now_s = self._clock()
+        if now_s - known.read_s > KNOWN_S:
+            self._read(customer, known)
+            known.read_s = now_s
         return known
+
+    def _read(self, customer: str, known: _Known) -> None:
+        """
+        Read what is used, and let go of the calls that are in it.
+
+        If events arrive while it is read, all is read again; after LOOKS_MAX their calls count
+        twice until the next time.
+        """
+        awaited = {i for call in known.under_way.values() for i in call.events}
+        there, looks = self._there(awaited), 0
+        while True:
+            before, looks = there, looks + 1
+            known.quotas = self._look(customer, datetime.now(UTC))
+            there = self._there(awaited)
+            if there == before or looks == LOOKS_MAX:
+                break
+        now_s = self._clock()
+        for number, call in tuple(known.under_way.items()):
+            if now_s > call.until_s or (call.events and call.events <= before):
+                del known.under_way[number]
+
+    def _there(self, awaited: AbstractSet[str]) -> frozenset[str]:
+        return self._arrived(tuple(awaited)) if awaited else frozenset()
 
     def _check(self, quota: Quota, known: _Known, ask: Ask) -> None:
         wanted = expected(quota, ask)
@@ -184,6 +209,6 @@ class _Counted:
     def settle(self, events: Sequence[Event]) -> None:
         """What the events say counts from now on."""
         if events:
-            self.gate.ended(self.known, self.number)
+            self.gate.ended(self.known, self.number, events)
         else:
             self.gate.forgotten(self.known, self.number)

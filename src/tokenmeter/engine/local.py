@@ -210,6 +210,11 @@ class Engine:
         """List what a customer's subscriptions include, and how much of it is used up."""
         return self._services.quotas.of(customer, at)
 
+    def arrived(self, event_ids: Iterable[str]) -> frozenset[str]:
+        """Tell which of these events are stored, and so in what is used."""
+        with self._store.reading() as connection:
+            return frozenset(stored_events.stored_copies(connection, "", event_ids))
+
     def rate(
         self,
         customer: str = "",

@@ -38,7 +38,7 @@ def test_every_recorded_exchange_yields_what_it_must(exchange: Exchange, chunk_b
         ("GET", "/v1/videos/video_1/content"),
         ("GET", "/v1/threads/t/runs"),
         ("GET", "/v1/threads/t/runs/r/steps"),
-        ("POST", "/v1/evals/eval_1/runs"),
+        ("GET", "/v1/evals/eval_1/runs"),
         ("GET", "/v1/organization/usage/completions"),
     ],
 )

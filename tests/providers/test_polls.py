@@ -38,6 +38,8 @@ WEBHOOKS: dict[str, Any] = {adapter.name: adapter.webhook for adapter in adapter
         ("minimax", "m", {"operation": "v2.video_generation"}, "https://api.minimax.io/v2/query/video_generation/m"),
         ("minimax", "m", {"region": "cn"}, "https://api.minimaxi.com/v1/query/video_generation?task_id=m"),
         ("replicate", "p/1", {}, "https://api.replicate.com/v1/predictions/p%2F1"),
+        ("anthropic", "msgbatch_1", {}, "https://api.anthropic.com/v1/messages/batches/msgbatch_1/results"),
+        ("anthropic", "drm_1", {}, None),
         ("nobody", "x", {}, None),
     ],
 )  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import replace
 from urllib.parse import unquote
 
 from tokenmeter.providers.anthropic_batches import read_batch, read_result, settle_results
+from tokenmeter.providers.anthropic_dreams import describe_dream
 from tokenmeter.providers.anthropic_messages import (
     NEEDLES,
     delivered_text,
@@ -99,7 +100,7 @@ def describe(request: Request) -> Call | None:
 def _describe_path(request: Request, provider: str, messages: Api) -> Call | None:
     found = PATHS.search(request.path)
     if found is None:
-        return None
+        return describe_dream(request, provider)
     if found["messages"]:
         return describe_messages(request, provider, messages)
     if found["complete"]:

@@ -35,6 +35,7 @@ _STATES: dict[str, State] = {
     "error": "failed",
     "expired": "failed",
     "cancelled": "failed",
+    "canceled": "failed",
 }
 _ENDS = ("completed_at", "expired_at", "cancelled_at", "failed_at")
 
@@ -85,7 +86,7 @@ def read_batch(payload: Json) -> Reading:
     """
     if payload.get("object") not in ("batch", None):
         return answer(payload, None, None)
-    reading = _read_job(payload)
+    reading = read_job(payload)
     delivered = count(mapping(payload.get("request_counts")).get("completed"))
     reading = _rescued(reading, delivered=bool(delivered))
     return replace(reading, dimensions={**reading.dimensions, "service_tier": "batch"})
@@ -103,7 +104,7 @@ def read_run(payload: Json) -> Reading:
     """Read a run, or one event of its stream; its steps repeat parts of its usage."""
     if "error" not in payload and payload.get("object") != "thread.run":
         return NO_READING
-    reading = _read_job(payload)
+    reading = read_job(payload)
     failure = text(mapping(payload.get("last_error")).get("code"))
     reading = replace(reading, created=moment(payload.get("created_at")))
     if reading.state == "failed" and failure:
@@ -122,7 +123,7 @@ def read_videos(payload: Json) -> Reading:
 
 def _read_video(payload: Json) -> Reading:
     """Read a video job of OpenAI or xAI: seconds and size once it is done."""
-    reading = _read_job(payload)
+    reading = read_job(payload)
     video = mapping(payload.get("video"))
     length = seconds(payload.get("seconds") or video.get("duration"))
     if reading.response_id is None:
@@ -160,7 +161,7 @@ def settle_extension(dialect: Dialect, reading: Reading, call: Call) -> Reading:
     return replace(settled, usage=settled.usage | call.usage, flags=settled.flags | stands)
 
 
-def _read_job(payload: Json) -> Reading:
+def read_job(payload: Json) -> Reading:
     """Read what jobs share: how it stands, its usage, and when it ended."""
     status = text(payload.get("status")) or ""
     state = _STATES.get(status, "pending")

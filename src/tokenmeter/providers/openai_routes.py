@@ -11,6 +11,7 @@ from typing import NamedTuple
 from tokenmeter.providers import (
     openai_audio,
     openai_chat,
+    openai_evals,
     openai_images,
     openai_jobs,
     openai_responses,
@@ -26,7 +27,7 @@ _PATH = re.compile(
     r"(?P<place>chat/completions|completions|embeddings|rerank|decisions|stt|tts"
     r"|images/(?:generations|edits|variations)|audio/(?:transcriptions|translations|speech)"
     r"|responses/compact|threads/runs|videos/(?:generations|edits|extensions)"
-    r"|(?P<kind>responses|batches|videos|threads/[^/]+/runs|chat/deferred-completion)"
+    r"|(?P<kind>responses|batches|videos|(?:threads|evals)/[^/]+/runs|chat/deferred-completion)"
     r"(?:/(?P<id>[^/]+)(?P<verb>/[a-z_]+)?)?)/?$"
 )
 # Under a host that nobody knows these are taken for an OpenAI-like API.
@@ -66,7 +67,9 @@ def describe_as(request: Request, provider: str, dialect: Dialect) -> Call | Non
         return None
     place, kind, job_id = found.group("place", "kind", "id")
     if kind is not None:
-        place = kind.rpartition("/")[2] + (f"/*{found['verb'] or ''}" if job_id else "")
+        within = "evals." if kind.startswith("evals/") else ""
+        named = f"/*{found['verb'] or ''}" if job_id else ""
+        place = f"{within}{kind.rpartition('/')[2]}{named}"
     route = ROUTES.get((request.method, place))
     if route is None:
         return None
@@ -217,6 +220,9 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "runs/*"): Route("assistants.runs", _RUN, _seen_again),
     ("POST", "runs/*/cancel"): Route("assistants.runs", _RUN, _seen_again),
     ("POST", "runs/*/submit_tool_outputs"): Route("assistants.runs", _RUN, _seen_again),
+    ("POST", "evals.runs"): Route("evals.runs", openai_evals.eval_api, _plain),
+    ("GET", "evals.runs/*"): Route("evals.runs", openai_evals.eval_api, _seen_again),
+    ("POST", "evals.runs/*/cancel"): Route("evals.runs", openai_evals.eval_api, _seen_again),
     ("POST", "videos"): Route("videos", _VIDEO, _new_video),
     ("GET", "videos"): Route("videos", _VIDEO, _seen_again),
     ("POST", "videos/generations"): Route("videos", _VIDEO, _video),

@@ -62,6 +62,13 @@ def _openai(job_id: str, _: Facts) -> str | None:
     return None if place is None else f"https://api.openai.com/v1/{place}/{quote(job_id, safe='')}"
 
 
+def _anthropic(job_id: str, _: Facts) -> str | None:
+    """A batch ends with its results; a dream is looked at by whoever asked for it."""
+    if job_id.startswith("drm_"):
+        return None
+    return f"https://api.anthropic.com/v1/messages/batches/{quote(job_id, safe='')}/results"
+
+
 def _google(job_id: str, _: Facts) -> str:
     """An operation or a batch is named with its place, an interaction by its id alone."""
     named = job_id if "/" in job_id else f"interactions/{job_id}"
@@ -118,7 +125,7 @@ def _minimax(job_id: str, facts: Facts) -> str:
 POLLS: dict[str, Asked] = {
     "alibaba": Asked(_alibaba, ("DASHSCOPE_API_KEY",)),
     "anthropic": Asked(
-        _at("https://api.anthropic.com/v1/messages/batches/{id}/results"),
+        _anthropic,
         ("ANTHROPIC_API_KEY",),
         ("x-api-key", ""),
         {"anthropic-version": "2023-06-01"},

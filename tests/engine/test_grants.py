@@ -104,3 +104,20 @@ def test_a_cancelled_subscription_grants_no_more(shop: Shop) -> None:
     shop.clock.now = JULY
     given = shop.services.grants.give(subscription)
     assert sorted(g["credit_amount"] for g in given) == ["5"]  # the others have expired
+
+
+def test_what_was_given_to_a_wallet_that_is_closed_is_not_given_again(shop: Shop) -> None:
+    subscription = shop.subscribe()
+    shop.services.definitions.create(
+        "credit_grant",
+        {
+            "name": "welcome",
+            "scope": "SUBSCRIPTION",
+            "subscription_id": subscription,
+            "credits": "10",
+            "cadence": "ONETIME",
+        },
+    )
+    given = shop.services.grants.give(subscription)
+    shop.services.wallets.terminate(given[0]["wallet_id"])
+    assert shop.services.grants.give(subscription) == []

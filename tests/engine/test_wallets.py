@@ -325,3 +325,28 @@ def test_after_any_steps_the_balance_is_what_is_left_and_lines_chain(
     signed = [r.credit_amount if r.type == "credit" else -r.credit_amount for r in rows]
     assert sum(signed) == told
     store.close()
+
+
+def test_an_idempotency_key_of_a_top_up_is_none_of_a_debit(acme: Opened) -> None:
+    _, wallets, _ = acme
+    purse = wallet(wallets, "10")
+    added = {"credits_to_add": 5, "transaction_reason": FREE, "idempotency_key": "k"}
+    wallets.top_up(purse, added)
+    with pytest.raises(AlreadyExistsError, match="'k' is of a credit already"):
+        wallets.debit(purse, {"credits": 3, "idempotency_key": "k"})
+    wallets.debit(purse, {"credits": 3, "idempotency_key": "j"})
+    with pytest.raises(AlreadyExistsError, match="'j' is of a debit already"):
+        wallets.top_up(purse, {**added, "idempotency_key": "j"})
+    assert wallets.get(purse)["balance"] == "12"
+
+
+@pytest.mark.parametrize("amount", ["NaN", "Infinity", "-1"])
+def test_what_is_no_amount_is_neither_held_nor_settled(acme: Opened, amount: str) -> None:
+    _, wallets, _ = acme
+    wallet(wallets, "10")
+    with pytest.raises(ValidationError, match="at least 0"):
+        wallets.hold("acme", d(amount))
+    held = wallets.hold("acme", d(1))
+    with pytest.raises(ValidationError, match="at least 0"):
+        wallets.settle(held.id, d(amount))
+    assert wallets.held(held.id).state == "held"

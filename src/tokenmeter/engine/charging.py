@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
 
@@ -199,11 +200,12 @@ def _before(
     known: Measured,
     how: tuple[Entitlement, str],
 ) -> Decimal:
-    """Return what an allowance that never resets has seen before the period."""
+    """Return what an allowance that lasts longer than the period has seen before it."""
     allowance, environment = how
-    if allowance.reset is not ResetPeriod.NEVER or period.start <= contract.start:
+    term = allowance_term(contract, period, allowance)
+    if term is None or period.start <= term.start:
         return ZERO
-    query = _query(contract, known.meter, Period(contract.start, period.start))
+    query = _query(contract, known.meter, Period(term.start, period.start))
     answer = assignments(store, query, known.prices, environment)
     return plus(quantity.quantity for quantity in answer.by_price.values())
 
@@ -211,40 +213,59 @@ def _before(
 def allowance_windows(
     contract: Contract, period: Period, allowance: Entitlement
 ) -> Iterator[Period]:
-    """Cut a period at the resets of an allowance: local midnights, or months of the cycle."""
-    zone = zone_of(contract.zone)
-    if allowance.reset is ResetPeriod.DAILY:
+    """Cut a period at the resets of an allowance: midnights, or the cycle's weeks, months …"""
+    zone, reset = zone_of(contract.zone), allowance.reset
+    if reset is ResetPeriod.DAILY:
         starts = list(windows(period, Window.DAY, zone))
-    elif allowance.reset is ResetPeriod.MONTHLY and contract.cycle.period.months > 1:
-        monthly = Cycle(contract.cycle.anchor, BillingPeriod.MONTHLY, 1, zone)
-        starts = [p.start for p in monthly.periods(period.start, period.end)]
+    elif reset not in (None, ResetPeriod.NEVER) and contract.cycle.period.is_longer_than(
+        BillingPeriod(reset.value)
+    ):
+        inner = Cycle(contract.cycle.anchor, BillingPeriod(reset.value), 1, zone)
+        starts = [p.start for p in inner.periods(period.start, period.end)]
     else:
-        starts = [period.start]
+        term = allowance_term(contract, period, allowance)
+        starts = [period.start, *([term.end] if term and term.end < period.end else [])]
     bounds = [*(max(s, period.start) for s in starts), period.end]
     for start, end in pairwise(bounds):
         if start < end:
             yield Period(start, end)
 
 
+def allowance_term(contract: Contract, period: Period, allowance: Entitlement) -> Period | None:
+    """Find the time of an allowance that lasts longer than a billing period; None: it does not."""
+    if allowance.reset is ResetPeriod.NEVER:
+        return Period(min(contract.start, period.start), period.end)
+    if allowance.reset is None:
+        return None
+    lasts = BillingPeriod(allowance.reset.value)
+    if not lasts.is_longer_than(contract.cycle.period):
+        return None
+    return term_of(contract, lasts, period.start)
+
+
+def term_of(contract: Contract, lasts: BillingPeriod, at: datetime) -> Period:
+    """Find the stretch of several billing periods, counted from the start, that holds a moment."""
+    cycle = Cycle(contract.cycle.anchor, lasts, 1, zone_of(contract.zone))
+    start = contract.start
+    while (end := cycle.next(start)) <= at:
+        start = end
+    return Period(start, end)
+
+
 def _own_periods(contract: Contract, item: Item, period: Period) -> list[Period]:
     """List the price's own periods within a billing period, whole ones."""
     price = item.price
-    if price.billing_period is contract.cycle.period:
-        return [_whole(contract, period)]
-    cycle = Cycle(
-        contract.cycle.anchor,
-        price.billing_period,
-        price.billing_period_count,
-        contract.cycle.zone,
-    )
-    return list(cycle.periods(period.start, period.end))
+    rhythm = (contract.cycle.period, contract.cycle.count)
+    if (price.billing_period, price.billing_period_count) == rhythm:
+        return [_whole(contract.cycle, period)]
+    cycle = replace(contract.cycle, period=price.billing_period, count=price.billing_period_count)
+    return [_whole(cycle, part) for part in cycle.periods(period.start, period.end)]
 
 
-def _whole(contract: Contract, period: Period) -> Period:
+def _whole(cycle: Cycle, period: Period) -> Period:
     """Widen a period that the subscription's start or end cuts to the full one."""
-    following = contract.cycle.next(period.start)
-    end = max(period.end, following)
-    return Period(min(period.start, contract.cycle.previous(end)), end)
+    end = max(period.end, cycle.next(period.start))
+    return Period(min(period.start, cycle.previous(end)), end)
 
 
 def _query(contract: Contract, meter: Meter, period: Period) -> MeterQuery:

@@ -15,6 +15,7 @@ from tokenmeter.engine.rhythm import cycle_of, start_of
 from tokenmeter.engine.store.documents import Document, Documents
 from tokenmeter.engine.store.ledger import Ledger
 from tokenmeter.engine.store.protocol import Store
+from tokenmeter.engine.wallet_rows import WALLET
 from tokenmeter.engine.wallets import Wallets
 from tokenmeter.rating.grant import Grant, define_grant
 from tokenmeter.rating.periods import Cycle, calendar_anchor
@@ -64,7 +65,9 @@ class Grants:
             found = prepaid(documents, str(held.parent), currency)
             wallet = None if found is None else found.id
             ledger = Ledger(connection, self._environment)
-            due = [d for d in due if wallet is None or not ledger.repeated(wallet, d.key)]
+            # Closed wallets count: what was given to one is not given again to the next.
+            had = [w.id for w in documents.all(WALLET, parent=str(held.parent), status=None)]
+            due = [d for d in due if not any(ledger.repeated(w, d.key) for w in had)]
         if due and wallet is None:
             asked = {"customer_id": held.parent, "currency": currency}
             wallet = str(self._wallets.create(asked)["id"])

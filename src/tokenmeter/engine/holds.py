@@ -87,7 +87,7 @@ class HoldDesk:
         hold_id: str = "",
     ) -> tuple[Hold, Decimal]:
         """Reserve money and tell what stays available; refuse what does not fit."""
-        if amount < 0 or not 0 < expires_s <= HOLD_S_MAX:
+        if not amount.is_finite() or amount < 0 or not 0 < expires_s <= HOLD_S_MAX:
             raise ValidationError(
                 f"A hold is of at least 0 and lasts more than 0 and up to {HOLD_S_MAX} seconds."
             )
@@ -132,7 +132,7 @@ class HoldDesk:
         A hold that expired before is settled all the same. With the event's id as `reference`
         the amount counts until that event has arrived, else for SETTLED_COUNTS_S.
         """
-        if amount < 0:
+        if not amount.is_finite() or amount < 0:
             raise ValidationError("What a call cost is at least 0.")
 
         def ended(row: HoldRow) -> HoldRow:

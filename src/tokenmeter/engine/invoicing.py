@@ -13,16 +13,16 @@ from tokenmeter.engine.charging import (
     Measured,
     fixed_charges,
     line_id,
+    term_of,
     usage_charges,
 )
 from tokenmeter.engine.contract import Contract
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.unpriced import Unpriced, unpriced
 from tokenmeter.rating.invoice import Invoice, InvoiceLine
-from tokenmeter.rating.periods import Cycle
 from tokenmeter.rating.price import Cadence, PriceType
 from tokenmeter.rating.rounding import ZERO, minus, plain, plus
-from tokenmeter.rating.windows import Period, zone_of
+from tokenmeter.rating.windows import Period
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +157,7 @@ def _term(contract: Contract, period: Period) -> Period | None:
         return None
     if not contract.promise_lasts.is_longer_than(contract.cycle.period):
         return None
-    cycle = Cycle(contract.cycle.anchor, contract.promise_lasts, 1, zone_of(contract.zone))
-    start = contract.start
-    while (end := cycle.next(start)) <= period.start:
-        start = end
-    return Period(start, end)
+    return term_of(contract, contract.promise_lasts, period.start)
 
 
 def _periods(contract: Contract, whole: Period) -> list[Period]:

@@ -16,7 +16,7 @@ from tokenmeter.engine.errors import InvalidOperationError, ValidationError
 from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.store.documents import Document, Documents
 from tokenmeter.engine.store.rows import microseconds
-from tokenmeter.engine.subscription_terms import overrides_price, overriding, refuse_unsold
+from tokenmeter.engine.subscription_terms import fits, overrides_price, overriding, refuse_unsold
 from tokenmeter.rating.commitment import Commitment, CommitmentType, commitment_type_of
 from tokenmeter.rating.filters import check_unambiguous
 from tokenmeter.rating.rounding import ONE, ZERO, plain
@@ -95,6 +95,16 @@ def _check(subscription: Document, price: Document, fields: Fields) -> None:
         raise ValidationError(
             f"price_id: the price is in {own.upper()}, the subscription in {whole.upper()}."
         )
+    if price.body["type"] == "FIXED" and not fits(price.body, subscription.body):
+        told, rhythm = (_every(body) for body in (price.body, subscription.body))
+        raise ValidationError(
+            f"price_id: a price for {told} does not go into a subscription billed for {rhythm}."
+        )
+
+
+def _every(body: Fields) -> str:
+    count = reading.whole(body, "billing_period_count") or 1
+    return f"{body['billing_period']}{f' x {count}' if count > 1 else ''}"
 
 
 def _promise(fields: Fields) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from tokenmeter.engine.billing import Billing
-from tokenmeter.engine.charging import allowance_windows
+from tokenmeter.engine.charging import allowance_term, allowance_windows
 from tokenmeter.engine.contract import Contract
 from tokenmeter.engine.metering import MeterQuery, measure
 from tokenmeter.engine.rhythm import current_period
@@ -74,7 +74,8 @@ class Quotas:
 
 def _window(contract: Contract, period: Period, allowance: Entitlement, at: datetime) -> Period:
     """Find the window of an allowance that holds a moment."""
-    if allowance.reset is ResetPeriod.NEVER:
-        return Period(min(contract.start, period.start), period.end)
+    term = allowance_term(contract, period, allowance)
+    if term is not None and at < term.end:
+        return term
     windows = list(allowance_windows(contract, period, allowance))
     return next((w for w in windows if w.start <= at < w.end), windows[-1])

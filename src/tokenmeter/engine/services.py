@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -27,8 +28,11 @@ from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.subscriptions import Subscriptions
 from tokenmeter.engine.usage_charges import subscription_usage
 from tokenmeter.engine.wallets import Wallets
+from tokenmeter.errors import TokenmeterError
 from tokenmeter.event import Event
 from tokenmeter.rating.windows import Period
+
+_logger = logging.getLogger("tokenmeter.engine")
 
 
 class Services:
@@ -109,17 +113,25 @@ class Services:
         """
         Give the credit grants and finalize the invoices that are due, of all subscriptions.
 
-        Then look at every wallet of theirs: alerts, automatic top-ups.
+        Then look at every wallet of theirs: alerts, automatic top-ups. A subscription that cannot
+        be billed stops no other: its error is raised when all are done.
         """
         done: list[dict[str, Any]] = []
         customers: dict[str, None] = {}
+        failed: list[TokenmeterError] = []
         for subscription in self.subscriptions.list():
-            self.grants.give(subscription["id"])
-            done += self.invoices.bill(subscription["id"])
             customers[subscription["customer_id"]] = None
+            try:
+                self.grants.give(subscription["id"])
+                done += self.invoices.bill(subscription["id"])
+            except TokenmeterError as error:
+                _logger.exception("tokenmeter: %s is not billed", subscription["id"])
+                failed.append(error)
         for customer in customers:
             for wallet in self.wallets.of_customer(customer):
                 self.wallets.watch(wallet["id"])
+        if failed:
+            raise failed[0]
         return done
 
     def close(self) -> None:

@@ -131,10 +131,18 @@ def first_versions(prices: Sequence[Document]) -> Sequence[Document]:
     return [price for price in prices if price.id in kept]
 
 
-def fits(price: BillingPeriod, subscription: BillingPeriod) -> bool:
-    """Tell whether a price's period goes into a subscription's."""
-    same = price is subscription or price is BillingPeriod.ONETIME
-    return same or subscription.is_multiple_of(price)
+def fits(price: Fields, subscription: Fields) -> bool:
+    """Tell whether a price's period goes into a subscription's; usage is billed with any count."""
+    own, whole = (billing_period_of(body["billing_period"]) for body in (price, subscription))
+    if own is BillingPeriod.ONETIME:
+        return True
+    if own is not whole and not whole.is_multiple_of(own):
+        return False
+    lengths = [
+        (period.months or 1) * (reading.whole(body, "billing_period_count") or 1)
+        for period, body in ((own, price), (whole, subscription))
+    ]
+    return price["type"] == "USAGE" or lengths[1] % lengths[0] == 0
 
 
 def is_on(price: Document, now: datetime) -> bool:

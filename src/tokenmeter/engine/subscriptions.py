@@ -47,7 +47,6 @@ from tokenmeter.engine.subscription_terms import (
     refuse_unsold,
     rhythm_in,
 )
-from tokenmeter.rating.periods import billing_period_of
 
 SUBSCRIPTION = "subscription"
 ACTIVE, CANCELLED = "active", "cancelled"
@@ -239,18 +238,17 @@ class Subscriptions:
     def _prices(self, registry: Registry, subscription: Document) -> Sequence[Document]:
         """Choose the plan's prices: of the currency, in force, of a period that fits."""
         body = subscription.body
-        period = billing_period_of(body["billing_period"])
         found = [
             price
             for price in registry.documents.all("price", parent=body["plan_id"])
             if price.body["currency"] == body["currency"]
-            and fits(billing_period_of(price.body["billing_period"]), period)
+            and fits(price.body, body)
             and is_on(price, registry.now)
         ]
         if not found:
             raise ValidationError(
                 f"plan_id: the plan has no price in {body['currency'].upper()} that is billed "
-                f"{period.value}."
+                f"{body['billing_period']}."
             )
         return found
 

@@ -8,16 +8,33 @@ from decimal import Decimal
 from typing import Any
 
 from tokenmeter.engine.account import Account, Why
-from tokenmeter.engine.errors import InvalidOperationError
-from tokenmeter.engine.store.ledger import Transaction
+from tokenmeter.engine.errors import AlreadyExistsError, InvalidOperationError
+from tokenmeter.engine.store.ledger import Ledger, Transaction
 from tokenmeter.engine.wallet import Wallet, body_of, transaction_body
 from tokenmeter.rating.credits import to_credits
-from tokenmeter.rating.define import Fields, moment_in, number_in, whole_in
+from tokenmeter.rating.define import Fields, moment_in, number_in, text_in, whole_in
 from tokenmeter.rating.errors import RatingError
 from tokenmeter.rating.rounding import ZERO
 
 FREE = "FREE_CREDIT_GRANT"
+REASONS = frozenset(
+    {
+        *(FREE, "PURCHASED_CREDIT_INVOICED", "PURCHASED_CREDIT_DIRECT"),
+        *("SUBSCRIPTION_CREDIT_GRANT", "CREDIT_NOTE", "INVOICE_VOID_REFUND"),
+    }
+)
 _DAY = "initial_credits_to_load_expiry_date"
+
+
+def reason_in(fields: Fields) -> str:
+    """Read why credits are added: one of Flexprice's reasons."""
+    reason = text_in(fields, "transaction_reason")
+    if reason not in REASONS:
+        raise RatingError(
+            f"transaction_reason is one of {', '.join(sorted(REASONS))}.",
+            field="transaction_reason",
+        )
+    return reason
 
 
 def active(wallet: Wallet) -> Wallet:
@@ -70,6 +87,16 @@ def _ahead(fields: Fields, name: str, now: datetime) -> datetime | None:
     if expires is not None and expires <= now:
         raise RatingError("An expiry date lies ahead.", field=name)
     return expires
+
+
+def repeated(ledger: Ledger, wallet: Wallet, key: str | None, kind: str) -> Transaction | None:
+    """Find what a request with this idempotency key did before; refuse what is another thing."""
+    made = ledger.repeated(wallet.id, key) if key else None
+    if made is not None and made.type != kind:
+        raise AlreadyExistsError(
+            f"The idempotency key {key!r} is of a {made.type} already; take another one."
+        )
+    return made
 
 
 def posted(made: Transaction, wallet: Wallet, account: Account) -> dict[str, Any]:

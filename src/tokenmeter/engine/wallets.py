@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from tokenmeter.engine.account import Account, Why
+from tokenmeter.engine.account import CREDIT, DEBIT, Account, Why
 from tokenmeter.engine.alerts import Alerts
 from tokenmeter.engine.clock import Clock, system_clock
 from tokenmeter.engine.errors import NotFoundError, ValidationError
@@ -21,6 +21,8 @@ from tokenmeter.engine.wallet_posts import (
     active,
     credits_in,
     posted,
+    reason_in,
+    repeated,
     why_bonus,
     why_loaded,
     why_of,
@@ -29,17 +31,10 @@ from tokenmeter.engine.wallet_rows import WALLET, new_wallet, wallets_of, write
 from tokenmeter.engine.wallet_watch import is_due, real_time_body, watched
 from tokenmeter.rating.credits import Owed
 from tokenmeter.rating.define import Fields, number_in, text_in
-from tokenmeter.rating.errors import RatingError
 
 KNOWN_S = 5.0  # a wallet's settings are read again after this
 KNOWN_MAX = 10_000
 TRANSACTIONS_LIMIT = 50
-REASONS = frozenset(
-    {
-        *("FREE_CREDIT_GRANT", "PURCHASED_CREDIT_INVOICED", "PURCHASED_CREDIT_DIRECT"),
-        *("SUBSCRIPTION_CREDIT_GRANT", "CREDIT_NOTE", "INVOICE_VOID_REFUND"),
-    }
-)
 MANUAL = "MANUAL_BALANCE_DEBIT"
 EDITABLE = frozenset({"name", "description", "metadata", "alert_settings", "auto_topup", "config"})
 
@@ -130,19 +125,14 @@ class Wallets:
 
         Returns {"wallet_transaction", "wallet"}.
         """
-        reason = text_in(fields, "transaction_reason")
-        if reason not in REASONS:
-            raise RatingError(
-                f"transaction_reason is one of {', '.join(sorted(REASONS))}.",
-                field="transaction_reason",
-            )
+        reason = reason_in(fields)
         key = text_in(fields, "idempotency_key") or None
         why = why_of(fields, reason, key, self._clock())
         free = why_bonus(fields, why, self._clock())
         bonus = number_in(fields, "bonus_credits_to_add")
 
         def add(account: Account, wallet: Wallet, ledger: Ledger) -> dict[str, Any]:
-            made = ledger.repeated(wallet.id, key) if key else None
+            made = repeated(ledger, wallet, key, CREDIT)
             if made is None:
                 active(wallet)
                 made = account.credit(credits_in(fields, wallet), why)
@@ -160,7 +150,7 @@ class Wallets:
         why = Why(MANUAL, idempotency_key=key)
 
         def take(account: Account, wallet: Wallet, ledger: Ledger) -> dict[str, Any]:
-            made = ledger.repeated(wallet.id, key) if key else None
+            made = repeated(ledger, wallet, key, DEBIT)
             made = made or account.debit(
                 credits_in(fields, active(wallet)), why, overdraw=overdraw
             )

@@ -19,15 +19,15 @@ def covered(
     Tell how much of each price's usage is included, in the order of the prices.
 
     `used` is the usage in each window of the allowance, by price. With 10 a day included and
-    8 used at the first price, 5 at the second, the second has 2 included. `before` is what an
-    allowance that never resets has given already.
+    8 used at the first price, 5 at the second, the second has 2 included. `before` is what was
+    used of an allowance that began before the first window.
     """
     found = dict.fromkeys(used, ZERO)
     if not entitlement.is_enabled:
         return found
     for window in range(max((len(values) for values in used.values()), default=0)):
         left = entitlement.usage_limit
-        if left is not None and entitlement.reset is ResetPeriod.NEVER:
+        if left is not None and window == 0 and entitlement.reset is not ResetPeriod.DAILY:
             left = max(ZERO, minus(left, before))
         for key, values in used.items():
             part = values[window] if left is None else min(left, values[window])

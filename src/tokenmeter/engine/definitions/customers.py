@@ -75,11 +75,17 @@ def _make(_registry: Registry, fields: Fields) -> Draft:
     return Draft(body, external_id)
 
 
-def _change(_registry: Registry, document: Document, fields: Fields) -> Draft:
+def _change(registry: Registry, document: Document, fields: Fields) -> Draft:
     body: dict[str, Any] = {**document.body, **_details({**document.body, **fields})}
     for name in ("external_id", "name"):
         if fields.get(name) is not None:
             body[name] = reading.needed(fields, name)
+    moved = body["external_id"] != document.body["external_id"]
+    if moved and registry.documents.all("subscription", parent=document.id):
+        raise InvalidOperationError(
+            "external_id: events are billed by it, and the customer has a subscription; make "
+            "another customer for another id."
+        )
     return Draft(body, body["external_id"])
 
 

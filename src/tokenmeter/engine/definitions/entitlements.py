@@ -88,8 +88,8 @@ def _terms(fields: Fields, kind: str) -> dict[str, Any]:
         "config_value": dict(reading.mapping(fields, "config_value")) or None,
         **_choices(fields),
         **_grant(fields),
-        **_dates(fields),
     }
+    _refuse_dates(fields)
     _entitlement(terms)
     return {name: value for name, value in terms.items() if value not in {None, ""}}
 
@@ -121,14 +121,23 @@ def _grant(fields: Fields) -> dict[str, Any]:
     quota = reading.amount(fields, "grant_quota")
     if quota is not None and quota < 0:
         raise ValidationError("grant_quota is at least 0.")
-    return {"grant_duration_value": length, "grant_quota": reading.written(quota)}
+    if quota is not None:
+        raise ValidationError(
+            "grant_quota: what is included is usage_limit with its usage_reset_period here; there "
+            "are no quotas from the first use on."
+        )
+    return {"grant_duration_value": length}
 
 
-def _dates(fields: Fields) -> dict[str, Any]:
+def _refuse_dates(fields: Fields) -> None:
     start, end = reading.moment(fields, "start_date"), reading.moment(fields, "end_date")
     if start and end and end <= start:
         raise ValidationError("end_date: an entitlement cannot end before it starts.")
-    return {name: fields[name] for name in ("start_date", "end_date") if fields.get(name)}
+    if start or end:
+        raise ValidationError(
+            "start_date and end_date: an entitlement holds as long as its plan or subscription "
+            "does here; leave them out."
+        )
 
 
 def _count(fields: Fields, name: str) -> int | str | None:

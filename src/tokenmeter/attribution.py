@@ -232,7 +232,26 @@ def entered(scope: Scope) -> Generator[Scope]:
     try:
         yield scope
     finally:
+        inside = _scope.get()
         leave(scope, token)
+        if inside is not scope or _left_early.get():
+            _in_order(scope, inside)
+
+
+# Left in this context while a scope inside was still entered: by generators that take turns.
+_left_early: ContextVar[tuple[Scope, ...]] = ContextVar("tokenmeter_left_early", default=())
+
+
+def _in_order(scope: Scope, inside: Scope | None) -> None:
+    """Stay in what is still entered, and come back to nothing that was left before."""
+    early, restored = _left_early.get(), _scope.get()
+    if inside is not None and inside is not scope and scope in inside.chain():
+        early, restored = (*early, scope), inside
+    while restored is not None and restored in early:
+        restored = restored.outer
+    around = () if restored is None else tuple(restored.chain())
+    _left_early.set(tuple(each for each in early if each in around))
+    _scope.set(restored)
 
 
 enter = _scope.set  # make a scope the innermost one; the token is for `leave`
@@ -240,10 +259,11 @@ enter = _scope.set  # make a scope the innermost one; the token is for `leave`
 
 def leave(scope: Scope, token: Token[Scope | None]) -> None:
     """Restore the scope that was there before `enter`."""
-    try:  # noqa: SIM105 - on the way of every request; suppress() takes longer than the rest
+    try:
         _scope.reset(token)
-    except ValueError:
-        pass  # a generator may be finalized in another context: there is nothing to restore
+    except ValueError:  # a generator may go on, or be finalized, in another context
+        if _scope.get() is scope:
+            _scope.set(scope.outer)
     if scope.notes:
         hand_notes_out(scope)
 

@@ -22,8 +22,17 @@ from typing import Any, NamedTuple, Unpack
 
 import wrapt
 
-from tokenmeter.attribution import Scope, attributed, entered, inner_scope, name_of
+from tokenmeter.attribution import (
+    Scope,
+    attributed,
+    current_scope,
+    enter,
+    inner_scope,
+    leave,
+    name_of,
+)
 from tokenmeter.capture import taps
+from tokenmeter.capture.decorated import Decorated
 from tokenmeter.capture.metering import Extract, Metering, Who
 from tokenmeter.capture.observation import Outcome
 from tokenmeter.capture.returned import Returned
@@ -69,7 +78,7 @@ def metered(
             value = wrapped(*args, **kwargs)
         return session.returned(value)
 
-    decorator = wrapt.decorator(around)
+    decorator = wrapt.decorator(proxy=Decorated)(around)
     return decorator if function is None else decorator(function)
 
 
@@ -89,6 +98,7 @@ class _Session:
 
     def __init__(self, scope: Scope, returned: Returned) -> None:
         self.scope = scope
+        self.inside = scope  # where the function was when it last yielded
         self._returned = returned
 
     def step(self, end: type[Exception] | None = None) -> _Step:
@@ -132,19 +142,22 @@ class _Session:
 class _Step:
     """The scope and the taps, on for one step; a step that raises ends the call."""
 
-    __slots__ = ("_end", "_entered", "_session")
+    __slots__ = ("_end", "_session", "_token")
 
     def __init__(self, session: _Session, end: type[Exception] | None) -> None:
         self._session = session
         self._end = end
-        self._entered = entered(session.scope)
 
     def __enter__(self) -> None:
         taps.PATCHES.acquire()
-        self._entered.__enter__()
+        self._token = enter(self._session.inside)
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        self._entered.__exit__(None, None, None)
+        session = self._session
+        inside = current_scope()
+        within = inside is not None and session.scope in inside.chain()
+        session.inside = inside if inside is not None and within else session.scope
+        leave(session.scope, self._token)  # and what the function is in, until its next step
         taps.PATCHES.release()
         if error is not None and not (self._end and isinstance(error, self._end)):
             failed = isinstance(error, Exception)  # else cancelled: a task, Ctrl-C, GeneratorExit

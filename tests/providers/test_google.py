@@ -142,7 +142,7 @@ def test_other_publishers_on_vertex_are_read_as_chat_completions() -> None:
     assert (asked.streamed, asked.edited_body) == (True, None)
     assert asked.api.operation == "chat.completions"
     legacy = f"{path}:rawPredict"
-    assert describe(request(legacy, VERTEX, prompt="fill in the middle")) is None
+    assert describe(request(legacy, VERTEX, inputs="of a form that nobody knows")) is None
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ from tokenmeter.providers.google_jobs import (
 )
 from tokenmeter.providers.google_predict import CACHED_CONTENT, EMBED, describe_prediction
 from tokenmeter.providers.google_usage import label, labels
+from tokenmeter.providers.mistral import OCR
 
 __all__ = ["ADAPTER", "LIVE", "describe"]
 
@@ -83,6 +84,8 @@ _THIN = frozenset(
         "video.generated",
     }
 )
+# What a request in its publisher's format asks for, by what it holds.
+_COMPLETES = {"messages": "chat/completions", "prompt": "completions"}
 _TIER_HEADER = "x-vertex-ai-llm-shared-request-type"
 
 Route = Callable[[Request, str, str], Call | None]
@@ -167,12 +170,15 @@ def _poll(request: Request, provider: str, model: str) -> Call:
 
 
 def _raw(request: Request, provider: str, model: str) -> Call | None:
-    """Others' models on Vertex: Claude in its own format, the rest as chat completions."""
+    """Others' models on Vertex: Claude in its own format, Mistral's OCR, the rest as chats."""
     if "/publishers/anthropic/" in request.path:
         return describe_vertex(request)
-    if "messages" not in request.body:
+    if "document" in request.body:
+        return Call(provider, OCR, request_model=label(model))
+    place = next((place for field, place in _COMPLETES.items() if field in request.body), None)
+    if place is None:
         return None
-    call = describe_compatible(replace(request, path="/v1/chat/completions"), provider)
+    call = describe_compatible(replace(request, path=f"/v1/{place}"), provider)
     # Its publisher's format, but not its options: nothing is asked for in addition.
     return None if call is None else replace(call, edited_body=None, request_model=label(model))
 

@@ -1,16 +1,16 @@
 """
 Embeddings, Imagen and what else answers with `predictions`; the creation of cached contents.
 
-`:predict` on Vertex serves them all, and reports tokens for text embeddings only. Images are
-billed by the piece: an entry that was filtered stays in the list, without its bytes.
+`:predict` on Vertex serves them all, and reports tokens for text embeddings and for PaLM's texts.
+Images are billed by the piece: an entry that was filtered stays in the list, without its bytes.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from tokenmeter.providers.base import Api, Call, Json, Reading, count, mapping, text
-from tokenmeter.providers.google_content import AUDIO, IMAGE, objects
+from tokenmeter.providers.base import Api, Call, Json, Reading, count, counts, mapping, text
+from tokenmeter.providers.google_content import AUDIO, IMAGE, TEXT, objects
 from tokenmeter.providers.google_usage import error_type, label, labels, read_usage
 from tokenmeter.usage import Usage
 
@@ -60,6 +60,21 @@ def read_images(payload: Json) -> Reading:
         return reading
     reading = replace(reading, usage=reading.usage | {"image_count": made})
     return reading if made else replace(reading, state="failed", error_type="filtered")
+
+
+def read_text(payload: Json) -> Reading:
+    """Read a text of PaLM's models, or an answer of one that nobody knows."""
+    stated = mapping(mapping(payload.get("metadata")).get("tokenMetadata"))
+    if not stated:
+        return read_predictions(payload)
+    sent, made = (mapping(stated.get(f"{side}TokenCount")) for side in ("input", "output"))
+    numbers, flags = counts(sent, {"totalTokens": "input_tokens"})
+    output, odd = counts(made, {"totalTokens": "output_tokens"})
+    numbers = numbers | output
+    if "input_tokens" in numbers:
+        numbers = numbers | {"uncached_input_tokens": numbers["input_tokens"]}
+    reading = replace(read_embedding(payload), event_name=TEXT)
+    return replace(reading, usage=numbers, flags=reading.flags | flags | odd)
 
 
 def read_predictions(payload: Json) -> Reading:
@@ -126,5 +141,5 @@ EMBED = Api("embedContent", EMBEDDING, read_predicted_embedding, _as_read)
 PREDICTED_EMBEDDING = Api("predict", EMBEDDING, read_predicted_embedding, _as_read)
 IMAGES = Api("predict", IMAGE, read_images, _as_read)
 MUSIC = Api("predict", AUDIO, read_predictions, _as_read)
-PREDICTION = Api("predict", "api_calls", read_predictions, _as_read)
+PREDICTION = Api("predict", "api_calls", read_text, _as_read)
 CACHED_CONTENT = Api("cachedContents", "api_calls", read_cached_content, _as_read, owns_ids=True)

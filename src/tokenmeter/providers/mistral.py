@@ -1,5 +1,5 @@
 """
-What Mistral serves beside the API of OpenAI's form: conversations of agents, and OCR.
+What Mistral serves beside the API of OpenAI's form: conversations of agents, OCR, classifiers.
 
 A conversation's `prompt_tokens` leave out what connectors (a web search, a library) brought in;
 the total holds it: 188 + 55 + 7,112 connector tokens are 7,355.
@@ -24,10 +24,14 @@ from tokenmeter.providers.base import (
     settled_as_read,
     text,
 )
+from tokenmeter.providers.openai_chat import plain_api
 from tokenmeter.providers.openai_settle import settle_text
 from tokenmeter.providers.openai_wire import PLAIN, answer, error_type, is_true
 
-_PATH = re.compile(r"/v1/(?:(?P<ocr>ocr)|conversations(?:/[^/]+(?:/restart)?)?)/?$")
+_PATH = re.compile(
+    r"/v1/(?:(?P<ocr>ocr)|(?P<judges>moderations|chat/moderations|classifications"
+    r"|chat/classifications)|conversations(?:/[^/]+(?:/restart)?)?)/?$"
+)
 _DONE = "conversation.response.done"
 _FAILED = "conversation.response.error"
 _PAGES = {"pages_processed": "page_count"}
@@ -39,7 +43,7 @@ def describe_mistral(request: Request) -> Call | None:
     if found is None or request.method != "POST":
         return None
     body = request.body
-    api = OCR if found["ocr"] else CONVERSATION
+    api = OCR if found["ocr"] else JUDGEMENT if found["judges"] else CONVERSATION
     return Call("mistral", api, text(body.get("model")), is_true(body.get("stream")))
 
 
@@ -90,3 +94,5 @@ CONVERSATION = Api(
     conversation_text,
 )
 OCR = Api("ocr", "api_calls", read_ocr, settled_as_read)
+# Unlike OpenAI, Mistral bills its moderation, by the token.
+JUDGEMENT = plain_api(PLAIN, "classifications", "api_calls")

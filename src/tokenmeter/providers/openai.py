@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from tokenmeter.providers.base import Adapter, Call, Json, Request, mapping, named_only, text
 from tokenmeter.providers.claude_elsewhere import describe_claude
@@ -15,14 +16,17 @@ from tokenmeter.providers.compatible import (
     known_as,
 )
 from tokenmeter.providers.google_usage import label
-from tokenmeter.providers.mistral import describe_mistral
+from tokenmeter.providers.mistral import OCR, describe_mistral
 from tokenmeter.providers.openai_routes import PATHS
 from tokenmeter.providers.perplexity import describe_perplexity
 
-# Azure hands these through to Cohere's models.
+# Azure hands these through to other makers' models.
 _COHERE = "/providers/cohere/v2/"
-# Words that other services use for paths of their own: there a model must be named.
+_MISTRAL_OCR, _FLUX = "/providers/mistral/azure/ocr", "/providers/blackforestlabs/v1/"
+# Words that other services use for paths of their own: there a model must be named, and a
+# rerank must bring its documents.
 _COMMON_WORD = re.compile(r"(?<!chat)/(?:completions|responses|embeddings)(?:/compact)?/?$")
+_RERANK = re.compile(r"/rerank/?$")
 
 
 def describe(request: Request) -> Call | None:
@@ -32,6 +36,8 @@ def describe(request: Request) -> Call | None:
         return _describe_known(request, name)
     if not PATHS.search(request.path):
         return None
+    if _RERANK.search(request.path) and "documents" not in request.body:
+        return None
     call = describe_compatible(request, request.host)
     if call is None or call.request_model is not None or not _COMMON_WORD.search(request.path):
         return call
@@ -40,14 +46,25 @@ def describe(request: Request) -> Call | None:
 
 def _describe_known(request: Request, name: str) -> Call | None:
     """Describe a request in the form of OpenAI's API, or of another that this host serves."""
-    if _COHERE in request.path:
-        return describe_second(request, name)
+    if "/providers/" in request.path:
+        return _describe_handed_through(request, name)
     dialect = COMPATIBLE[name][0]
     call = describe_perplexity(request, dialect) if name == "perplexity" else None
     call = call or describe_compatible(request, name)
     if call is None and name == "mistral":
         call = describe_mistral(request)
     return call or describe_claude(request, name, dialect.cost)
+
+
+def _describe_handed_through(request: Request, name: str) -> Call | None:
+    """Describe a request in the form of another maker's own API; FLUX answers as OpenAI does."""
+    if _COHERE in request.path:
+        return describe_second(request, name)
+    if request.path.endswith(_MISTRAL_OCR) and request.method == "POST":
+        return Call(name, OCR, request_model=text(request.body.get("model")))
+    if _FLUX in request.path:
+        return describe_compatible(replace(request, path="/images/generations"), name)
+    return None
 
 
 # What a webhook, or a poll, is the body of -> where it is polled.

@@ -36,7 +36,10 @@ _STATES: dict[str, State] = {
     "expired": "failed",
     "cancelled": "failed",
     "canceled": "failed",
+    "success": "success",  # Mistral's
+    "timeout_exceeded": "failed",
 }
+_CUT_SHORT = frozenset({"expired", "cancelled", "canceled", "timeout_exceeded"})
 _ENDS = ("completed_at", "expired_at", "cancelled_at", "failed_at")
 
 
@@ -86,10 +89,17 @@ def read_batch(payload: Json) -> Reading:
     """
     if payload.get("object") not in ("batch", None):
         return answer(payload, None, None)
+    payload = mapping(payload.get("job")) or payload  # Together wraps what it has created
     reading = read_job(payload)
-    delivered = count(mapping(payload.get("request_counts")).get("completed"))
+    delivered = _delivered(payload)
     reading = _rescued(reading, delivered=bool(delivered))
     return replace(reading, dimensions={**reading.dimensions, "service_tier": "batch"})
+
+
+def _delivered(batch: Json) -> int | None:
+    """Return how many requests were answered, by OpenAI's count or Mistral's."""
+    answered = count(mapping(batch.get("request_counts")).get("completed"))
+    return count(batch.get("succeeded_requests")) if answered is None else answered
 
 
 def read_deferred(payload: Json) -> Reading:
@@ -163,7 +173,7 @@ def settle_extension(dialect: Dialect, reading: Reading, call: Call) -> Reading:
 
 def read_job(payload: Json) -> Reading:
     """Read what jobs share: how it stands, its usage, and when it ended."""
-    status = text(payload.get("status")) or ""
+    status = (text(payload.get("status")) or "").lower()  # Mistral and Together shout
     state = _STATES.get(status, "pending")
     reading = answer(payload, payload.get("usage"), state)
     ended = next((at for name in _ENDS if (at := moment(payload.get(name))) is not None), None)
@@ -177,7 +187,7 @@ def read_job(payload: Json) -> Reading:
 def _rescued(reading: Reading, *, delivered: bool = False) -> Reading:
     """A job that was cut short but delivered something has succeeded in part."""
     spent = any(reading.usage.values())
-    if reading.error_type not in ("expired", "cancelled") or not (spent or delivered):
+    if reading.error_type not in _CUT_SHORT or not (spent or delivered):
         return reading
     flags = reading.flags | {reading.error_type}
     return replace(reading, state="success", error_type=None, flags=flags)

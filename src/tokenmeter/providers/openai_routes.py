@@ -24,15 +24,15 @@ from tokenmeter.usage import NOTHING, Usage
 
 _PATH = re.compile(
     r"(?:/deployments/(?P<deployment>[^/]+))?/(?:extensions/)?"
-    r"(?P<place>chat/completions|completions|embeddings|rerank|decisions|stt|tts"
+    r"(?P<place>chat/completions|completions|edits|embeddings|rerank|decisions|stt|tts"
     r"|images/(?:generations|edits|variations)|audio/(?:transcriptions|translations|speech)"
     r"|responses/compact|threads/runs|videos/(?:generations|edits|extensions)"
-    r"|(?P<kind>responses|batches|videos|(?:threads|evals)/[^/]+/runs|chat/deferred-completion)"
+    r"|(?P<kind>responses|batches|batch/jobs|videos|(?:threads|evals)/[^/]+/runs|chat/deferred-completion)"
     r"(?:/(?P<id>[^/]+)(?P<verb>/[a-z_]+)?)?)/?$"
 )
 # Under a host that nobody knows these are taken for an OpenAI-like API.
 PATHS = re.compile(
-    r"/(?:chat/completions|completions|embeddings|responses|responses/compact"
+    r"/(?:chat/completions|completions|embeddings|rerank|responses|responses/compact"
     r"|responses/resp_[^/]+(?:/cancel)?"
     r"|images/(?:generations|edits|variations)|audio/(?:transcriptions|translations|speech))/?$"
 )
@@ -202,6 +202,7 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "responses/*"): Route("responses", _RESPONSES, _seen_again),
     ("POST", "responses/*/cancel"): Route("responses", _RESPONSES, _seen_again),
     ("POST", "embeddings"): Route("embeddings", _embeddings_api, _plain),
+    ("POST", "edits"): Route("edits", _decisions_api, _plain),
     ("POST", "rerank"): Route("rerank", _rerank_api, _plain),
     ("POST", "decisions"): Route("decisions", _decisions_api, _plain),
     ("POST", "images/generations"): Route("images.generations", _IMAGES, _images),
@@ -215,6 +216,9 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "batches"): Route("batches", _BATCH, _plain),
     ("GET", "batches/*"): Route("batches", _BATCH, _seen_again),
     ("POST", "batches/*/cancel"): Route("batches", _BATCH, _seen_again),
+    ("POST", "jobs"): Route("batches", _BATCH, _plain),  # Mistral's
+    ("GET", "jobs/*"): Route("batches", _BATCH, _seen_again),
+    ("POST", "jobs/*/cancel"): Route("batches", _BATCH, _seen_again),
     ("POST", "threads/runs"): Route("assistants.runs", _RUN, _plain),
     ("POST", "runs"): Route("assistants.runs", _RUN, _plain),
     ("GET", "runs/*"): Route("assistants.runs", _RUN, _seen_again),

@@ -241,7 +241,7 @@ def test_health_says_that_the_job_store_cannot_be_read(home: Path, where: int) -
     whole = path.read_bytes()
     path.write_bytes(whole[:where] + b"\xff" * (len(whole) - where))
     meter.jobs = Jobs(None, lambda: False)
-    meter.jobs._store._db = sqlite3.connect(path)
+    meter.jobs._store._db = sqlite3.connect(path, check_same_thread=False)
     found = meter.health()
     assert found["jobs_pending"] is None
     assert "cannot be used" in found["jobs_error"]

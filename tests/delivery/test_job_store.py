@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import sqlite3
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +48,20 @@ def test_a_closed_store_is_let_go_of(tmp_path: Path) -> None:
     del store
     gc.collect()
     assert known() is None
+
+
+def test_a_store_that_nobody_closes_is_closed_with_the_process(tmp_path: Path) -> None:
+    script = f"""
+from pathlib import Path
+from tokenmeter.delivery.jobs import JobStore
+store = JobStore(Path({str(tmp_path / "jobs.db")!r}))
+store.opened("openai", "video_1", {{}})
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert not (tmp_path / "jobs.db-wal").exists()  # SQLite takes it away when a file is closed
 
 
 def test_what_the_address_of_a_poll_only_supposes_gives_way_to_the_submit() -> None:

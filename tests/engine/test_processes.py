@@ -102,7 +102,8 @@ def test_forks_in_the_midst_of_writing_lose_and_break_nothing(tmp_path: Path) ->
 
 
 OVERTAKEN = """
-import os, sys, threading
+import os, sys, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 says that a fork is bold
 from tests.engine.made import made
 from tokenmeter.engine.local import Engine
 from tokenmeter.engine.store import forks

@@ -81,6 +81,12 @@ class JobStore:
 
         os.register_at_fork(after_in_child=in_child)
 
+    def __del__(self) -> None:
+        """Close what the end of the process finds open: Python 3.13 would complain of it."""
+        db: sqlite3.Connection | None = getattr(self, "_db", None)  # none if it did not open
+        if db is not None and not self._forked:  # else it is the parent's
+            db.close()
+
     def _in_child(self) -> None:
         """A lock may have been held, and a connection must not be used, across a fork."""
         self._lock = threading.Lock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from tokenmeter.providers.base import Adapter, Call, Json, Request, mapping, named_only, text
@@ -19,6 +20,7 @@ from tokenmeter.providers.google_usage import label
 from tokenmeter.providers.mistral import OCR, describe_mistral
 from tokenmeter.providers.openai_routes import PATHS
 from tokenmeter.providers.perplexity import describe_perplexity
+from tokenmeter.providers.vercel import describe_vercel
 
 # Azure hands these through to other makers' models.
 _COHERE = "/providers/cohere/v2/"
@@ -51,9 +53,16 @@ def _describe_known(request: Request, name: str) -> Call | None:
     dialect = COMPATIBLE[name][0]
     call = describe_perplexity(request, dialect) if name == "perplexity" else None
     call = call or describe_compatible(request, name)
-    if call is None and name == "mistral":
-        call = describe_mistral(request)
+    if call is None and name in _OWN:
+        call = _OWN[name](request)
     return call or describe_claude(request, name, dialect.cost)
+
+
+# What these serve in a form of their own.
+_OWN: Mapping[str, Callable[[Request], Call | None]] = {
+    "mistral": describe_mistral,
+    "vercel-gateway": describe_vercel,
+}
 
 
 def _describe_handed_through(request: Request, name: str) -> Call | None:

@@ -55,6 +55,7 @@ _SEARCHES: _Names = {
 }
 _FACTS = (  # kind, tier and size of search; Groq's times; xAI's counts of what was looked at
     *("type", "service_tier", "search_context_size", "market_cost", "context_details"),
+    "gateway_cost",  # Vercel's, beside its `cost`
     *("queue_time", "prompt_time", "completion_time", "total_time"),
     "total_characters",  # MiniMax
     # SambaNova's times and rates

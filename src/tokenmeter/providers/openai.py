@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from tokenmeter.providers.azure_videos import describe_azure_video
 from tokenmeter.providers.base import Adapter, Call, Json, Request, mapping, named_only, text
 from tokenmeter.providers.claude_elsewhere import describe_claude
 from tokenmeter.providers.cohere import describe_second
@@ -60,6 +61,7 @@ def _describe_known(request: Request, name: str) -> Call | None:
 
 # What these serve in a form of their own.
 _OWN: Mapping[str, Callable[[Request], Call | None]] = {
+    "azure": describe_azure_video,
     "mistral": describe_mistral,
     "vercel-gateway": describe_vercel,
 }

@@ -15,14 +15,15 @@ from tokenmeter.engine.contract import Contract, read_contract
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.errors import (
+    AlreadyExistsError,
     InvalidOperationError,
     ValidationError,
     VersionConflictError,
 )
-from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.invoice_parts import (
     added,
     customer_id_of,
+    keep_draft,
     open_parts,
     paid_by,
     payment_of,
@@ -53,7 +54,7 @@ from tokenmeter.rating.windows import Period
 
 SUBSCRIPTION = "subscription"
 PREVIEW = "preview"
-NUMBER_TRIES_MAX = 5
+TRIES_MAX = 50  # for a number, or a draft, that other processes take at the same time
 REFUNDED = "INVOICE_VOID_REFUND"
 
 
@@ -85,26 +86,19 @@ class Billing:
         contract, body = self._contract(reading.needed(fields, "subscription_id"))
         period = self._period(body, fields)
         rated = self.rate(contract, period)
-        start_us, end_us = microseconds(period.start), microseconds(period.end)
-        with self._store.writing() as connection:
-            invoices = Invoices(connection, self._environment)
-            known = invoices.of_period(contract.subscription_id, start_us, end_us)
-            if known is not None and known.status == rows.FINALIZED:
-                raise InvalidOperationError(
-                    "The invoice of this period is finalized; void it first."
-                )
-            invoice_id = new_id("inv") if known is None else known.id
-            row = row_of(rated, invoice_id, self._clock())
-            refuse_billed(invoices, row)
-            if known is None:
-                invoices.add(row)
-            else:
-                invoices.change(replace(row, created_us=known.created_us))
-        return self.get(invoice_id)
+        for _ in range(TRIES_MAX):
+            try:
+                with self._store.writing() as connection:
+                    invoices = Invoices(connection, self._environment)
+                    drafted = keep_draft(invoices, rated, self._clock())
+                return self.get(drafted)
+            except AlreadyExistsError:
+                continue  # another process drafted it; rate its draft again
+        raise AlreadyExistsError
 
     def finalize(self, invoice_id: str) -> dict[str, Any]:
         """Rate a draft for the last time, pay it from the wallet, give it its number."""
-        for _ in range(NUMBER_TRIES_MAX):
+        for _ in range(TRIES_MAX):
             row = self._row(invoice_id)
             contract, _ = self._contract(row.subscription_id)
             rated = self.rate(contract, period_of(row))
@@ -207,7 +201,7 @@ class Billing:
             return [q for p in wanted for q in open_parts(invoices, subscription_id, p)]
 
     def bill(self, subscription_id: str) -> list[dict[str, Any]]:
-        """Draft and finalize everything that is due."""
+        """Draft and finalize everything that is due; what another process bills, it leaves."""
         done: list[dict[str, Any]] = []
         for period in self.due(subscription_id):
             asked = {
@@ -215,7 +209,11 @@ class Billing:
                 "period_start": period.start,
                 "period_end": period.end,
             }
-            done.append(self.finalize(self.draft(asked)["id"]))
+            try:
+                done.append(self.finalize(self.draft(asked)["id"]))
+            except (AlreadyExistsError, InvalidOperationError):
+                if period in self.due(subscription_id):
+                    raise
         return done
 
     def rate(self, contract: Contract, period: Period) -> Rated:

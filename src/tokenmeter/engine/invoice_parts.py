@@ -49,6 +49,21 @@ def row_of(rated: Rated, invoice_id: str, now: datetime) -> InvoiceRow:
     )
 
 
+def keep_draft(invoices: Invoices, rated: Rated, now: datetime) -> str:
+    """Write the draft of a period, in place of the one there is; return its id."""
+    times = (microseconds(rated.period.start), microseconds(rated.period.end))
+    known = invoices.of_period(rated.contract.subscription_id, *times, lock=True)
+    if known is not None and known.status == rows.FINALIZED:
+        raise InvalidOperationError("The invoice of this period is finalized; void it first.")
+    row = row_of(rated, new_id("inv") if known is None else known.id, now)
+    refuse_billed(invoices, row)
+    if known is None:
+        invoices.add(row)
+    else:
+        invoices.change(replace(row, created_us=known.created_us))
+    return row.id
+
+
 def paid_by(
     rated: Rated, wallet: Wallet, account: Account, invoice_id: str
 ) -> tuple[Rated, Decimal]:

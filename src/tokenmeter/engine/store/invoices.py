@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from tokenmeter.engine.errors import AlreadyExistsError, NotFoundError
+from tokenmeter.engine.errors import AlreadyExistsError, NotFoundError, VersionConflictError
 from tokenmeter.engine.store.conditions import chosen
 from tokenmeter.engine.store.ledger_schema import invoices
 
@@ -65,9 +65,13 @@ class Invoices:
             ) from error
 
     def change(self, invoice: InvoiceRow) -> None:
-        """Write an invoice that was read in this transaction."""
+        """Write an invoice that was read here; VersionConflictError if its number is taken."""
         change = update(invoices).where(invoices.c.id == invoice.id)
-        self._connection.execute(change.values(**self._row(invoice)))
+        try:
+            with self._connection.begin_nested():
+                self._connection.execute(change.values(**self._row(invoice)))
+        except IntegrityError as error:
+            raise VersionConflictError from error
 
     def get(self, invoice_id: str, *, lock: bool = False) -> InvoiceRow:
         """Return an invoice by its id or number; locked, nobody else changes it meanwhile."""
@@ -80,14 +84,17 @@ class Invoices:
             raise NotFoundError(f"There is no invoice {invoice_id!r}.")
         return _invoice(row)
 
-    def of_period(self, subscription_id: str, start_us: int, end_us: int) -> InvoiceRow | None:
-        """Find the invoice of a period that is not void."""
+    def of_period(
+        self, subscription_id: str, start_us: int, end_us: int, *, lock: bool = False
+    ) -> InvoiceRow | None:
+        """Find the invoice of a period that is not void; locked, nobody else changes it."""
         query = self._all().where(
             invoices.c.subscription_id == subscription_id,
             invoices.c.period_start_us == start_us,
             invoices.c.period_end_us == end_us,
             invoices.c.status != VOIDED,
         )
+        query = query.with_for_update() if lock else query
         row = self._connection.execute(query).first()
         return None if row is None else _invoice(row)
 

@@ -119,7 +119,12 @@ def is_exception(headers: dict[str, str]) -> bool:
 
 
 def as_event(headers: dict[str, str], payload: bytes) -> bytes:
-    """Return a frame as a server-sent event."""
+    """
+    Return a frame as a server-sent event.
+
+    What the frame itself says comes last, so that no payload can say otherwise: an agent's text
+    may be JSON, too.
+    """
     kind = headers.get(":event-type", "")
     front: dict[str, str] = {":event-type": kind}
     if is_exception(headers):
@@ -127,13 +132,13 @@ def as_event(headers: dict[str, str], payload: bytes) -> bytes:
         front = {":event-type": kind or failure, "__exception": failure}
     elif kind == "chunk":
         payload = _unpacked(payload)
-    start = json.dumps(front, separators=(",", ":")).encode()
+    end = json.dumps(front, separators=(",", ":")).encode()
     rest = payload.strip()
-    if rest.startswith(b"{"):
-        inner = rest[1:].lstrip()
-        rest = start[:-1] + (b"" if inner.startswith(b"}") else b",") + inner
+    if rest.startswith(b"{") and rest.endswith(b"}"):
+        inner = rest[:-1].rstrip()
+        rest = inner + (b"" if inner == b"{" else b",") + end[1:]
     else:
-        rest = start  # an agent's chunk holds its text
+        rest = end  # an agent's chunk holds its text
     # A line break inside JSON is white space; in a server-sent event it would end the line.
     return b"data: " + rest.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n\n"
 

@@ -18,7 +18,6 @@ from tokenmeter.providers.base import (
     Part,
     Reading,
     Request,
-    State,
     counts,
     mapping,
     settled_as_read,
@@ -72,12 +71,13 @@ def _reranker(body: Json) -> str | None:
 
 
 def read_agent(payload: Json) -> Reading:
-    """Read one frame of an agent's answer: a piece of it, or a step of its trace."""
+    """Read one frame of an agent's answer: a piece of it, which may be anything, or its trace."""
+    if text(payload.get(EVENT_TYPE)) in _ENDS:
+        return Reading(state="success")
     failure = read_failure(payload)
     if failure is not None:
         return failure
-    state: State | None = "success" if payload.get(EVENT_TYPE) in _ENDS else None
-    reading = Reading(state=state)
+    reading = Reading()
     for step in mapping(payload.get("trace")).values():
         reading |= _read_step(mapping(step))
     return reading
@@ -130,11 +130,10 @@ def _with_totals(usage: Usage) -> Usage:
 
 def read_answer(payload: Json) -> Reading:
     """Read an answer that reports no usage: how it ended is all there is."""
-    failure = read_failure(payload)
-    if failure is not None:
-        return failure
-    whole = EVENT_TYPE not in payload or payload[EVENT_TYPE] in _ENDS
-    return Reading(state="success" if whole else None)
+    kind = text(payload.get(EVENT_TYPE))
+    if kind in _ENDS:
+        return Reading(state="success")
+    return read_failure(payload) or Reading(state="success" if kind is None else None)
 
 
 _NEEDLES = (

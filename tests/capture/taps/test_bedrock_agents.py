@@ -78,7 +78,17 @@ def run(agents: Any, **more: Any) -> list[str]:
     return [part["chunk"]["bytes"].decode() for part in answer["completion"] if "chunk" in part]
 
 
-@pytest.mark.parametrize("said", ["It is dry.", '{"usage": {"inputTokens": 7}}', "", "[1]"])
+SAID = (
+    *("It is dry.", "", "[1]", '{"usage": {"inputTokens": 7}}', '{"message": "no"}'),
+    *(
+        '{"__exception": "x", ":event-type": "trace", "trace": {"failureTrace": {}}}',
+        "{} x",
+        "{a} or {b}",
+    ),
+)
+
+
+@pytest.mark.parametrize("said", SAID)
 def test_an_agent_is_metered_by_what_its_trace_says_of_each_model(
     meter: TokenMeter, server: Server, agents: Any, said: str
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from tests.delivery.journals import die, opened, segments
 from tests.delivery.records import PATIENCE_S, Sink, delivering, event, leftovers, line
 from tokenmeter.delivery.deadletters import DeadLetters, count
 from tokenmeter.delivery.replay import replay_dead
+from tokenmeter.delivery.survey import survey
+from tokenmeter.delivery.writerlog import ABANDONED_S
 from tokenmeter.event import Event
 from tokenmeter.lines import to_line, whole_records
 
@@ -108,4 +112,44 @@ def test_a_state_directory_that_is_removed_while_the_backend_is_down_costs_no_re
         down = False
         assert delivery.flush(PATIENCE_S)
         assert delivery.health()["torn"] == 0
-    assert sink.ids == [f"evt_{n}" for n in range(100)]
+    assert [each.event_id for each in sink.events] == [f"evt_{n}" for n in range(100)]
+
+
+def aged(directory: Path, by_s: float) -> None:
+    for path in segments(directory):
+        os.utime(path, (time.time() - by_s,) * 2)
+
+
+def test_a_log_that_lost_its_lock_file_is_delivered_once_that_nobody_writes_it(
+    tmp_path: Path,
+) -> None:
+    journal = opened(tmp_path)
+    journal.append(A)
+    die(journal)
+    (lock,) = tmp_path.glob("journal/*/lock")
+    lock.unlink()
+    (waiting,) = survey(tmp_path)
+    assert (waiting.records, waiting.ended) == (1, 1)
+    sink = Sink()
+    with delivering(sink, tmp_path) as delivery:
+        assert delivery.flush(PATIENCE_S)
+        assert [
+            each.event_id for each in sink.events
+        ] == []  # who knows whether its process is alive
+        aged(tmp_path, ABANDONED_S)
+        assert delivery.flush(PATIENCE_S)
+    assert [each.event_id for each in sink.events] == ["evt_a"]
+    assert leftovers(tmp_path) == []
+
+
+def test_a_log_that_lost_its_cursors_is_delivered_from_its_beginning(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    journal.append(A + B)
+    die(journal)
+    for cursor in tmp_path.glob("journal/*/*.cursor"):
+        cursor.unlink()
+    sink = Sink()
+    with delivering(sink, tmp_path) as delivery:
+        assert delivery.flush(PATIENCE_S)
+    assert [each.event_id for each in sink.events] == ["evt_a", "evt_b"]
+    assert leftovers(tmp_path) == []

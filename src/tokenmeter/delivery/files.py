@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 sync = getattr(os, "fdatasync", os.fsync)
@@ -49,3 +50,9 @@ def sync_directories(*directories: Path) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def unwritten_s(directory: Path, suffix: str) -> float | None:
+    """Return for how long no file with this suffix has been written; None if there is none."""
+    times = [path.stat().st_mtime for path in directory.glob(f"*{suffix}")]
+    return time.time() - max(times) if times else None

@@ -246,7 +246,10 @@ class Journal:
                 return
             if not log.cursors and not log.segments():
                 log.finish(self.names)  # who did so before us was killed
-            elif log.cursors.keys().isdisjoint(self.names):
+                return
+            if not log.cursors:  # lost: better sent twice than never
+                log.cursors = dict.fromkeys(self.names, 0)
+            if log.cursors.keys().isdisjoint(self.names):
                 log.unlock()
                 self._leave(log)
             else:

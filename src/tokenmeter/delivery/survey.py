@@ -117,7 +117,10 @@ def _age_s(line: bytes) -> float | None:
 
 
 def _alive(directory: Path) -> bool:
-    fd = os.open(directory / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fd = os.open(directory / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False  # the file is lost; whoever looks later takes the log over
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -13,9 +13,10 @@ from io import BytesIO
 from itertools import accumulate
 from pathlib import Path
 
-from tokenmeter.delivery.files import copy, sync
+from tokenmeter.delivery.files import copy, sync, unwritten_s
 
 READ_BYTES_MAX = 256 * 1024  # read at once; a longer record is read whole
+ABANDONED_S = 3_600.0  # a log without a lock file that nobody has written for so long
 LOCK = "lock"
 _SEGMENT = ".jsonl"
 _CURSOR = ".cursor"
@@ -75,8 +76,12 @@ class WriterLog:
             lock_fd = locked(directory / LOCK, 0)
         except FileNotFoundError:
             with contextlib.suppress(OSError):
-                directory.rmdir()  # an empty rest; one with records in it stays for a person
-            return None
+                directory.rmdir()  # an empty rest; one with records in it stays for a while
+                return None
+            idle_s = unwritten_s(directory, _SEGMENT)
+            if idle_s is None or idle_s < ABANDONED_S:
+                return None  # a living process may have lost its lock file
+            lock_fd = locked(directory / LOCK, os.O_CREAT)
         if lock_fd is None:
             return None
         return cls(directory, lock_fd, {n: _cursor(directory, n) for n in cursor_names(directory)})

@@ -10,7 +10,14 @@ import msgspec
 from tokenmeter.providers.base import Api, Call, Json, Reading, count, mapping, text
 from tokenmeter.providers.openai_plain import asked_chat, plain_chat
 from tokenmeter.providers.openai_settle import settle_text
-from tokenmeter.providers.openai_wire import Dialect, Head, answer, error_type, is_usual
+from tokenmeter.providers.openai_wire import (
+    Dialect,
+    Head,
+    answer,
+    error_type,
+    is_usual,
+    refusal,
+)
 from tokenmeter.providers.usual import read_by
 
 DONE = b"[DONE]"
@@ -87,6 +94,9 @@ def read_chat(payload: Json) -> Reading:
     reading = answer(payload, usage, "success" if finished else None)
     if whole and reading.usage and choices:
         reading = replace(reading, usage=reading.usage | {"output_count": len(choices)})
+    refused = refusal(payload["base_resp"]) if "base_resp" in payload else None
+    if refused is not None:
+        reading = replace(reading, state="failed", error_type=refused)
     return _with_oddities(reading, usage, choices)
 
 

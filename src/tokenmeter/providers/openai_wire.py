@@ -102,7 +102,7 @@ def error_type(payload: Json) -> str | None:
     """Return the provider's short word for an error in this payload; None if there is none."""
     error = payload.get("error")
     if not error:
-        return _refused(payload["base_resp"]) if "base_resp" in payload else None
+        return None
     said = error if isinstance(error, dict) else payload
     words = [str(said.get(name)) for name in ("code", "type", "status")]
     codes = [word for word in words if _CODE.fullmatch(word) and word not in _NOT_A_CODE]
@@ -110,7 +110,7 @@ def error_type(payload: Json) -> str | None:
     return next(iter(named or codes), "error")
 
 
-def _refused(told: object) -> str | None:
+def refusal(told: object) -> str | None:
     """Read MiniMax's own word for how it went, which stands beside any HTTP status."""
     code = told.get("status_code") if isinstance(told, dict) else None
     return str(code) if code and _CODE.fullmatch(str(code)) else None

@@ -213,3 +213,11 @@ def test_a_llama_cpp_stream_that_was_not_asked_for_its_usage_tells_it_by_its_tim
     assert stream_of(asked, piece, told).usage["input_tokens"] == 14
     odd = {**last, "timings": {"prompt_n": "x"}}
     assert not stream_of(asked, piece, odd).usage
+
+
+@pytest.mark.parametrize(
+    "host", ["M.eastus2.models.ai.azure.com", "x.eastus.inference.ml.azure.com"]
+)
+def test_azures_serverless_models_are_asked_for_nothing_that_they_may_refuse(host: str) -> None:
+    asked = call("/v1/chat/completions", {"model": "m", "stream": True}, host=host)
+    assert (asked.provider, asked.edited_body) == ("azure", None)

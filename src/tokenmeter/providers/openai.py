@@ -22,6 +22,7 @@ from tokenmeter.providers.mistral import OCR, describe_mistral
 from tokenmeter.providers.openai_routes import PATHS
 from tokenmeter.providers.perplexity import describe_perplexity
 from tokenmeter.providers.vercel import describe_vercel
+from tokenmeter.providers.zai import describe_zai
 
 # Azure hands these through to other makers' models.
 _COHERE = "/providers/cohere/v2/"
@@ -52,7 +53,9 @@ def _describe_known(request: Request, name: str) -> Call | None:
     if "/providers/" in request.path:
         return _describe_handed_through(request, name)
     dialect = COMPATIBLE[name][0]
-    call = describe_perplexity(request, dialect) if name == "perplexity" else None
+    call = describe_zai(request) if name == "zai" else None
+    if name == "perplexity":
+        call = describe_perplexity(request, dialect)
     call = call or describe_compatible(request, name)
     if call is None and name in _OWN:
         call = _OWN[name](request)

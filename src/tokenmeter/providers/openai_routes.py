@@ -115,6 +115,8 @@ def _text(ask: Ask, api: Api) -> Call:
     return call if edited is None else replace(call, edited_body=edited)
 
 
+# Azure's serverless models, which refuse a parameter that they do not know.
+_SERVERLESS = (".models.ai.azure.com", ".inference.ml.azure.com")
 _OLD_AZURE = re.compile(r"api-version=20(?:2[0-3]|24-0[1-8])")
 
 
@@ -127,6 +129,8 @@ def _asking_for_usage(ask: Ask) -> Json | None:
         return None
     # Azure took the option up in 2024-09-01-preview, and not with data sources of one's own.
     if "data_sources" in body or _OLD_AZURE.search(ask.request.query):
+        return None
+    if ask.request.host.endswith(_SERVERLESS):
         return None
     return {**body, "stream_options": {**mapping(options), "include_usage": True}}
 

@@ -323,3 +323,20 @@ def test_a_subscription_that_ends_now_is_invoiced_at_once_if_one_asks_for_it(
     told = server.post("/invoices/search", {"subscription_id": subscription}).body["items"]
     ended = server.get(f"/subscriptions/{subscription}").body["end_date"]
     assert [(i["invoice_status"], i["period_end"]) for i in told] == [("FINALIZED", ended)]
+
+
+@pytest.mark.parametrize("status", ["PENDING", "PROCESSING", "INITIATED", "FAILED"])
+def test_a_payment_that_has_not_succeeded_pays_nothing(
+    server: Server, shop: dict[str, Any], status: str
+) -> None:
+    use(server, 100)
+    period = {"period_start": "2026-11-01T00:00:00Z", "period_end": "2026-12-01T00:00:00Z"}
+    asked = {"subscription_id": shop["subscription"]["id"], **period}
+    invoice = server.made("/invoices", asked)
+    server.post(f"/invoices/{invoice['id']}/finalize", {})
+    paid = f"/invoices/{invoice['id']}/payment"
+    told = server.put(paid, {"payment_status": status}).body
+    assert (told["amount_paid"], told["amount_remaining"]) == ("0.00", invoice["total"])
+    assert server.put(paid, {"payment_status": status, "amount": "1"}).status == 400
+    assert server.put(paid, {"payment_status": "REFUNDED"}).status == 400
+    assert server.put(paid, {"payment_status": "SUCCEEDED"}).body["amount_remaining"] == "0.00"

@@ -49,6 +49,7 @@ from tokenmeter.engine.store.invoices import InvoiceRow, Invoices
 from tokenmeter.engine.store.ledger import Ledger
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.store.rows import microseconds
+from tokenmeter.engine.unsold import refuse_own_amounts
 from tokenmeter.rating.rounding import ZERO, plain
 from tokenmeter.rating.windows import Period
 
@@ -83,6 +84,7 @@ class Billing:
 
     def draft(self, fields: Fields) -> dict[str, Any]:
         """Make the draft of a period that has no invoice, or rate its draft again."""
+        refuse_own_amounts(fields)
         contract, body = self._contract(reading.needed(fields, "subscription_id"))
         period = self._period(body, fields)
         rated = self.rate(contract, period)

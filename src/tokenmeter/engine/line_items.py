@@ -16,7 +16,8 @@ from tokenmeter.engine.errors import InvalidOperationError, ValidationError
 from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.store.documents import Document, Documents
 from tokenmeter.engine.store.rows import microseconds
-from tokenmeter.engine.subscription_terms import fits, overrides_price, overriding, refuse_unsold
+from tokenmeter.engine.subscription_terms import fits, overrides_price, overriding
+from tokenmeter.engine.unsold import refuse_unsold
 from tokenmeter.rating.commitment import Commitment, CommitmentType, commitment_type_of
 from tokenmeter.rating.filters import check_unambiguous
 from tokenmeter.rating.rounding import ONE, ZERO, plain
@@ -90,6 +91,11 @@ def replaced(
 
 def _check(subscription: Document, price: Document, fields: Fields) -> None:
     refuse_unsold(fields)
+    rhythm = subscription.body["billing_period"]
+    if reading.text(fields, "commitment_duration") not in ("", rhythm):
+        raise ValidationError(
+            f"commitment_duration: a line item's commitment lasts one period here, {rhythm}."
+        )
     own, whole = price.body["currency"], subscription.body["currency"]
     if own != whole:
         raise ValidationError(

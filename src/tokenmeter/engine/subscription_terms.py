@@ -13,6 +13,7 @@ from tokenmeter.engine.definitions.registry import Registry
 from tokenmeter.engine.errors import ValidationError
 from tokenmeter.engine.rhythm import current_period, cycle_of, start_of
 from tokenmeter.engine.store.documents import Document
+from tokenmeter.engine.unsold import refuse_unsold
 from tokenmeter.rating.commitment import Commitment
 from tokenmeter.rating.periods import BillingPeriod, billing_period_of, calendar_anchor
 from tokenmeter.rating.rounding import ONE, plain
@@ -25,21 +26,6 @@ OVERRIDDEN = (
 )
 _AMOUNTS = ("commitment_amount", "overage_factor")
 _EVER = datetime.min.replace(tzinfo=UTC)
-# It would change what is owed, and is not there: refused, never ignored. See docs/server.md.
-NOT_SOLD = {
-    **dict.fromkeys(("addons",), "add-ons"),
-    **dict.fromkeys(("coupons", "line_item_coupons", "subscription_coupons"), "coupons"),
-    **dict.fromkeys(("tax_rate_overrides", "tax_overrides"), "taxes"),
-    **dict.fromkeys(("trial_period_days", "trial_start", "trial_end"), "trials"),
-    **dict.fromkeys(("commitment_windowed", "is_window_commitment"), "windowed commitments"),
-    "commitment_time_buckets": "windowed commitments",
-    "auto_invoice_threshold": "invoices at a threshold",
-    "checkout": "checkouts",
-    "fx_rates": "exchange rates",
-    "inheritance": "inherited subscriptions",
-    "override_entitlements": "entitlements of a subscription's own within its request",
-    "phases": "phases",
-}
 _PROMISES = {  # of a price within a subscription's request: as a line item names it
     "enable_true_up": "commitment_true_up_enabled",
     "overage_factor": "commitment_overage_factor",
@@ -182,6 +168,8 @@ def cancelled_at(body: Fields, fields: Fields, now: datetime) -> datetime:
 
 def new_end(body: Fields, fields: Fields, now: datetime) -> dict[str, Any]:
     """Read another end of a subscription: `end_date`, `cancel_at`, or that of its period."""
+    if reading.text(fields, "status") not in ("", body["subscription_status"]):
+        raise ValidationError("status: cancel the subscription to end it.")
     end = reading.moment(fields, "end_date") or reading.moment(fields, "cancel_at")
     found: dict[str, Any] = {}
     if fields.get("cancel_at_period_end") is not None:
@@ -192,13 +180,6 @@ def new_end(body: Fields, fields: Fields, now: datetime) -> dict[str, Any]:
         elif end is None and body.get("cancel_at_period_end"):
             found["end_date"] = None  # it was to end with its period, and goes on
     return found if end is None else {**found, "end_date": rfc3339(after(end, start_of(body)))}
-
-
-def refuse_unsold(fields: Fields) -> None:
-    """Refuse a request for what is not there; empty and 0 ask for nothing."""
-    for name, sold in NOT_SOLD.items():
-        if fields.get(name) not in (None, False, 0, "", "0", [], {}):
-            raise ValidationError(f"{name}: there are no {sold} here; leave it out.")
 
 
 def own_terms(fields: Fields) -> dict[str, dict[str, Any]]:

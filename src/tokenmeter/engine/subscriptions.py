@@ -44,9 +44,9 @@ from tokenmeter.engine.subscription_terms import (
     overrides_price,
     overriding,
     own_terms,
-    refuse_unsold,
     rhythm_in,
 )
+from tokenmeter.engine.unsold import refuse_unsold
 
 SUBSCRIPTION = "subscription"
 ACTIVE, CANCELLED = "active", "cancelled"
@@ -208,6 +208,7 @@ class Subscriptions:
 
     def _new(self, registry: Registry, fields: Fields) -> Document:
         refuse_unsold(fields)
+        reading.choice(fields, "subscription_status", (ACTIVE,), ACTIVE)
         customer = customer_of(registry, fields)
         plan = registry.referred("plan", reading.needed(fields, "plan_id"), "plan_id")
         body = {

@@ -16,6 +16,7 @@ from tokenmeter.engine.holds import Hold, HoldDesk, OwedOf
 from tokenmeter.engine.store.documents import Documents
 from tokenmeter.engine.store.ledger import Ledger
 from tokenmeter.engine.store.protocol import Store
+from tokenmeter.engine.unsold import TOP_UP, refuse_unsold
 from tokenmeter.engine.wallet import CLOSED, Wallet, body_of, transaction_body, wallet_of
 from tokenmeter.engine.wallet_posts import (
     active,
@@ -125,6 +126,7 @@ class Wallets:
 
         Returns {"wallet_transaction", "wallet"}.
         """
+        refuse_unsold(fields, TOP_UP)
         reason = reason_in(fields)
         key = text_in(fields, "idempotency_key") or None
         why = why_of(fields, reason, key, self._clock())

@@ -141,6 +141,7 @@ def _terms(fields: Fields, price: Price) -> Body:
 
 def _transform(model: Model, sent: Fields) -> Body:
     if isinstance(model, Package):
+        reading.whole(sent, "divide_by", least=1)
         return {"divide_by": int(model.divide_by), "round": model.round}
     return dict(sent)
 

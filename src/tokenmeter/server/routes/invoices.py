@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.search import search_of
+from tokenmeter.engine.errors import ValidationError
 from tokenmeter.server import schemas
 from tokenmeter.server.auth import Administering, Reading
 from tokenmeter.server.paging import SEARCH, ListQuery, listed
@@ -16,6 +17,7 @@ from tokenmeter.server.wire import Fields, OptionalFields, Reply, body_schema
 router = APIRouter(tags=["invoices"])
 
 ACCEPTED = 202
+PAID, UNPAID = "SUCCEEDED", ("PENDING", "PROCESSING", "INITIATED", "FAILED")
 NAMES = {
     "invoice_ids": "id",
     "customer_id": "customer_id",
@@ -96,7 +98,12 @@ def void_invoice(id: str, desk: Administering) -> Reply:  # noqa: A002
 
 @router.put("/invoices/{id}/payment", openapi_extra=body_schema(schemas.PAYMENT))
 def pay_invoice(id: str, fields: Fields, desk: Administering) -> Reply:  # noqa: A002
-    """Note that an invoice was paid, in part or in whole."""
+    """Note that an invoice was paid, in part or in whole; one that has not SUCCEEDED is none."""
+    status = reading.choice(fields, "payment_status", (PAID, *UNPAID), PAID)
+    if status != PAID:
+        if reading.amount(fields, "amount"):
+            raise ValidationError(f"amount: a payment that is {status} has paid nothing.")
+        return Reply(desk.services.invoices.get(id))
     return Reply(desk.services.invoices.pay(id, reading.amount(fields, "amount")))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from tokenmeter.event import Event
 
+LONG_S = 15.0  # half of what a store itself waits for a lock
 PATH = "/v1/chat/completions"
 ASKED = json.dumps({"model": "gpt-4o", "max_tokens": 5, "messages": []}).encode()
 USED = {"id": "c", "model": "gpt-4o", "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
@@ -37,6 +39,30 @@ def wipe(path: Path) -> None:
     for (name,) in database.execute(tables).fetchall():
         database.execute(f'DROP TABLE "{name}"')
     database.close()
+
+
+@pytest.mark.parametrize(("setting", "status"), [("open", 200), ("closed", 503)])
+@pytest.mark.parametrize("rule", [LIMITED, {"enforce": "wallet"}])
+async def test_a_database_that_others_lock_is_soon_decided_by_the_setting(
+    tmp_path: Path, rule: Any, setting: Literal["open", "closed"], status: int
+) -> None:
+    url = f"sqlite:///{tmp_path}/gateway.db"
+    funded_by_token(url, "acme", credit="9").close()
+    meter = TokenMeter(url)
+    terms = Enforcement(on_unavailable=setting, lock_wait_s=0.1)
+    app = TokenMeterMiddleware(
+        APP, customer=lambda _request: "acme", meter=meter, enforcement=terms, **rule
+    )
+    other = sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    started = time.monotonic()
+    answered = await ask(app, scope_of("POST", PATH), ASKED)
+    waited_s = time.monotonic() - started
+    other.execute("ROLLBACK")
+    other.close()
+    meter.shutdown()
+    assert answered.status == status
+    assert waited_s < LONG_S
 
 
 @pytest.mark.parametrize(("setting", "status"), [("open", 200), ("closed", 503)])

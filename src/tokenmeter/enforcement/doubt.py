@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tokenmeter.capture.refusal import Refusal
 from tokenmeter.enforcement.gate import FREE, Ask, Gate, Refused, Ticket
 from tokenmeter.enforcement.terms import Enforcement
+from tokenmeter.engine.store.patience import Patience
 
 log = logging.getLogger("tokenmeter")
 
@@ -32,7 +33,8 @@ class InDoubt:
     def admit(self, ask: Ask) -> Ticket:
         """Ask the gate; if it cannot know, the setting decides."""
         try:
-            return self.gate.admit(ask)
+            with Patience(self.terms.lock_wait_s):
+                return self.gate.admit(ask)
         except Refused:
             raise
         except Exception as error:  # noqa: BLE001 - a border: the user's call does not fail by it

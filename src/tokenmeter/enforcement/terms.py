@@ -12,6 +12,7 @@ from tokenmeter.errors import ConfigurationError
 HOLD_S = 900.0  # longer than any call; a crashed worker's holds come back after it
 ANSWER_TOKENS_MAX = 4_096  # few answers without a limit are longer
 TIMEOUT_S = 2.0
+LOCK_WAIT_S = 5.0
 TIMEOUT_S_MAX = 60.0
 HOLD_S_MAX = 24 * 3600.0
 
@@ -40,8 +41,8 @@ class Enforcement:
     one such a call is a case for `on_unavailable`. `hold_s`: how long a hold lasts at most.
     `wallets`: the server that keeps them, if it is not the meter's backend:
     ``"flexprice+https://KEY@host/v1"`` of a ``tokenmeter serve``; `timeout_s`: how long a call
-    waits for it. `answer_tokens_max`: what is held for the output of a call that states no
-    limit of its own.
+    waits for it; `lock_wait_s`: for a database in process that others lock.
+    `answer_tokens_max`: what is held for the output of a call that states no limit of its own.
     """
 
     on_unavailable: Literal["open", "closed"] = "closed"
@@ -50,6 +51,7 @@ class Enforcement:
     answer_tokens_max: int = ANSWER_TOKENS_MAX
     wallets: str | None = field(default=None, repr=False)  # it may hold a key
     timeout_s: float = TIMEOUT_S
+    lock_wait_s: float = LOCK_WAIT_S
 
     def __post_init__(self) -> None:
         if self.on_unavailable not in {"open", "closed"}:
@@ -65,8 +67,9 @@ class Enforcement:
             raise ConfigurationError(f"hold_s must be above 0 and at most {HOLD_S_MAX:.0f}")
         if not _is_up_to(self.answer_tokens_max, math.inf):
             raise ConfigurationError("answer_tokens_max must be above 0; leave it out for 4,096")
-        if not _is_up_to(self.timeout_s, TIMEOUT_S_MAX):
-            raise ConfigurationError(f"timeout_s must be above 0 and at most {TIMEOUT_S_MAX:.0f}")
+        for name in ("timeout_s", "lock_wait_s"):
+            if not _is_up_to(getattr(self, name), TIMEOUT_S_MAX):
+                raise ConfigurationError(f"{name} must be above 0 and at most {TIMEOUT_S_MAX:.0f}")
 
 
 def enforcement_of(given: object) -> Enforcement:

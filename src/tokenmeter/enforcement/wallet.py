@@ -12,6 +12,7 @@ from tokenmeter.enforcement.doubt import undecided
 from tokenmeter.enforcement.gate import Ask, Refused, Ticket, references
 from tokenmeter.enforcement.terms import Enforcement
 from tokenmeter.enforcement.unsettled import UNSETTLED
+from tokenmeter.engine.store.patience import Patience
 from tokenmeter.event import Event
 from tokenmeter.money import Money
 from tokenmeter.pricing.quote import Charger, Quote, charges_of
@@ -65,13 +66,14 @@ class WalletGate:
         if amount is None:
             return undecided(self._terms, "There is no price for this call")
         try:
-            held = self._desk.hold(
-                ask.customer,
-                amount.amount,
-                self._terms.hold_s,
-                ask.reference,
-                currency=amount.currency,
-            )
+            with Patience(self._terms.lock_wait_s):
+                held = self._desk.hold(
+                    ask.customer,
+                    amount.amount,
+                    self._terms.hold_s,
+                    ask.reference,
+                    currency=amount.currency,
+                )
         except LookupError as error:
             raise Refused(Refusal(402, "There is no wallet to pay this call from.")) from error
         except Exception as error:

@@ -18,13 +18,14 @@ from tokenmeter.engine.store.interning import (
     interned_names,
 )
 from tokenmeter.engine.store.keys import Tails
+from tokenmeter.engine.store.patience import wait_s
 from tokenmeter.errors import MissingExtraError, StoreBusyError, StoreError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.engine import URL
 
-LOCK_WAIT_MS_MAX = 30_000
+LOCK_WAIT_S_MAX = 30.0
 CONNECT_WAIT_S_MAX = 10
 CONNECTIONS_MAX = 8
 CONNECTION_WAIT_S_MAX = 30
@@ -56,7 +57,8 @@ class PostgresStore:
     def writing(self) -> Generator[Connection, None, None]:
         """Yield a connection in a transaction; commit at the end."""
         with self._connected() as connection, connection.begin():
-            connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS_MAX}"))
+            wait_ms = max(1, round(1000 * wait_s(LOCK_WAIT_S_MAX)))  # 0 would be: for ever
+            connection.execute(text(f"SET LOCAL lock_timeout = {wait_ms}"))
             yield connection
 
     @contextlib.contextmanager

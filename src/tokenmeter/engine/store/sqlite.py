@@ -26,6 +26,7 @@ from tokenmeter.engine.store.interning import (
 )
 from tokenmeter.engine.store.keys import Tails
 from tokenmeter.engine.store.merging import merged_states
+from tokenmeter.engine.store.patience import wait_s
 from tokenmeter.errors import ConfigurationError, StoreBusyError, StoreError
 
 LOCK_WAIT_S_MAX = 30.0
@@ -173,7 +174,8 @@ def _begin_immediate(raw: sqlite3.Connection, name: str) -> None:
 
 def _until_free(raw: sqlite3.Connection, statement: str, name: str) -> None:
     """Run `statement` as soon as no other process locks the file, or raise StoreBusyError."""
-    deadline = time.monotonic() + LOCK_WAIT_S_MAX
+    most_s = wait_s(LOCK_WAIT_S_MAX)
+    deadline = time.monotonic() + most_s
     while True:
         try:
             raw.execute(statement)
@@ -182,7 +184,7 @@ def _until_free(raw: sqlite3.Connection, statement: str, name: str) -> None:
                 raise
             if time.monotonic() > deadline:
                 raise StoreBusyError(
-                    f"another process kept {name} locked for {LOCK_WAIT_S_MAX:.0f} s; try again"
+                    f"another process kept {name} locked for {most_s:.0f} s; try again"
                 ) from error
             pause_s = random.uniform(LOCK_PAUSE_S_MIN, LOCK_PAUSE_S_MAX)  # noqa: S311
             time.sleep(pause_s)

@@ -80,6 +80,18 @@ async def test_exactly_as_many_calls_pass_as_the_credit_covers(
     assert gateway.meter.engine.wallets.available("acme") == 0
 
 
+async def test_parallel_calls_beyond_what_is_included_are_paid(
+    url: str, meters: list[TokenMeter]
+) -> None:
+    funded(url, "acme", credit="0.50", included=2).close()
+    gateway = Gateway(MADE, url, meters, enforce="wallet")
+    answers = await asyncio.gather(*(gateway.ask() for _ in range(12)))
+    assert sorted(a.status for a in answers) == [200] * 3 + [402] * 9
+    gateway.settled()
+    invoice = gateway.meter.engine.invoice("acme")
+    assert Decimal(invoice["subtotal"]) == PRICE
+
+
 @pytest.mark.parametrize("status", [429, 500])
 async def test_what_failed_upstream_gives_its_hold_back(
     url: str, meters: list[TokenMeter], status: int

@@ -135,6 +135,23 @@ async def test_exactly_what_the_servers_wallet_pays_for_is_made(
         assert Decimal(engine.invoice("acme")["subtotal"]) == 4 * PRICE
 
 
+async def test_parallel_calls_beyond_what_is_included_are_paid(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path / 'usage.db'}"
+    funded(database, "acme", credit="0.50", included=2).close()
+    serving = Serving(database, free_ports(1)[0], tmp_path / "server")
+    meter = TokenMeter(serving.backend, state_dir=tmp_path / "gateway")
+    try:
+        serving.start()
+        answers = await asyncio.gather(*(Gateway(meter).ask() for _ in range(12)))
+        assert sorted(a.status for a in answers) == [200] * 3 + [402] * 9
+        assert SETTLER.drain(10)
+        assert meter.flush(20)
+        assert serving.available() == 0
+    finally:
+        serving.kill()
+        meter.shutdown(1)
+
+
 @pytest.mark.parametrize("status", [429, 500])
 async def test_what_failed_gives_its_hold_back(
     serving: Serving, meter: TokenMeter, status: int

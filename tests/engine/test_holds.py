@@ -21,8 +21,9 @@ from tokenmeter.engine.errors import (
     NotFoundError,
     ValidationError,
 )
-from tokenmeter.engine.holds import HOLD_S_MAX, SETTLED_COUNTS_S, USAGE_AGE_S_MAX
+from tokenmeter.engine.holds import HOLD_S_MAX
 from tokenmeter.engine.ingest import ingest
+from tokenmeter.engine.snapshots import SETTLED_COUNTS_S, USAGE_AGE_S_MAX
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.wallet import Wallet
 from tokenmeter.engine.wallets import Wallets

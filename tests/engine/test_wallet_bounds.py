@@ -10,8 +10,7 @@ import pytest
 
 from tests.engine.sold import StillClock, customer, d, opened, wallet
 from tokenmeter.engine import alerts as alerts_module
-from tokenmeter.engine import holds as holds_module
-from tokenmeter.engine import wallets as wallets_module
+from tokenmeter.engine import snapshots, wallet_holds
 from tokenmeter.engine.alerts import Alert, Alerts
 from tokenmeter.engine.definitions.search import Search
 from tokenmeter.engine.errors import NotFoundError
@@ -65,8 +64,8 @@ def test_settings_are_kept_for_a_bounded_number_of_customers(
     acme: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, wallets, _ = acme
-    monkeypatch.setattr(wallets_module, "KNOWN_MAX", 1)
-    monkeypatch.setattr(holds_module, "SNAPSHOTS_MAX", 1)
+    monkeypatch.setattr(wallet_holds, "KNOWN_MAX", 1)
+    monkeypatch.setattr(snapshots, "SNAPSHOTS_MAX", 1)
     customer(store, "other")
     wallet(wallets, "1")
     wallet(wallets, "2", external_customer_id="other")

@@ -21,7 +21,7 @@ class Ask:
     One call before it is made.
 
     `quote` is None if no estimate could be made, and `reference` what its hold is known by.
-    `events` are those that the call is expected to become.
+    `events` are those that the call is expected to become, `most` those that it may become.
     """
 
     customer: str | None
@@ -31,6 +31,7 @@ class Ask:
     quote: Quote | None = None
     reference: str = ""
     events: tuple[Event, ...] = ()
+    most: tuple[Event, ...] = ()
 
 
 def references(event: Event) -> Iterator[str]:

@@ -68,7 +68,14 @@ class RemoteDesk:
         self._down_until_s = 0.0
 
     def hold(
-        self, customer: str, amount: Decimal, expires_s: float, reference: str, *, currency: str
+        self,
+        customer: str,
+        amount: Decimal,
+        expires_s: float,
+        reference: str,
+        *,
+        currency: str,
+        events: Sequence[Event] = (),
     ) -> RemoteHold:
         """Reserve money; NoWalletError, HoldRefusedError or TransientError."""
         hold_id = new_id("hold_")
@@ -81,7 +88,8 @@ class RemoteDesk:
             "currency": currency,
         }
         try:
-            self._post("/holds", {name: text for name, text in asked.items() if text})
+            known = {name: text for name, text in asked.items() if text}
+            self._post("/holds", {**known, **_sent(events)})
         except NotSentError:
             raise
         except TransientError:
@@ -89,10 +97,12 @@ class RemoteDesk:
             raise
         return RemoteHold(hold_id, amount, currency)
 
-    def settle(self, hold_id: str, amount: Decimal, *, reference: str = "") -> None:
+    def settle(
+        self, hold_id: str, amount: Decimal, *, reference: str = "", events: Sequence[Event] = ()
+    ) -> None:
         """Say what the call cost."""
         said = {"amount": format(amount, "f"), **({"reference": reference} if reference else {})}
-        self._post(f"/holds/{hold_id}/settle", said)
+        self._post(f"/holds/{hold_id}/settle", {**said, **_sent(events)})
 
     def void(self, hold_id: str) -> None:
         """Give back what was held."""
@@ -110,7 +120,7 @@ class RemoteDesk:
 
     def many(self, events: Sequence[Event]) -> list[Money | None]:
         """The same for several events, in one request."""
-        answer = self._post("/charges", {"events": [event.to_dict() for event in events]})
+        answer = self._post("/charges", _sent(events))
         charges = answer.get("charges")
         if not isinstance(charges, list) or len(charges) != len(events):
             raise TransientError("the server tells no charges; is it a tokenmeter server?")
@@ -170,6 +180,10 @@ def _told(answer: Answer) -> tuple[str, str]:
     found: object = answer.json()
     fields: dict[str, Any] = found if isinstance(found, dict) else {}
     return str(fields.get("code", "")), str(fields.get("message", ""))
+
+
+def _sent(events: Sequence[Event]) -> dict[str, Any]:
+    return {"events": [event.to_dict() for event in events]} if events else {}
 
 
 def _hold(item: dict[str, Any]) -> RemoteHold:

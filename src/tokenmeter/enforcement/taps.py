@@ -48,10 +48,10 @@ class TapGate:
 def ask_of(meter: TokenMeter, call: Call, body: Json, whose: Attribution, caution: Caution) -> Ask:
     """Return what a gate is asked about a call: for whom it is, and what is expected of it."""
     quote = _estimated(meter, call, body, whose, caution)
-    event = None if quote is None else quote.event
-    events = () if event is None else meter.shape.written(event)
+    expected, most = (None, None) if quote is None else (quote.event, quote.most)
+    events, at_most = (() if e is None else meter.shape.written(e) for e in (expected, most))
     who = (whose.customer, whose.feature)
-    return Ask(*who, model=call.request_model, quote=quote, events=events)
+    return Ask(*who, model=call.request_model, quote=quote, events=events, most=at_most)
 
 
 def _estimated(

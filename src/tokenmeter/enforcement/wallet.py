@@ -40,10 +40,19 @@ class HoldDesk(Protocol):
     """
 
     def hold(
-        self, customer: str, amount: Decimal, expires_s: float, reference: str, *, currency: str
+        self,
+        customer: str,
+        amount: Decimal,
+        expires_s: float,
+        reference: str,
+        *,
+        currency: str,
+        events: Sequence[Event],
     ) -> Held: ...
 
-    def settle(self, hold_id: str, amount: Decimal, *, reference: str = "") -> Any: ...
+    def settle(
+        self, hold_id: str, amount: Decimal, *, reference: str, events: Sequence[Event]
+    ) -> Any: ...
 
     def void(self, hold_id: str) -> Any: ...
 
@@ -73,6 +82,7 @@ class WalletGate:
                     self._terms.hold_s,
                     ask.reference,
                     currency=amount.currency,
+                    events=() if amount.currency == "" else ask.most,
                 )
         except LookupError as error:
             raise Refused(Refusal(402, "There is no wallet to pay this call from.")) from error
@@ -93,10 +103,10 @@ class WalletGate:
             return
         found = [] if self._charger is None else charges_of(self._charger, billable)
         charged = [c for c in found if c is not None and held.currency in {"", c.currency}]
-        total = sum((c.amount for c in charged), Decimal(0))
-        if len(charged) < len(billable) and self._terms.floor_price is not None:
-            total = max(total, self._terms.floor_price)
-        self._desk.settle(hold_id, total, reference=billable[-1].event_id)
+        total, known = sum((c.amount for c in charged), Decimal(0)), tuple(billable)
+        if len(charged) < len(billable):
+            total, known = max(total, self._terms.floor_price or total), ()
+        self._desk.settle(hold_id, total, reference=billable[-1].event_id, events=known)
 
     def job_ended(self, event: Event) -> None:
         """Settle what a job has held since its submit, whose call and run its event names."""

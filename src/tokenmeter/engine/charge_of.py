@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,6 +12,7 @@ from tokenmeter.engine.clock import Clock
 from tokenmeter.engine.contract import Contract
 from tokenmeter.engine.errors import EngineError
 from tokenmeter.engine.estimate import estimate
+from tokenmeter.engine.steps import NOTHING_AHEAD, Ahead, Split, ahead, split
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.event import Event
 from tokenmeter.money import Money
@@ -54,6 +55,18 @@ class ChargeOf:
         contract, period = found
         charge = estimate(self._store, contract, event, period, self._environment)
         return None if charge.amount is None else Money(charge.amount, charge.currency)
+
+    def split(self, customer: str, events: Sequence[Event]) -> Split | None:
+        """Tell apart what of the charge of events depends on other usage; None if not billed."""
+        found = self._of(customer)
+        return None if found is None else split(found[0], events)
+
+    def ahead(self, customer: str, currency: str) -> Ahead:
+        """Look up what a customer has used, where the price of later usage depends on it."""
+        found = self._of(customer)
+        if found is None or found[0].currency != currency:
+            return NOTHING_AHEAD
+        return ahead(self._store, *found, self._clock(), self._environment)
 
     def may_charge(self, event: Event) -> bool:
         """Tell at once whether a look for a charge is worth it: False if nothing bills it."""

@@ -231,6 +231,17 @@ def allowance_windows(
             yield Period(start, end)
 
 
+def allowance_window(
+    contract: Contract, period: Period, allowance: Entitlement, at: datetime
+) -> Period:
+    """Find the window of an allowance that holds a moment."""
+    term = allowance_term(contract, period, allowance)
+    if term is not None and at < term.end:
+        return term
+    cut = list(allowance_windows(contract, period, allowance))
+    return next((w for w in cut if w.start <= at < w.end), cut[-1])
+
+
 def allowance_term(contract: Contract, period: Period, allowance: Entitlement) -> Period | None:
     """Find the time of an allowance that lasts longer than a billing period; None: it does not."""
     if allowance.reset is ResetPeriod.NEVER:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from tokenmeter.engine.charging import allowance_window
 from tokenmeter.engine.contract import Contract
 from tokenmeter.engine.metering import Assignments, MeterQuery, assignments
 from tokenmeter.engine.store.protocol import Store
@@ -58,14 +59,12 @@ def estimate(
     """
     Tell what an event costs its customer: marginal, at what was used in the period before it.
 
-    Included usage comes off first; a volume price that falls may make it negative.
+    Included usage comes off first, of the allowance's own window where nothing but that depends
+    on other usage; a volume price that falls may make it negative.
     """
     amounts: list[Decimal] = []
     ids: list[str] = []
-    by_meter: dict[str, list[Price]] = {}
-    for item in contract.usage_items():
-        by_meter.setdefault(item.price.meter_id, []).append(item.price)
-    for meter_id, prices in by_meter.items():
+    for meter_id, prices in prices_by_meter(contract).items():
         meter = contract.meters[meter_id]
         sample = meter.sample(event)
         if sample is None or meter.aggregation.kind not in ADDING or not sample.quantity:
@@ -74,21 +73,40 @@ def estimate(
         if price is None:
             continue
         ids.append(price.price_id)
-        if _is_flat(contract, meter, prices):
+        if is_flat(contract, meter, prices):
             amounts.append(total(price.lines(sample.quantity)))
             continue
-        held = _before(store, contract, (meter, prices, period.start), event, environment)
+        start = counted_in(contract, meter, prices, period, event.timestamp).start
+        held = _before(store, contract, (meter, prices, start), event, environment)
         before = {key: quantity.quantity for key, quantity in held.by_price.items()}
         more = (price.price_id, sample.quantity)
         amounts.append(_added(contract, meter, prices, before, more))
     return EventCharge(plus(amounts) if ids else None, contract.currency, tuple(ids))
 
 
-def _is_flat(contract: Contract, meter: Meter, prices: Sequence[Price]) -> bool:
+def prices_by_meter(contract: Contract) -> dict[str, list[Price]]:
+    """Return the prices that bill usage, by meter."""
+    found: dict[str, list[Price]] = {}
+    for item in contract.usage_items():
+        found.setdefault(item.price.meter_id, []).append(item.price)
+    return found
+
+
+def is_flat(contract: Contract, meter: Meter, prices: Sequence[Price]) -> bool:
     """Whether every unit costs the same, whatever was used before."""
     if meter.meter_id in contract.allowances or meter.aggregation.kind is AggregationType.MAX:
         return False
     return all(isinstance(price.money_model, FlatFee) for price in prices)
+
+
+def counted_in(
+    contract: Contract, meter: Meter, prices: Sequence[Price], period: Period, at: datetime
+) -> Period:
+    """Return in which window the usage lies that a later price depends on."""
+    allowance = contract.allowances.get(meter.meter_id)
+    if allowance is None or not all(isinstance(p.money_model, FlatFee) for p in prices):
+        return period
+    return allowance_window(contract, period, allowance, at)
 
 
 def _before(
@@ -118,13 +136,13 @@ def _added(
     whole = max(own, quantity) if is_max else EXACT.add(own, quantity)
     after = {**before, price_id: whole}
     allowance = contract.allowances.get(meter.meter_id)
-    return minus(_cost(prices, after, allowance), _cost(prices, before, allowance))
+    return minus(cost_of(prices, after, allowance), cost_of(prices, before, allowance))
 
 
-def _cost(
+def cost_of(
     prices: Sequence[Price], used: Mapping[str, Decimal], allowance: Entitlement | None
 ) -> Decimal:
-    """Price quantities after what is included; an allowance counts for the whole period."""
+    """Price quantities after what is included."""
     free = dict.fromkeys(used, ZERO)
     if allowance is not None:
         free = covered(allowance, {key: [value] for key, value in used.items()})

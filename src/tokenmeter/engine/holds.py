@@ -3,15 +3,13 @@ Holds: money reserved before a call, settled after it, voided or expired.
 
 What is available = the real-time balance - what is held - what was settled and has not arrived
 as usage yet. The check and the reservation are one transaction, so that of several processes
-that want the last credit one gets it. Usage is looked up at most every `USAGE_AGE_S_MAX`; what
-was settled since then is counted from the holds themselves.
+that want the last credit one gets it. Where a price depends on what was used before, a hold is
+not of money but of usage, and all that is under way is priced together (see steps).
 """
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -25,23 +23,18 @@ from tokenmeter.engine.errors import (
     ValidationError,
 )
 from tokenmeter.engine.ids import new_id
+from tokenmeter.engine.snapshots import Snapshot, Snapshots
+from tokenmeter.engine.steps import NO_STEPS, Steps, added, read, written
 from tokenmeter.engine.store import held
 from tokenmeter.engine.store.held import HoldRow, Holds
 from tokenmeter.engine.store.ledger import Ledger
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.store.rows import microseconds, moment
 from tokenmeter.engine.wallet import Wallet
-from tokenmeter.rating.credits import Owed, real_time_balance, to_amount
-from tokenmeter.rating.rounding import EXACT, minus, plain, plus
+from tokenmeter.rating.credits import real_time_balance, to_amount
+from tokenmeter.rating.rounding import minus, plain, plus
 
 HOLD_S_MAX = 24 * 3600
-USAGE_AGE_S_MAX = 5.0  # of what is known about a customer's usage
-SETTLED_COUNTS_S = 60.0  # a settled amount counts so long if its event does not arrive before
-LOOKS_MAX = 5  # at what is owed, if events arrive meanwhile
-SNAPSHOTS_MAX = 10_000
-
-OwedOf = Callable[[Wallet, datetime], Owed]
-_Waiting = tuple[str | None, Decimal]  # the id of an event, and what was settled for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +51,14 @@ class Hold:
     settled_amount: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Snapshot:
-    taken: datetime
-    since_us: int  # what was settled from here on is not in it; see HoldDesk._settled
-    owed: Owed
-    outstanding: Decimal  # settled before, and not among the usage yet
-
-
 class HoldDesk:
     """Reserves and releases money in the wallets of one environment."""
 
-    def __init__(self, store: Store, environment: str, owed: OwedOf, clock: Clock) -> None:
+    def __init__(self, store: Store, environment: str, snapshots: Snapshots, clock: Clock) -> None:
         self._store = store
         self._environment = environment
-        self._owed = owed
+        self._snapshots = snapshots
         self._clock = clock
-        self._snapshots: OrderedDict[str, _Snapshot] = OrderedDict()
-        self._lock = threading.Lock()
 
     def hold(
         self,
@@ -85,29 +68,32 @@ class HoldDesk:
         expires_s: float,
         reference: str,
         hold_id: str = "",
+        steps: Steps = NO_STEPS,
     ) -> tuple[Hold, Decimal]:
-        """Reserve money and tell what stays available; refuse what does not fit."""
+        """
+        Reserve money and tell what stays available; refuse what does not fit.
+
+        `steps` is usage that comes on top of the amount, priced with all that is under way.
+        """
         if not amount.is_finite() or amount < 0 or not 0 < expires_s <= HOLD_S_MAX:
             raise ValidationError(
                 f"A hold is of at least 0 and lasts more than 0 and up to {HOLD_S_MAX} seconds."
             )
         now = self._clock()
-        snapshot = self._known(wallet, now)
+        snapshot = self._snapshots.of(wallet, now)
         with self._store.writing() as connection:
             holds = Holds(connection, self._environment)
             account = Account(Ledger(connection, self._environment), wallet, now)
             self._expire(holds, account, now)
-            left = minus(self._available(wallet, account, holds, snapshot), amount)
+            left = minus(self._available(wallet, account, holds, snapshot, steps), amount)
             if left < 0 and not wallet.post_paid:
-                raise InsufficientBalanceError(
-                    f"{plain(amount)} {wallet.currency.upper()} do not fit: "
-                    f"{plain(EXACT.add(left, amount))} are available."
-                )
+                raise _short(wallet, self._available(wallet, account, holds, snapshot), left)
             until = now + timedelta(seconds=expires_s)
             row = HoldRow(
                 _id_for(holds, hold_id),
                 *(wallet.id, amount, held.HELD, microseconds(until), microseconds(now)),
                 reference=reference or None,
+                steps=written(steps),
             )
             holds.add(row)
             account.hold(amount)
@@ -116,7 +102,7 @@ class HoldDesk:
     def available(self, wallet: Wallet) -> Decimal:
         """Tell how much could be held now."""
         now = self._clock()
-        snapshot = self._known(wallet, now)
+        snapshot = self._snapshots.of(wallet, now)
         with self._store.writing() as connection:
             holds = Holds(connection, self._environment)
             account = Account(Ledger(connection, self._environment), wallet, now)
@@ -124,7 +110,7 @@ class HoldDesk:
             return self._available(wallet, account, holds, snapshot)
 
     def settle(
-        self, hold_id: str, amount: Decimal, *, reference: str = "", currency: str = ""
+        self, hold_id: str, amount: Decimal, *, reference: str = "", steps: Steps = NO_STEPS
     ) -> Hold:
         """
         Replace what was held by what the call cost, once; more than was held is possible.
@@ -141,13 +127,12 @@ class HoldDesk:
             if row.state not in {held.HELD, held.EXPIRED}:
                 raise InvalidOperationError(f"The hold is {row.state} already.")
             named = reference or row.reference
-            return replace(
-                row, state=held.SETTLED, settled_amount=amount, reference=named, closed_us=None
-            )
+            settled = replace(row, state=held.SETTLED, settled_amount=amount, reference=named)
+            return replace(settled, closed_us=None, steps=written(steps))
 
-        return self._end(hold_id, ended, currency)
+        return self._end(hold_id, ended)
 
-    def void(self, hold_id: str, *, currency: str = "") -> Hold:
+    def void(self, hold_id: str) -> Hold:
         """Give back what was held; again changes nothing."""
 
         def ended(row: HoldRow) -> HoldRow:
@@ -155,12 +140,12 @@ class HoldDesk:
                 raise InvalidOperationError("The hold is settled already.")
             return replace(row, state=held.VOIDED) if row.state == held.HELD else row
 
-        return self._end(hold_id, ended, currency)
+        return self._end(hold_id, ended)
 
-    def get(self, hold_id: str, currency: str = "") -> Hold:
+    def get(self, hold_id: str) -> Hold:
         """Return a hold."""
         with self._store.reading() as connection:
-            return _hold(Holds(connection, self._environment).get(hold_id), currency)
+            return _hold(Holds(connection, self._environment).get(hold_id), "")
 
     def waiting(self, wallet: Wallet, reference: str) -> list[Hold]:
         """List the open holds of a wallet under a reference, the oldest first."""
@@ -168,12 +153,7 @@ class HoldDesk:
             found = Holds(connection, self._environment).waiting(wallet.id, reference)
         return [_hold(row, wallet.currency) for row in found]
 
-    def forget(self, wallet_id: str) -> None:
-        """Look a customer's usage up again at the next hold."""
-        with self._lock:
-            self._snapshots.pop(wallet_id, None)
-
-    def _end(self, hold_id: str, ended: Callable[[HoldRow], HoldRow], currency: str) -> Hold:
+    def _end(self, hold_id: str, ended: Callable[[HoldRow], HoldRow]) -> Hold:
         now_us = microseconds(self._clock())
         with self._store.writing() as connection:
             holds = Holds(connection, self._environment)
@@ -188,7 +168,7 @@ class HoldDesk:
                 holds.close(after)
                 if row.state == held.HELD:
                     ledger.save(replace(balance, held=minus(balance.held, row.amount)))
-        return _hold(after, currency)
+        return _hold(after, "")
 
     def _expire(self, holds: Holds, account: Account, now: datetime) -> None:
         for row in holds.due(account.balance.wallet_id, microseconds(now)):
@@ -197,68 +177,28 @@ class HoldDesk:
             account.hold(row.amount.copy_negate())
 
     def _available(
-        self, wallet: Wallet, account: Account, holds: Holds, snapshot: _Snapshot
+        self,
+        wallet: Wallet,
+        account: Account,
+        holds: Holds,
+        snapshot: Snapshot,
+        more: Steps = NO_STEPS,
     ) -> Decimal:
         balance = to_amount(account.balance.credit_balance, wallet.rate)
         left = real_time_balance(
             balance, snapshot.owed, wallet.price_types, post_paid=wallet.post_paid
         )
         since = holds.settled_since(wallet.id, snapshot.since_us)
-        settled = plus(amount for _, amount, _ in since)
-        return minus(left, account.balance.held, snapshot.outstanding, settled)
+        settled = plus(row.amount for row in since)
+        known = (row.steps for row in since)
+        steps = added((snapshot.under_way, more, *map(read, (*known, *holds.steps(wallet.id)))))
+        coming = snapshot.ahead.cost(steps)
+        return minus(left, account.balance.held, snapshot.outstanding, settled, coming)
 
-    def _known(self, wallet: Wallet, now: datetime) -> _Snapshot:
-        with self._lock:
-            known = self._snapshots.get(wallet.id)
-        if known is not None and now - known.taken <= timedelta(seconds=USAGE_AGE_S_MAX):
-            return known
-        known = self._looked_up(wallet, now)
-        with self._lock:
-            self._snapshots[wallet.id] = known
-            self._snapshots.move_to_end(wallet.id)
-            while len(self._snapshots) > SNAPSHOTS_MAX:
-                self._snapshots.popitem(last=False)
-        return known
 
-    def _looked_up(self, wallet: Wallet, now: datetime) -> _Snapshot:
-        """
-        Look at the holds first: an event that has arrived by then is among the usage read next.
-
-        One that arrives in between would count twice: all is looked at again. After LOOKS_MAX
-        it does count twice, until the next look: too little is available, never too much.
-        """
-        looks = 0
-        while True:
-            since_us, waiting = self._settled(wallet.id, now)
-            owed = self._owed(wallet, now)
-            looks += 1
-            if looks == LOOKS_MAX or not self._arrived(waiting):
-                return _Snapshot(now, since_us, owed, plus(amount for _, amount in waiting))
-
-    def _arrived(self, waiting: Sequence[_Waiting]) -> bool:
-        """Whether the event of any of these is there by now."""
-        references = [reference for reference, _ in waiting if reference]
-        if not references:
-            return False
-        with self._store.reading() as connection:
-            return bool(Holds(connection, self._environment).arrived(references))
-
-    def _settled(self, wallet_id: str, now: datetime) -> tuple[int, list[_Waiting]]:
-        """
-        Return what was settled and has not arrived as usage, and from where on to count more.
-
-        Under the wallet's lock, like every closing: none can be in between, whatever the clocks
-        of several processes say.
-        """
-        with self._store.writing() as connection:
-            Ledger(connection, self._environment).lock(wallet_id)
-            holds = Holds(connection, self._environment)
-            after_us = holds.last_closed(wallet_id) + 1
-            rows = holds.settled_since(
-                wallet_id, microseconds(now - timedelta(seconds=SETTLED_COUNTS_S))
-            )
-            arrived = holds.arrived([reference for reference, _, _ in rows if reference])
-        return after_us, [(named, amount) for named, amount, _ in rows if named not in arrived]
+def _short(wallet: Wallet, free: Decimal, left: Decimal) -> InsufficientBalanceError:
+    wanted = f"{plain(minus(free, left))} {wallet.currency.upper()}"
+    return InsufficientBalanceError(f"{wanted} do not fit: {plain(free)} are available.")
 
 
 def _id_for(holds: Holds, wanted: str) -> str:

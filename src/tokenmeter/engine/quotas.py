@@ -8,13 +8,12 @@ from datetime import datetime
 from decimal import Decimal
 
 from tokenmeter.engine.billing import Billing
-from tokenmeter.engine.charging import allowance_term, allowance_windows
+from tokenmeter.engine.charging import allowance_window
 from tokenmeter.engine.contract import Contract
 from tokenmeter.engine.metering import MeterQuery, measure
 from tokenmeter.engine.rhythm import current_period
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.subscriptions import Subscriptions
-from tokenmeter.rating.entitlement import Entitlement
 from tokenmeter.rating.meter import Meter
 from tokenmeter.rating.periods import ResetPeriod
 from tokenmeter.rating.windows import Period
@@ -60,7 +59,7 @@ class Quotas:
             limit = allowance.usage_limit
             if limit is None or not allowance.is_enabled:
                 continue
-            window = _window(contract, period, allowance, at)
+            window = allowance_window(contract, period, allowance, at)
             meter = contract.meters[meter_id]
             query = MeterQuery(
                 meter, (contract.external_id,), window.start, window.end, zone=contract.zone
@@ -70,12 +69,3 @@ class Quotas:
             name = contract.features.get(meter_id, meter.name)
             resets_at = None if never else window.end
             yield Quota(name, meter, limit, used.quantity, resets_at, allowance.is_soft_limit)
-
-
-def _window(contract: Contract, period: Period, allowance: Entitlement, at: datetime) -> Period:
-    """Find the window of an allowance that holds a moment."""
-    term = allowance_term(contract, period, allowance)
-    if term is not None and at < term.end:
-        return term
-    windows = list(allowance_windows(contract, period, allowance))
-    return next((w for w in windows if w.start <= at < w.end), windows[-1])

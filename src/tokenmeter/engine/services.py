@@ -49,10 +49,11 @@ class Services:
         self.subscriptions = Subscriptions(store, environment, clock=clock)
         self.invoices = Billing(store, environment, clock=clock)
         owed = Owing(store, environment, self.invoices)
-        self.wallets = Wallets(store, environment, owed=owed, clock=clock)
+        self.charge_of = ChargeOf(store, environment, self._running, clock)
+        rates = self.charge_of
+        self.wallets = Wallets(store, environment, owed=owed, rates=rates, clock=clock)
         self.lists = Lists(store, environment, self.wallets)
         self.counters = StoredCounters(store, environment, clock=clock)
-        self.charge_of = ChargeOf(store, environment, self._running, clock)
         self.quotas = Quotas(store, self.subscriptions, self.invoices, environment)
         self.grants = Grants(store, self.wallets, environment, clock=clock)
 

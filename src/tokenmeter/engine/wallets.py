@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from decimal import Decimal
+from dataclasses import replace
 from typing import Any
 
 from tokenmeter.engine.account import CREDIT, DEBIT, Account, Why
 from tokenmeter.engine.alerts import Alerts
+from tokenmeter.engine.charge_of import ChargeOf
 from tokenmeter.engine.clock import Clock, system_clock
-from tokenmeter.engine.errors import NotFoundError, ValidationError
-from tokenmeter.engine.holds import Hold, HoldDesk, OwedOf
+from tokenmeter.engine.snapshots import OwedOf
 from tokenmeter.engine.store.documents import Documents
 from tokenmeter.engine.store.ledger import Ledger
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.unsold import TOP_UP, refuse_unsold
 from tokenmeter.engine.wallet import CLOSED, Wallet, body_of, transaction_body, wallet_of
+from tokenmeter.engine.wallet_holds import WalletHolds, nothing_owed
 from tokenmeter.engine.wallet_posts import (
     active,
     credits_in,
@@ -28,9 +27,8 @@ from tokenmeter.engine.wallet_posts import (
     why_loaded,
     why_of,
 )
-from tokenmeter.engine.wallet_rows import WALLET, new_wallet, wallets_of, write
-from tokenmeter.engine.wallet_watch import is_due, real_time_body, watched
-from tokenmeter.rating.credits import Owed
+from tokenmeter.engine.wallet_rows import WALLET, new_wallet, write
+from tokenmeter.engine.wallet_watch import real_time_body, watched
 from tokenmeter.rating.define import Fields, number_in, text_in
 
 KNOWN_S = 5.0  # a wallet's settings are read again after this
@@ -40,18 +38,7 @@ MANUAL = "MANUAL_BALANCE_DEBIT"
 EDITABLE = frozenset({"name", "description", "metadata", "alert_settings", "auto_topup", "config"})
 
 
-def nothing_owed(_wallet: Wallet, _at: datetime) -> Owed:
-    """Say that a customer owes nothing: where nobody rates usage."""
-    return Owed()
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    wallet: Wallet
-    read: datetime
-
-
-class Wallets:
+class Wallets(WalletHolds):
     """
     The wallets of one environment.
 
@@ -64,14 +51,10 @@ class Wallets:
         environment: str = "",
         *,
         owed: OwedOf = nothing_owed,
+        rates: ChargeOf | None = None,
         clock: Clock = system_clock,
     ) -> None:
-        self._store = store
-        self._environment = environment
-        self._owed = owed
-        self._clock = clock
-        self._known: dict[tuple[str, str], _Known] = {}
-        self._desk = HoldDesk(store, environment, owed, clock)
+        super().__init__(store, environment, owed=owed, rates=rates, clock=clock)
         self.alerts: Alerts = Alerts()
 
     def create(self, fields: Fields) -> dict[str, Any]:
@@ -200,53 +183,6 @@ class Wallets:
             self.alerts.send(alert)
         return seen.state
 
-    def hold(
-        self,
-        customer: str,
-        amount: Decimal,
-        expires_s: float = 60.0,
-        reference: str = "",
-        *,
-        currency: str = "",
-        hold_id: str = "",
-    ) -> Hold:
-        """
-        Reserve money before a call; InsufficientBalanceError if it does not fit.
-
-        NotFoundError if the customer has no wallet (in that currency).
-        """
-        wallet = self._wallet_for(customer, currency)
-        made, left = self._desk.hold(
-            wallet, amount, expires_s=expires_s, reference=reference, hold_id=hold_id
-        )
-        if is_due(wallet, left):
-            self.watch(wallet.id)
-        return made
-
-    def settle(self, hold_id: str, amount: Decimal, *, reference: str = "") -> Hold:
-        """Say what the call cost, once; `reference` may be the id of its event."""
-        return self._desk.settle(hold_id, amount, reference=reference)
-
-    def void(self, hold_id: str) -> Hold:
-        """Give back what was held."""
-        return self._desk.void(hold_id)
-
-    def held(self, hold_id: str) -> Hold:
-        """Return a hold."""
-        return self._desk.get(hold_id)
-
-    def waiting(self, customer: str, reference: str) -> list[Hold]:
-        """List the open holds of a customer under a reference, the oldest first."""
-        return [h for w in self._active(customer) for h in self._desk.waiting(w, reference)]
-
-    def available(self, customer: str, *, currency: str = "") -> Decimal:
-        """Tell how much money could be held for a customer now."""
-        return self._desk.available(self._wallet_for(customer, currency))
-
-    def forget(self, wallet_id: str) -> None:
-        """Look the customer's usage up again at the next hold, however young what is known."""
-        self._desk.forget(wallet_id)
-
     def close(self) -> None:
         """Pass on the alerts that wait."""
         self.alerts.close()
@@ -268,25 +204,3 @@ class Wallets:
             wallet = wallet_of(Documents(connection, self._environment).get(WALLET, wallet_id))
             ledger = Ledger(connection, self._environment)
             return use(Account(ledger, wallet, self._clock()), wallet, ledger)
-
-    def _active(self, customer: str) -> list[Wallet]:
-        with self._store.reading() as connection:
-            return wallets_of(Documents(connection, self._environment), customer)
-
-    def _wallet_for(self, customer: str, currency: str) -> Wallet:
-        now, place = self._clock(), (customer, currency.lower())
-        known = self._known.get(place)
-        if known is not None and now - known.read <= timedelta(seconds=KNOWN_S):
-            return known.wallet
-        found = [
-            w for w in self._active(customer) if not currency or w.currency == currency.lower()
-        ]
-        if not found:
-            raise NotFoundError(f"The customer {customer!r} has no wallet here to hold from.")
-        if len({w.currency for w in found}) > 1:
-            raise ValidationError("The customer has wallets in several currencies; name one.")
-        wallet = min(found, key=lambda w: w.post_paid)  # what is prepaid goes first
-        if len(self._known) >= KNOWN_MAX:
-            self._known.clear()
-        self._known[place] = _Known(wallet, now)
-        return wallet

@@ -112,7 +112,7 @@ def quote(asked: Asked, terms: Terms, book: PriceBook) -> Quote:
         else:
             amounts.append(amount)
     cost = _cost(expected, amounts)
-    priced = cost is not None
+    priced, most = cost is not None, HIGH if planned.open else EXPECTED
     return Quote(
         provider=asked.provider,
         model=asked.model,
@@ -126,6 +126,7 @@ def quote(asked: Asked, terms: Terms, book: PriceBook) -> Quote:
         counted=planned.counted,
         parts=expected.parts,
         event=_billed(case.event(EXPECTED)) if terms.history.is_cautious else None,
+        most=_billed(case.event(most)) if terms.history.is_cautious else None,
     )
 
 

@@ -52,7 +52,9 @@ class Quote:
     exact: bool = False  # the provider will bill this cost and no other
     counted: int | None = None  # tokens of the prompt by a local estimate, not corrected
     parts: tuple[Part, ...] = ()
-    event: Event | None = None  # what the call would become, where somebody decides by the quote
+    # What the call would become, as expected and at the most, where somebody decides by the quote.
+    event: Event | None = None
+    most: Event | None = None
 
     @property
     def low(self) -> Money | None:

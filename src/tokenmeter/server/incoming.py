@@ -40,7 +40,12 @@ def event_of(fields: Mapping[str, Any], now: datetime) -> Event:
 
 def events_of(raw: bytes, now: datetime) -> list[Event]:
     """Check the events of a bulk body: 1 to 1,000, all of them well-formed."""
-    sent = read_object(raw).get("events")
+    return events_in(read_object(raw), now)
+
+
+def events_in(body: Mapping[str, Any], now: datetime) -> list[Event]:
+    """Check the events of a body that has been read."""
+    sent = body.get("events")
     if not isinstance(sent, list) or not 0 < len(cast("list[object]", sent)) <= BULK_EVENTS_MAX:
         raise ValidationError(f"events must be a list of 1 to {BULK_EVENTS_MAX} events.")
     found: list[Event] = []

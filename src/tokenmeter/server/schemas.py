@@ -250,8 +250,9 @@ HOLD = fields(
     currency=TEXT,
     expires_s=DECIMAL,
     reference=TEXT,
+    events=several(EVENT, least=1),
 )
-SETTLE = fields(("amount",), amount=DECIMAL, reference=TEXT)
+SETTLE = fields(("amount",), amount=DECIMAL, reference=TEXT, events=several(EVENT, least=1))
 API_KEY = fields(
     ("name",),
     name=NAME,

@@ -30,6 +30,16 @@ class HoldRow:
     settled_amount: Decimal | None = None
     reference: str | None = None
     closed_us: int | None = None
+    steps: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SettledRow:
+    """What a call has cost, whose event may not have arrived."""
+
+    reference: str | None
+    amount: Decimal
+    steps: str | None
 
 
 class Holds:
@@ -72,12 +82,14 @@ class Holds:
         rows = self._connection.execute(_WAITING, self._place(wallet_id) | {"under": reference})
         return [made_of(HoldRow, row) for row in rows]
 
-    def settled_since(
-        self, wallet_id: str, since_us: int
-    ) -> list[tuple[str | None, Decimal, int]]:
-        """Return what was settled from a moment on: reference, amount, when."""
+    def settled_since(self, wallet_id: str, since_us: int) -> list[SettledRow]:
+        """Return what was settled from a moment on."""
         rows = self._connection.execute(_SETTLED, self._place(wallet_id) | {"since": since_us})
-        return [(reference, Decimal(amount), at) for reference, amount, at in rows]
+        return [SettledRow(reference, Decimal(amount), steps) for reference, amount, steps in rows]
+
+    def steps(self, wallet_id: str) -> list[str]:
+        """Return what the open holds of a wallet say of what their calls are about to use."""
+        return [text for (text,) in self._connection.execute(_STEPS, self._place(wallet_id))]
 
     def last_closed(self, wallet_id: str) -> int:
         """Return when a hold of a wallet was closed last: they are closed one after another."""
@@ -92,7 +104,7 @@ class Holds:
         return {"in_environment": self._environment, "of_wallet": wallet_id}
 
 
-_CHANGING = ("state", "settled_amount", "reference", "closed_us")
+_CHANGING = ("state", "settled_amount", "reference", "closed_us", "steps")
 _ALL = of_wallet(holds, HoldRow)
 _ONE = select(*_ALL.selected_columns).where(
     holds.c.environment == bindparam("in_environment"), holds.c.id == bindparam("of_hold")
@@ -102,9 +114,12 @@ _DUE = _ALL.where(holds.c.state == HELD, holds.c.expires_us <= bindparam("by"))
 _WAITING = _ALL.where(holds.c.state == HELD, holds.c.reference == bindparam("under")).order_by(
     holds.c.created_us, holds.c.id
 )
-_SETTLED = _ALL.with_only_columns(
-    holds.c.reference, holds.c.settled_amount, holds.c.closed_us
-).where(holds.c.closed_us >= bindparam("since"), holds.c.state == SETTLED)
+_SETTLED = _ALL.with_only_columns(holds.c.reference, holds.c.settled_amount, holds.c.steps).where(
+    holds.c.closed_us >= bindparam("since"), holds.c.state == SETTLED
+)
+_STEPS = _ALL.with_only_columns(holds.c.steps).where(
+    holds.c.state == HELD, holds.c.steps.is_not(None)
+)
 _LAST = select(func.max(holds.c.closed_us)).where(
     holds.c.environment == bindparam("in_environment"),
     holds.c.wallet_id == bindparam("of_wallet"),

@@ -63,6 +63,7 @@ holds = Table(
     Column("expires_us", BigInteger, nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("closed_us", BigInteger),
+    Column("steps", Text),  # JSON: quantities by price, where prices depend on other usage
     Index("ix_holds_wallet_state", "environment", "wallet_id", "state"),
     Index("ix_holds_closed", "environment", "wallet_id", "closed_us"),
 )

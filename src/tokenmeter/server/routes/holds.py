@@ -10,8 +10,11 @@ from fastapi import APIRouter
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.errors import ValidationError
 from tokenmeter.engine.holds import Hold
+from tokenmeter.event import Event
 from tokenmeter.server import schemas
 from tokenmeter.server.auth import Ingesting
+from tokenmeter.server.desk import Desk
+from tokenmeter.server.incoming import events_in
 from tokenmeter.server.routes.crud import CREATED
 from tokenmeter.server.wire import Fields, Reply, body_schema
 
@@ -25,7 +28,9 @@ def create_hold(fields: Fields, desk: Ingesting) -> Reply:
     """
     Reserve money of a customer; what does not fit is refused.
 
-    A client may give the hold its `id`: then it can void it though it never got the answer.
+    A client may give the hold its `id`: then it can void it though it never got the answer. With
+    the `events` that the call may become, usage at prices that depend on other usage is priced
+    together with all that is under way.
     """
     customer = reading.key(fields, "customer_id") or reading.key(fields, "external_customer_id")
     if customer is None:
@@ -38,6 +43,7 @@ def create_hold(fields: Fields, desk: Ingesting) -> Reply:
         reading.text(fields, "reference", limit=reading.KEY_CHARS_MAX),
         currency=reading.text(fields, "currency"),
         hold_id=reading.text(fields, "id", limit=reading.KEY_CHARS_MAX),
+        events=_events(fields, desk),
     )
     return Reply(_shown(made), CREATED)
 
@@ -59,13 +65,18 @@ def get_hold(id: str, desk: Ingesting) -> Reply:  # noqa: A002 - the name in the
 def settle_hold(id: str, fields: Fields, desk: Ingesting) -> Reply:  # noqa: A002
     """Say what the call cost, once; the rest is given back."""
     reference = reading.text(fields, "reference", limit=reading.KEY_CHARS_MAX)
-    return Reply(_shown(desk.services.wallets.settle(id, _amount(fields), reference=reference)))
+    wallets, events = desk.services.wallets, _events(fields, desk)
+    return Reply(_shown(wallets.settle(id, _amount(fields), reference=reference, events=events)))
 
 
 @router.post("/holds/{id}/void")
 def void_hold(id: str, desk: Ingesting) -> Reply:  # noqa: A002
     """Give back what was held."""
     return Reply(_shown(desk.services.wallets.void(id)))
+
+
+def _events(fields: dict[str, Any], desk: Desk) -> list[Event]:
+    return events_in(fields, desk.now()) if "events" in fields else []
 
 
 def _amount(fields: dict[str, Any]) -> Decimal:

@@ -190,10 +190,13 @@ class HoldDesk:
         )
         since = holds.settled_since(wallet.id, snapshot.since_us)
         settled = plus(row.amount for row in since)
-        known = (row.steps for row in since)
-        steps = added((snapshot.under_way, more, *map(read, (*known, *holds.steps(wallet.id)))))
-        coming = snapshot.ahead.cost(steps)
-        return minus(left, account.balance.held, snapshot.outstanding, settled, coming)
+        left = minus(left, account.balance.held, snapshot.outstanding, settled)
+        if not snapshot.ahead.parts:  # no price depends on other usage
+            return left
+        known = (*(row.steps for row in since), *holds.steps(wallet.id))
+        return minus(
+            left, snapshot.ahead.cost(added((snapshot.under_way, more, *map(read, known))))
+        )
 
 
 def _short(wallet: Wallet, free: Decimal, left: Decimal) -> InsufficientBalanceError:

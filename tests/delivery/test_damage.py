@@ -116,8 +116,9 @@ def test_a_state_directory_that_is_removed_while_the_backend_is_down_costs_no_re
 
 
 def aged(directory: Path, by_s: float) -> None:
+    moment = time.time() - by_s
     for path in segments(directory):
-        os.utime(path, (time.time() - by_s,) * 2)
+        os.utime(path, (moment, moment))
 
 
 def test_a_log_that_lost_its_lock_file_is_delivered_once_that_nobody_writes_it(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -218,3 +219,22 @@ def wait_for_one(meter: TokenMeter) -> Event:
             return events[0]
         time.sleep(0.01)
     raise AssertionError("no event")
+
+
+@pytest.mark.parametrize("on_abort", ["estimate", "partial"])
+def test_what_a_stream_delivered_before_its_connection_broke_is_estimated(on_abort: Any) -> None:
+    meter = TokenMeter("memory:", policy=Policy(on_abort=on_abort))
+    meter.instrument()
+    try:
+        whole = wire.chat_stream()
+        broken = replace(whole, chunks=whole.chunks[:4], error=httpx2.ReadError("broke"))
+        client = openai.OpenAI(api_key="k", http_client=Player([broken]).client(), max_retries=0)
+        with pytest.raises((openai.APIConnectionError, httpx2.ReadError)):
+            list(client.chat.completions.create(**ASK, stream=True))
+        (event,) = events_of(meter)
+    finally:
+        meter.shutdown()
+    found = event.properties
+    assert (found["outcome"], found["billable"]) == ("failed", "false")
+    assert found["usage_source"] == ("estimated" if on_abort == "estimate" else "missing")
+    assert ("output_tokens" in found) == (on_abort == "estimate")

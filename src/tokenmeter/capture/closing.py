@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tokenmeter.capture.estimate import PLACEHOLDER
 from tokenmeter.capture.observation import FAILED_FROM, Observation, Outcome
 from tokenmeter.capture.sources import after_abort, source_of
+from tokenmeter.capture.sse import EventReader
 from tokenmeter.providers.base import NO_READING, Reading
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def observation_of(exchange: Exchange, ending: Outcome) -> Observation:
     reading = call.api.settle(raw, call)
     outcome = _outcome(exchange, ending, reading)
     source = source_of(reading, call)
-    if (outcome == "cancelled" and not exchange.is_complete) or PLACEHOLDER in reading.flags:
+    if _is_cut_short(exchange, outcome, reading) or PLACEHOLDER in reading.flags:
         reader = None if exchange.sink.policy.on_abort == "partial" else exchange.reader
         reading, source = after_abort(reading, source, reader, call, exchange.sent)
     _leave_note(exchange, outcome)
@@ -41,6 +42,16 @@ def observation_of(exchange: Exchange, ending: Outcome) -> Observation:
         event_id=exchange.joined or exchange.event_id,
         joined=exchange.joined is not None,
     )
+
+
+def _is_cut_short(exchange: Exchange, outcome: Outcome, reading: Reading) -> bool:
+    """Whether the answer was left early, or broke off after text that the provider bills."""
+    if outcome == "cancelled":
+        return not exchange.is_complete
+    reader = exchange.reader
+    if outcome != "failed" or reading.state is not None or not isinstance(reader, EventReader):
+        return False
+    return (exchange.status or 0) < FAILED_FROM and reader.text_bytes() > 0
 
 
 def _outcome(exchange: Exchange, ending: Outcome, reading: Reading) -> Outcome:

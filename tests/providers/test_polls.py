@@ -40,6 +40,7 @@ WEBHOOKS: dict[str, Any] = {adapter.name: adapter.webhook for adapter in adapter
         ("replicate", "p/1", {}, "https://api.replicate.com/v1/predictions/p%2F1"),
         ("anthropic", "msgbatch_1", {}, "https://api.anthropic.com/v1/messages/batches/msgbatch_1/results"),
         ("anthropic", "drm_1", {}, None),
+        ("perplexity", "j", {}, "https://api.perplexity.ai/async/chat/completions/j"),
         ("nobody", "x", {}, None),
     ],
 )  # fmt: skip

@@ -158,6 +158,9 @@ POLLS: dict[str, Asked] = {
         ("x-api-key", ""),
     ),
     "openai": Asked(_openai, ("OPENAI_API_KEY",)),
+    "perplexity": Asked(
+        _at("https://api.perplexity.ai/async/chat/completions/{id}"), ("PERPLEXITY_API_KEY",)
+    ),
     "replicate": Asked(
         _at("https://api.replicate.com/v1/predictions/{id}"), ("REPLICATE_API_TOKEN",)
     ),

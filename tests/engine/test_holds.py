@@ -23,7 +23,7 @@ from tokenmeter.engine.errors import (
 )
 from tokenmeter.engine.holds import HOLD_S_MAX
 from tokenmeter.engine.ingest import ingest
-from tokenmeter.engine.snapshots import SETTLED_COUNTS_S, USAGE_AGE_S_MAX
+from tokenmeter.engine.snapshots import REFUSED_AGE_S_MAX, SETTLED_COUNTS_S, USAGE_AGE_S_MAX
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.wallet import Wallet
 from tokenmeter.engine.wallets import Wallets
@@ -126,6 +126,13 @@ def test_usage_lowers_what_can_be_held(database: str) -> None:
     clock.move(USAGE_AGE_S_MAX + 0.001)
     with pytest.raises(InsufficientBalanceError):
         wallets.hold("acme", d("1.01"))
+    used[0] = d(8)
+    with pytest.raises(InsufficientBalanceError):
+        wallets.hold("acme", d("1.01"))
+    clock.move(REFUSED_AGE_S_MAX + 0.001)
+    wallets.void(wallets.hold("acme", d("1.01")).id)  # looked up again before it is refused
+    used[0] = d(9)
+    wallets.forget(wallets.of_customer("acme")[0]["id"])
     wallets.hold("acme", d(1))
     store.close()
 

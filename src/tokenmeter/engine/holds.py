@@ -23,7 +23,7 @@ from tokenmeter.engine.errors import (
     ValidationError,
 )
 from tokenmeter.engine.ids import new_id
-from tokenmeter.engine.snapshots import Snapshot, Snapshots
+from tokenmeter.engine.snapshots import REFUSED_AGE_S_MAX, Snapshot, Snapshots
 from tokenmeter.engine.steps import NO_STEPS, Steps, added, read, written
 from tokenmeter.engine.store import held
 from tokenmeter.engine.store.held import HoldRow, Holds
@@ -80,24 +80,38 @@ class HoldDesk:
                 f"A hold is of at least 0 and lasts more than 0 and up to {HOLD_S_MAX} seconds."
             )
         now = self._clock()
+        row = HoldRow(
+            hold_id or new_id("hold"),
+            *(wallet.id, amount, held.HELD, microseconds(now + timedelta(seconds=expires_s))),
+            microseconds(now),
+            reference=reference or None,
+            steps=written(steps),
+        )
         snapshot = self._snapshots.of(wallet, now)
+        try:
+            left = self._reserve(wallet, row, snapshot, now)
+        except InsufficientBalanceError:
+            newer = self._snapshots.of(wallet, now, REFUSED_AGE_S_MAX)
+            if newer is snapshot:
+                raise
+            left = self._reserve(wallet, row, newer, now)
+        return _hold(row, wallet.currency), left
+
+    def _reserve(self, wallet: Wallet, row: HoldRow, snapshot: Snapshot, now: datetime) -> Decimal:
+        """Keep a hold if it fits; tell what is left."""
         with self._store.writing() as connection:
             holds = Holds(connection, self._environment)
+            if holds.exists(row.id):
+                raise AlreadyExistsError(f"There is a hold {row.id!r} already.")
             account = Account(Ledger(connection, self._environment), wallet, now)
             self._expire(holds, account, now)
-            left = minus(self._available(wallet, account, holds, snapshot, steps), amount)
+            steps = read(row.steps)
+            left = minus(self._available(wallet, account, holds, snapshot, steps), row.amount)
             if left < 0 and not wallet.post_paid:
                 raise _short(wallet, self._available(wallet, account, holds, snapshot), left)
-            until = now + timedelta(seconds=expires_s)
-            row = HoldRow(
-                _id_for(holds, hold_id),
-                *(wallet.id, amount, held.HELD, microseconds(until), microseconds(now)),
-                reference=reference or None,
-                steps=written(steps),
-            )
             holds.add(row)
-            account.hold(amount)
-        return _hold(row, wallet.currency), left
+            account.hold(row.amount)
+        return left
 
     def available(self, wallet: Wallet) -> Decimal:
         """Tell how much could be held now."""
@@ -202,13 +216,6 @@ class HoldDesk:
 def _short(wallet: Wallet, free: Decimal, left: Decimal) -> InsufficientBalanceError:
     wanted = f"{plain(minus(free, left))} {wallet.currency.upper()}"
     return InsufficientBalanceError(f"{wanted} do not fit: {plain(free)} are available.")
-
-
-def _id_for(holds: Holds, wanted: str) -> str:
-    """Return the id that a client wants for its hold, or a new one."""
-    if wanted and holds.exists(wanted):
-        raise AlreadyExistsError(f"There is a hold {wanted!r} already.")
-    return wanted or new_id("hold")
 
 
 def _hold(row: HoldRow, currency: str) -> Hold:

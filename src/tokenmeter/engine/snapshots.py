@@ -24,6 +24,7 @@ from tokenmeter.rating.credits import Owed
 from tokenmeter.rating.rounding import plus
 
 USAGE_AGE_S_MAX = 5.0  # of what is known about a customer's usage
+REFUSED_AGE_S_MAX = 0.5  # of the same, where a hold is refused by it
 SETTLED_COUNTS_S = 60.0  # a settled amount counts so long if its event does not arrive before
 LOOKS_MAX = 5  # at what is owed, if events arrive meanwhile
 SNAPSHOTS_MAX = 10_000
@@ -55,11 +56,11 @@ class Snapshots:
         self._known: OrderedDict[str, Snapshot] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, wallet: Wallet, now: datetime) -> Snapshot:
+    def of(self, wallet: Wallet, now: datetime, age_s: float = USAGE_AGE_S_MAX) -> Snapshot:
         """Return what is known, looked up again if it is too old."""
         with self._lock:
             known = self._known.get(wallet.id)
-        if known is not None and now - known.taken <= timedelta(seconds=USAGE_AGE_S_MAX):
+        if known is not None and now - known.taken <= timedelta(seconds=age_s):
             return known
         known = self._looked_up(wallet, now)
         with self._lock:

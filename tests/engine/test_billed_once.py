@@ -194,3 +194,53 @@ def test_payments_at_one_time_never_add_up_to_more_than_is_owed(shop: Shop) -> N
     for wrong in ("NaN", "-1", "4.01"):
         with pytest.raises(EngineError, match=r"between 0 and 4\.00"):
             shop.services.invoices.pay(invoice["id"], Decimal(wrong))
+
+
+def voided(shop: Shop, end: str) -> None:
+    """Void the closed invoice of the period that ends on a day."""
+    told, _ = shop.services.invoices.listed()
+    (found,) = [
+        i["id"]
+        for i in told
+        if i["period_end"].startswith(end) and i["period_start"] < i["period_end"]
+    ]
+    shop.services.invoices.void(found)
+
+
+def test_an_advance_whose_invoice_is_voided_is_billed_by_the_one_that_is_made_again(
+    seats: Shop,
+) -> None:
+    subscription = seats.subscribe("seats")
+    billed(seats, subscription, JULY)
+    voided(seats, "2026-07-01")
+    seats.clock.now = JULY + timedelta(days=9)
+    for first, last in ((0, 5), (5, 9)):
+        part = {"period_start": JULY + timedelta(days=first)}
+        part |= {"period_end": JULY + timedelta(days=last)}
+        drafted = seats.services.invoices.draft({"subscription_id": subscription, **part})
+        seats.services.invoices.finalize(drafted["id"])
+    billed(seats, subscription, AUGUST)
+    assert amounts(seats) == [
+        *(("2026-06-01", "30.00"), ("2026-07-01", "30.00"), ("2026-08-01", "30.00")),
+    ]
+
+
+def test_an_invoice_that_is_made_again_leaves_out_what_was_billed_late(seats: Shop) -> None:
+    subscription = seats.subscribe("seats")
+    billed(seats, subscription, JULY)
+    seats.clock.now = JULY + timedelta(days=15, hours=12)
+    one = item(seats, subscription, "seat")["id"]
+    seats.services.subscriptions.update_line_item(one, {"quantity": 3})
+    billed(seats, subscription, AUGUST)
+    voided(seats, "2026-07-01")
+    seats.bill(subscription)
+    july = [Decimal(a) for at, a in amounts(seats) if at.startswith("2026-07")]
+    assert plus(july) == 60  # half a month of one seat, half of three
+    assert billed(seats, subscription, AUGUST) == []
+
+
+def test_a_period_after_the_end_of_a_subscription_is_not_invoiced(shop: Shop) -> None:
+    subscription = shop.subscribe(end_date=JULY)
+    later = {"subscription_id": subscription, "period_start": JULY, "period_end": AUGUST}
+    with pytest.raises(EngineError, match="does not run in this period"):
+        shop.services.invoices.draft(later)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokenmeter.engine.charging import Charged, fixed_charges, line_id, onetime_charges
 from tokenmeter.engine.contract import Contract
@@ -33,19 +33,36 @@ PAID_BEFORE = "paid in advance"
 Lines = Sequence[Mapping[str, Any]]  # of invoices, as they were written
 
 
-def opening_charges(contract: Contract) -> list[Charged]:
+class _Billed(NamedTuple):
+    """What closed invoices have billed of a period."""
+
+    lines: Lines  # of fixed prices
+    has_advances: bool  # whether the invoice is among them that bills it in advance
+
+
+def opening_charges(store: Store, contract: Contract, environment: str) -> list[Charged]:
     """Charge what is due when a subscription starts."""
     first = own_period(contract, contract.start)
     once = [c for c in onetime_charges(contract, first) if _begins(c, contract.start)]
-    return [*fixed_charges(contract, first, Cadence.ADVANCE), *once]
+    due = [*fixed_charges(contract, first, Cadence.ADVANCE), *once]
+    opening = Period(contract.start, contract.start)
+    billed = _billed(store, contract, first, opening, environment)
+    return list(_unpaid(contract, due, billed.lines))
 
 
-def next_advances(contract: Contract, at: datetime) -> list[Charged]:
-    """Charge what is due in advance for the period that begins at a moment, if one does."""
+def next_advances(
+    store: Store, contract: Contract, period: Period, environment: str
+) -> list[Charged]:
+    """Charge what is due in advance for the period that begins where one ends, if one does."""
+    at = period.end
     if not _has_advances(contract) or (contract.end is not None and at >= contract.end):
         return []
     following = own_period(contract, at)
-    return fixed_charges(contract, following, Cadence.ADVANCE) if following.start == at else []
+    if following.start != at:
+        return []
+    billed = _billed(store, contract, following, period, environment)
+    due = fixed_charges(contract, following, Cadence.ADVANCE)
+    return list(_unpaid(contract, due, billed.lines))
 
 
 def late_advances(
@@ -55,16 +72,16 @@ def late_advances(
     if not _has_advances(contract):
         return []
     own = own_period(contract, period.start)
-    billed = _billed(store, contract, Period(own.start, max(own.start, period.start)), environment)
+    billed = _billed(store, contract, own, period, environment)
     once = [c for c in onetime_charges(contract, own) if not _begins(c, contract.start)]
-    # Without an invoice before it, the one that is still to come bills all of this period.
-    due = [] if billed is None else fixed_charges(contract, own, Cadence.ADVANCE)
-    return list(_unpaid(contract, [*due, *once], billed or ()))
+    # Without the invoice before it, which is still to come, that one bills all of this period.
+    due = fixed_charges(contract, own, Cadence.ADVANCE) if billed.has_advances else []
+    return list(_unpaid(contract, [*due, *once], billed.lines))
 
 
 def _unpaid(contract: Contract, due: Sequence[Charged], billed: Lines) -> Iterator[Charged]:
     roots = {item.id: item.root for item in contract.items}
-    known = {line["id"] for line in billed}
+    known = {line["id"] for line in billed if not _is_rest(line)}
     for charged in due:
         if line_id(contract, charged) in known:
             continue
@@ -73,6 +90,10 @@ def _unpaid(contract: Contract, due: Sequence[Charged], billed: Lines) -> Iterat
         rest = _less(charged.charge, plus(_paid(line, charged) for line in same))
         if rest.amount or not same:
             yield replace(charged, charge=rest)
+
+
+def _is_rest(line: Mapping[str, Any]) -> bool:
+    return any(entry["name"] == PAID_BEFORE for entry in line.get("adjustments", ()))
 
 
 def _paid(line: Mapping[str, Any], charged: Charged) -> Decimal:
@@ -95,17 +116,21 @@ def _less(charge: Charge, paid: Decimal) -> Charge:
 
 
 def _billed(
-    store: Store, contract: Contract, ends: Period, environment: str
-) -> list[Mapping[str, Any]] | None:
-    """Return the fixed lines of closed invoices that end within a time; None: there is none."""
+    store: Store, contract: Contract, own: Period, rated: Period, environment: str
+) -> _Billed:
+    """Find what other closed invoices than the one that is rated have billed of a period."""
+    start_us, end_us = microseconds(own.start), microseconds(own.end)
+    this = (microseconds(rated.start), microseconds(rated.end))
     with store.reading() as connection:
-        rows = Invoices(connection, environment).closed(
-            contract.subscription_id, microseconds(ends.start), microseconds(ends.end)
+        closed = Invoices(connection, environment).closed(
+            contract.subscription_id, start_us, end_us
         )
-    if not rows:
-        return None
-    lines = [line for row in rows for line in json.loads(row.body)["line_items"]]
-    return [line for line in lines if line["price_type"] == "FIXED"]
+    others = [row for row in closed if (row.period_start_us, row.period_end_us) != this]
+    lines = [line for row in others for line in json.loads(row.body)["line_items"]]
+    return _Billed(
+        [line for line in lines if line["price_type"] == "FIXED"],
+        any(row.period_end_us == start_us for row in others),
+    )
 
 
 def _has_advances(contract: Contract) -> bool:

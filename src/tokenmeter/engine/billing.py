@@ -53,6 +53,7 @@ from tokenmeter.engine.unsold import refuse_own_amounts
 from tokenmeter.rating.rounding import ZERO, plain
 from tokenmeter.rating.windows import Period
 
+BILL_TRIES_MAX = 5  # to bill a period that others draft and void at the same time
 SUBSCRIPTION = "subscription"
 PREVIEW = "preview"
 TRIES_MAX = 50  # for a number, or a draft, that other processes take at the same time
@@ -87,6 +88,8 @@ class Billing:
         refuse_own_amounts(fields)
         contract, body = self._contract(reading.needed(fields, "subscription_id"))
         period = self._period(body, fields)
+        if period.length and period.within(contract.start, contract.end) is None:
+            raise ValidationError("period_start: the subscription does not run in this period.")
         rated = self.rate(contract, period)
         for _ in range(TRIES_MAX):
             try:
@@ -204,19 +207,25 @@ class Billing:
 
     def bill(self, subscription_id: str) -> list[dict[str, Any]]:
         """Draft and finalize everything that is due; what another process bills, it leaves."""
-        done: list[dict[str, Any]] = []
-        for period in self.due(subscription_id):
-            asked = {
-                "subscription_id": subscription_id,
-                "period_start": period.start,
-                "period_end": period.end,
-            }
+        found = [self._billed(subscription_id, period) for period in self.due(subscription_id)]
+        return [invoice for invoice in found if invoice is not None]
+
+    def _billed(self, subscription_id: str, period: Period) -> dict[str, Any] | None:
+        """Draft and finalize one period; None if another process bills it."""
+        asked = {
+            "subscription_id": subscription_id,
+            "period_start": period.start,
+            "period_end": period.end,
+        }
+        for tries_left in reversed(range(BILL_TRIES_MAX)):
             try:
-                done.append(self.finalize(self.draft(asked)["id"]))
+                return self.finalize(self.draft(asked)["id"])
             except (AlreadyExistsError, InvalidOperationError):
-                if period in self.due(subscription_id):
+                if period not in self.due(subscription_id):
+                    return None
+                if not tries_left:  # nobody is in the way: it is due, and cannot be billed
                     raise
-        return done
+        return None
 
     def rate(self, contract: Contract, period: Period) -> Rated:
         """Rate a period of a contract."""

@@ -86,11 +86,11 @@ def rate_period(store: Store, contract: Contract, period: Period, environment: s
     A period without length is the opening: what is due in advance when a subscription starts.
     """
     if not period.length:
-        return Rated(contract, period, tuple(opening_charges(contract)), ())
+        return Rated(contract, period, tuple(opening_charges(store, contract, environment)), ())
     usage, found = rate_usage(store, contract, period, environment)
     charged = [*usage, *fixed_charges(contract, period, Cadence.ARREAR)]
     charged += late_advances(store, contract, period, environment)
-    charged += next_advances(contract, period.end)
+    charged += next_advances(store, contract, period, environment)
     missing = unpriced(store, contract, period, found, environment)
     return Rated(contract, period, tuple(charged), tuple(missing))
 

@@ -84,6 +84,19 @@ def test_a_finalized_invoice_is_numbered_and_never_changes(shop: Shop) -> None:
     assert json.loads(kept)["invoice_number"] == "INV-000001"
 
 
+def test_numbers_go_on_beyond_the_digits_that_they_begin_with(shop: Shop) -> None:
+    subscription = shop.subscribe()
+    for month in range(3):
+        shop.use(f"e{month}", JUNE + timedelta(days=31 * month), image_count=1)
+    shop.clock.now = JULY
+    shop.bill(subscription)
+    with shop.store.writing() as connection:
+        connection.exec_driver_sql("UPDATE invoices SET number = 'INV-999999'")
+    shop.clock.now = JULY + timedelta(days=70)
+    numbers = [invoice["invoice_number"] for invoice in shop.bill(subscription)]
+    assert numbers == ["INV-1000000", "INV-1000001"]
+
+
 def test_late_events_are_shown_as_a_difference_of_the_closed_invoice(shop: Shop) -> None:
     subscription = shop.subscribe()
     shop.use("e1", JUNE, image_count=3)

@@ -156,12 +156,17 @@ class Invoices:
 
     def numbered(self, invoice: InvoiceRow) -> InvoiceRow:
         """Give an invoice the next number of the environment."""
-        query = select(func.max(invoices.c.number)).where(
-            invoices.c.environment == self._environment
-        )
-        last = self._connection.execute(query).scalar()
-        following = 1 + (0 if last is None else int(str(last).rpartition("-")[2]))
-        return replace(invoice, number=f"INV-{following:0{NUMBER_DIGITS}d}")
+        number = func.max(invoices.c.number)
+        query = select(number).where(invoices.c.environment == self._environment)
+        last: str | None = self._connection.execute(query).scalar()
+        while last is not None and not last.strip("INV-9"):  # as text it is above those it begins
+            longer = query.where(func.length(invoices.c.number) > len(last))
+            following: str | None = self._connection.execute(longer).scalar()
+            if following is None:
+                break
+            last = following
+        count = 1 if last is None else 1 + int(last.rpartition("-")[2])
+        return replace(invoice, number=f"INV-{count:0{NUMBER_DIGITS}d}")
 
     def _all(self) -> Any:
         return select(invoices).where(invoices.c.environment == self._environment)

@@ -64,6 +64,9 @@ def test_a_text_of_palms_is_counted_by_its_tokens(model: str) -> None:
     event = one(url, {"instances": [{"prompt": "x"}]}, palm(input=9, output=4))
     assert (event.event_name, event.properties["model"]) == ("text_generated", model)
     assert (event.usage.input_tokens, event.usage.output_tokens) == (9, 4)
+    untold = one(url, {"instances": []}, {"predictions": [{"content": "x"}]})
+    assert "input_tokens" not in untold.usage
+    assert (untold.event_name, untold.properties["model"]) == ("api_calls", model)
     odd = one(url, {"instances": []}, palm(input="x", output=4))
     assert "invalid:totalTokens" in str(odd.properties["flags"])
     assert odd.usage.input_tokens is None

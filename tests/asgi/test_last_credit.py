@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 
 from tests.asgi.funded import IMAGE_PATH, PRICE, funded
-from tests.asgi.workers import workers
+from tests.asgi.workers import deliver_the_rest, workers
 from tokenmeter.engine.local import Engine
 
 CLIENTS = 64
@@ -57,13 +57,9 @@ def test_exactly_as_many_calls_succeed_as_the_wallet_pays_for(tmp_path: Path) ->
         with ThreadPoolExecutor(CLIENTS) as pool:
             list(pool.map(client, range(CLIENTS)))
         assert statuses == {200: CALLS, 402: 2 * CLIENTS - CALLS}
+    deliver_the_rest(url, tmp_path / "home", CALLS)
     with Engine(url) as engine:
-        _arrived(engine)
+        events = engine.events(limit=1000).events
+        assert len(events) == CALLS
+        assert len({event.event_id for event in events}) == CALLS
         assert engine.wallets.available("acme") == 0
-
-
-def _arrived(engine: Engine) -> None:
-    """The workers delivered at exit what they had."""
-    events = engine.events(limit=1000).events
-    assert len(events) == CALLS
-    assert len({event.event_id for event in events}) == CALLS

@@ -8,13 +8,12 @@ import subprocess
 import sys
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pytest
 
 from tokenmeter.delivery import jobs
 from tokenmeter.delivery.jobs import GUESSED, NAME, NOT_SUBMITTED, RENAMED, JobStore, joined
-
-if TYPE_CHECKING:
-    import pytest
 
 Json = dict[str, Any]
 
@@ -48,6 +47,15 @@ def test_a_closed_store_is_let_go_of(tmp_path: Path) -> None:
     del store
     gc.collect()
     assert known() is None
+
+
+def test_a_store_that_is_dropped_closes_its_file(tmp_path: Path) -> None:
+    store = JobStore(tmp_path / "jobs.db")
+    db = store._db
+    del store
+    gc.collect()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        db.execute("SELECT 1")
 
 
 def test_a_store_that_nobody_closes_is_closed_with_the_process(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from tokenmeter.pricing.quote import Charger, Quote, charges_of
 from tokenmeter.providers import find
 from tokenmeter.providers.base import Adapter, Call, Json, Request
 from tokenmeter.providers.hosts import known_host
+from tokenmeter.providers.paths import regular
 from tokenmeter.providers.usual import object_of
 
 HISTORY_EVENTS = 200  # the newest calls of a model and feature that are looked at
@@ -163,7 +164,8 @@ class Previews:
     def _placed(self, url: str) -> tuple[str, str, str, Adapter | None]:
         parts = urlsplit(url)
         host = known_host(parts.netloc.rpartition("@")[2].lower(), self._hosts)
-        return host, parts.path, parts.query, find(host, parts.path)
+        path = regular(parts.path)
+        return host, path, parts.query, find(host, path)
 
     def _quote(self, asked: Asked, whose: Attribution, caution: Caution | None = None) -> Quote:
         history, charger = self._history(asked, whose.feature), self._charger

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -67,6 +68,17 @@ def told(change: Callable[[Any], str], prefix: str = "data: ") -> Retell:
     return retell
 
 
+def in_escapes(body: str) -> str:
+    """Write every name of a field in unicode escapes, its last letter or all of them."""
+    return re.sub(r'"(\w*)(\w)"(\s*:)', _escaped_name, body)
+
+
+def _escaped_name(found: re.Match[str]) -> str:
+    whole = len(found[1]) % 2 == 0
+    front = "".join(f"\\u{ord(c):04x}" for c in found[1]) if whole else found[1]
+    return f'"{front}\\u{ord(found[2]):04X}"{found[3]}'
+
+
 STREAMS: dict[str, Retell] = {
     "CRLF": lambda body: body.replace("\n", "\r\n"),
     "lines ended in two ways": lambda body: body.replace("\n\n", "\n\r\n"),
@@ -82,6 +94,7 @@ STREAMS: dict[str, Retell] = {
     "unknown fields": told(lambda value: compact(walk(value, more))),
     "no end of the last event": lambda body: body.rstrip("\n"),
     "escaped": told(json.dumps),
+    "names in escapes": in_escapes,
 }
 BODIES: dict[str, Retell] = {
     "indented": lambda body: json.dumps(json.loads(body), indent=4),
@@ -89,6 +102,7 @@ BODIES: dict[str, Retell] = {
     "unknown fields": lambda body: compact(walk(json.loads(body), more)),
     "space around": lambda body: f"\n  {body}\n\n",
     "escaped": lambda body: json.dumps(json.loads(body)),
+    "names in escapes": in_escapes,
 }
 
 

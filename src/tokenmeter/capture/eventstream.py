@@ -2,7 +2,8 @@
 AWS event streams (`application/vnd.amazon.eventstream`), read as server-sent events.
 
 A frame is: total length, length of the headers, a checksum of both; headers; payload; a
-checksum of all. Only the lengths are trusted: whoever gets the bytes checks the sums.
+checksum of all. A frame whose sum is wrong is read all the same, and flagged: the user's
+library may not look at sums.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tokenmeter.providers.base import Reading
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
 SSE_TYPE = "text/event-stream"
 NOT_FRAMES = Reading(flags=frozenset({"not_frames"}))
+DAMAGED = Reading(flags=frozenset({"damaged_frame"}))
 FRAME_BYTES_MAX = 1024 * 1024  # a larger frame is passed over: no usage report is that large
 SLICE_BYTES = 64 * 1024  # of a chunk that is there as a whole, so much is looked at at a time
 
@@ -37,13 +39,14 @@ class Frames:
     Each frame becomes one event: its JSON payload with the frame's type under
     ``":event-type"``; an exception also has its type under ``"__exception"``. The payload of
     an InvokeModel frame, base64 in ``"bytes"``, is unpacked. `failed`: these are no frames.
-    `over`: an exception ended the stream.
+    `over`: an exception ended the stream. `doubts`: what is wrong with them, if anything is.
     """
 
-    __slots__ = ("_pending", "_skip", "failed", "over")
+    __slots__ = ("_pending", "_skip", "doubts", "failed", "over")
 
     def __init__(self) -> None:
         self.failed = False
+        self.doubts: Reading | None = None
         self.over = False
         self._pending = bytearray()
         self._skip = 0  # bytes still to come of a frame that is too large
@@ -68,7 +71,7 @@ class Frames:
                 return None
             total, headers_length, _ = _PRELUDE.unpack_from(pending)
             if not _SMALLEST + headers_length <= total <= _LARGEST:
-                self.failed = True
+                self.failed, self.doubts = True, NOT_FRAMES
                 pending.clear()
                 return None
             if total <= FRAME_BYTES_MAX:
@@ -76,11 +79,12 @@ class Frames:
             self._skip = total
         if len(pending) < total:
             return None
-        body = _PRELUDE.size + headers_length
-        headers = frame_headers(bytes(pending[_PRELUDE.size : body]))
-        payload = bytes(pending[body : total - _SUM_BYTES])
+        frame = bytes(pending[:total])
         del pending[:total]
-        return headers, payload
+        if binascii.crc32(frame[:-_SUM_BYTES]) != int.from_bytes(frame[-_SUM_BYTES:]):
+            self.doubts = DAMAGED
+        body = _PRELUDE.size + headers_length
+        return frame_headers(frame[_PRELUDE.size : body]), frame[body:-_SUM_BYTES]
 
 
 def begins_frames(data: bytes) -> bool:

@@ -16,7 +16,7 @@ from tokenmeter.capture.answers import open_reader
 from tokenmeter.capture.attempts import Attempt
 from tokenmeter.capture.closing import observation_of
 from tokenmeter.capture.decode import Decoder
-from tokenmeter.capture.eventstream import NOT_FRAMES, Frames
+from tokenmeter.capture.eventstream import Frames
 from tokenmeter.capture.gating import Ticket, settle
 from tokenmeter.capture.joining import joined_id
 from tokenmeter.capture.observation import FAILED_FROM, Outcome
@@ -126,8 +126,8 @@ class Exchange:
         passed = (self._fed(plain) for plain in decoder.decode(data))
         parts = deque(passed, None if self._strip else 0)  # a gzip bomb stays small
         if isinstance(decoder, Frames):
-            if decoder.failed and self.reader is not None:
-                self.reader.reading = self.reader.reading | NOT_FRAMES
+            if decoder.doubts is not None and self.reader is not None:
+                self.reader.reading = self.reader.reading | decoder.doubts
             if decoder.over:
                 self.end()  # the user's library raises now, and may leave it open
         return b"".join(parts) if self._strip else data

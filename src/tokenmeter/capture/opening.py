@@ -14,6 +14,7 @@ from tokenmeter.capture.stopping import stop_if_previewed
 from tokenmeter.providers import Request, find
 from tokenmeter.providers.base import Json
 from tokenmeter.providers.hosts import known_host
+from tokenmeter.providers.paths import regular
 
 
 class Outgoing(Protocol):
@@ -57,14 +58,13 @@ def open_exchange(sink: Sink, outgoing: Outgoing) -> Exchange | None:
     if known is not None:
         return known
     host = known_host(outgoing.host, sink.hosts)
-    adapter = find(host, outgoing.path)
+    path = regular(outgoing.path)
+    adapter = find(host, path)
     if adapter is None:
         return None
     body, headers = outgoing.body(), outgoing.headers
     fields = _fields(outgoing, body)
-    call = adapter.describe(
-        Request(outgoing.method, host, outgoing.path, outgoing.query, headers, fields)
-    )
+    call = adapter.describe(Request(outgoing.method, host, path, outgoing.query, headers, fields))
     if call is None:
         return None
     stop_if_previewed(current_scope(), call, fields)

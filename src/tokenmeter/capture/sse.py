@@ -8,6 +8,8 @@ unfinished event is kept, and a large one is squeezed.
 
 from __future__ import annotations
 
+import re
+
 from tokenmeter.capture.likeness import UNLIKE, likeness
 from tokenmeter.capture.passed import BOUNDARY, Passed, event_data
 from tokenmeter.capture.reader import NOT_JSON, TOO_LARGE, fold_parsed, parse
@@ -24,6 +26,8 @@ TAIL_BYTES = 3  # of a boundary may stand in the chunk before its last byte
 
 _ENDS = (b"\n\n", b"\r\n\r\n")
 _NULLS = (b":null", b": null")
+_ESCAPES = b"\\u00"  # a letter may be written so, in a field's name as well
+_LETTER = re.compile(rb"\\u00[4-7]")
 CUT_SHORT = Reading(flags=frozenset({"cut_short"}))  # the stream ended without its end marker
 
 
@@ -166,7 +170,7 @@ class EventReader:
                 if not data.startswith(_NULLS, at + len(needle)):
                     return True
                 at = data.rfind(needle, 0, at)
-        return False
+        return data.rfind(_ESCAPES) >= 0 and _LETTER.search(data) is not None
 
     def _skip(self, whole: bytes, data: bytes) -> bytes:
         """Pass whole events that hold nothing for us; keep the unfinished one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tokenmeter.capture.eventstream import NOT_FRAMES, PRELUDE_BYTES, Frames, begins_frames
+from tokenmeter.capture.eventstream import PRELUDE_BYTES, Frames, begins_frames
 from tokenmeter.capture.reader import BodyReader
 from tokenmeter.capture.sse import EventReader
 from tokenmeter.providers.base import Api
@@ -60,8 +60,8 @@ class UnsureReader(EventReader):
         begun, self._pending = self._pending, b""
         for event in frames.decode(begun + data):
             super().feed(event)
-        if frames.failed:
-            self.reading |= NOT_FRAMES
+        if frames.doubts is not None:
+            self.reading |= frames.doubts
         return data
 
     def body(self) -> bytes | None:

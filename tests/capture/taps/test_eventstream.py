@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.capture.play import chunks_of
 from tests.capture.taps.frames import event, frame, header
 from tests.corpus import load
-from tokenmeter.capture.eventstream import FRAME_BYTES_MAX, Frames, frame_headers
+from tokenmeter.capture.eventstream import DAMAGED, FRAME_BYTES_MAX, Frames, frame_headers
 from tokenmeter.capture.passed import event_data
 
 
@@ -42,6 +42,17 @@ def test_frames_are_found_however_they_are_cut(size: int) -> None:
         {":event-type": "chunk", "a": "ä\n"},
         {":event-type": "metadata", **USAGE},
     ]
+
+
+def test_a_frame_with_a_wrong_checksum_is_read_and_flagged() -> None:
+    whole = event(USAGE) + chunk({"a": 1})
+    right, wrong = Frames(), Frames()
+    assert len(list(right.decode(whole))) == 2
+    assert right.doubts is None
+    at = whole.index(b"3")
+    assert len(list(wrong.decode(whole[:at] + b"8" + whole[at + 1 :]))) == 2
+    assert wrong.doubts is DAMAGED
+    assert not wrong.failed
 
 
 def test_recorded_streams_read_as_botocore_reads_them() -> None:

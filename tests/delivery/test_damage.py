@@ -154,3 +154,60 @@ def test_a_log_that_lost_its_cursors_is_delivered_from_its_beginning(tmp_path: P
         assert delivery.flush(PATIENCE_S)
     assert [each.event_id for each in sink.events] == ["evt_a", "evt_b"]
     assert leftovers(tmp_path) == []
+
+
+WRONG_CURSORS = {
+    "beyond the end": b"999999",
+    "just beyond the end": b"%d" % (len(A + B + C) + 1),
+    "within a record": b"%d" % (len(A) + 5),
+    "negative": b"-5",
+    "nothing": b"",
+    "zeros": bytes(8),
+    "no number": b"\xff\xfe12",
+    "too long to be one": b"9" * 5_000,
+    "with a line end": b"%d\n" % len(A),
+}
+
+
+@pytest.mark.parametrize("content", WRONG_CURSORS.values(), ids=WRONG_CURSORS.keys())
+def test_a_cursor_that_cannot_be_true_costs_no_record(tmp_path: Path, content: bytes) -> None:
+    journal = opened(tmp_path)
+    for each in (A, B, C):
+        journal.append(each)
+    die(journal)
+    (cursor,) = tmp_path.glob("journal/*/*.cursor")
+    cursor.write_bytes(content)
+    assert [seen.records for seen in survey(tmp_path)] == [3]
+    sink = Sink()
+    with delivering(sink, tmp_path) as delivery:
+        assert delivery.flush(PATIENCE_S)
+        assert delivery.health()["torn"] == 0
+    assert sink.ids == ["evt_a", "evt_b", "evt_c"]
+    assert leftovers(tmp_path) == []
+
+
+def test_a_cursor_that_is_no_file_costs_no_record(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    journal.append(A)
+    die(journal)
+    (cursor,) = tmp_path.glob("journal/*/*.cursor")
+    cursor.unlink()
+    cursor.mkdir()
+    sink = Sink()
+    with delivering(sink, tmp_path) as delivery:
+        assert delivery.flush(PATIENCE_S)
+    assert sink.ids == ["evt_a"]
+
+
+@pytest.mark.parametrize("taken", [len(A), len(A + B), len(A + B + C)])
+def test_a_cursor_at_the_end_of_a_record_is_believed(tmp_path: Path, taken: int) -> None:
+    journal = opened(tmp_path)
+    for each in (A, B, C):
+        journal.append(each)
+    die(journal)
+    (cursor,) = tmp_path.glob("journal/*/*.cursor")
+    cursor.write_bytes(b"%d" % taken)
+    sink = Sink()
+    with delivering(sink, tmp_path) as delivery:
+        assert delivery.flush(PATIENCE_S)
+    assert b"".join(map(line, sink.ids)) == (A + B + C)[taken:]

@@ -16,9 +16,12 @@ from tests.delivery.records import (
     finish,
     leftovers,
     line,
+    resolve,
     run_python,
 )
 from tokenmeter.delivery.facade import Delivery
+from tokenmeter.delivery.writer import UNPROVEN_BYTES_MAX
+from tokenmeter.delivery.writerlog import WriterLog
 
 
 def segment_fd(delivery: Delivery) -> int:
@@ -60,6 +63,55 @@ def test_a_descriptor_that_is_closed_under_us_costs_no_record_and_no_exception(
             assert os.fstat(fd).st_size == 0  # still open, and nothing of ours in it
             os.close(fd)
     assert sink.ids == ["evt_0", "evt_1", "evt_2", "evt_3"]
+
+
+@pytest.mark.parametrize("ended", ["flushed", "closed", "refused by what stands there", "full"])
+def test_records_written_to_a_descriptor_that_became_another_files_are_delivered(
+    tmp_path: Path, ended: str
+) -> None:
+    sink = Sink()
+    delivery = Delivery(sink, tmp_path / "state", resolve=resolve)
+    stop = delivery._journal._writer._lock  # the shipper does not look in between
+    with stop:
+        for n in range(3):
+            delivery.append_line(line(f"evt_{n}"))
+        fd = segment_fd(delivery)
+        os.close(fd)
+        theirs = tmp_path / "theirs"
+        assert os.open(theirs, os.O_RDWR | os.O_CREAT) == fd
+        count = 3 + (UNPROVEN_BYTES_MAX // len(line("evt_1000")) + 2 if ended == "full" else 3)
+        for n in range(3, count):
+            delivery.append_line(line(f"evt_{n}"))
+        assert os.fstat(fd).st_size  # the damage to theirs is done; ours is not
+        if ended == "refused by what stands there":
+            os.close(fd)
+            assert os.open(os.devnull, os.O_RDONLY) == fd
+            delivery.append_line(line(f"evt_{count}"))
+            count += 1
+    if ended != "closed":
+        assert delivery.flush(PATIENCE_S)
+    assert delivery.close(PATIENCE_S)
+    assert os.fstat(fd)  # still open
+    os.close(fd)
+    assert sink.ids == [f"evt_{n}" for n in range(count)]
+    assert leftovers(tmp_path / "state") == []
+
+
+def test_a_lock_that_other_code_has_closed_is_taken_again_and_not_closed_twice(
+    tmp_path: Path,
+) -> None:
+    with delivering(Sink(), tmp_path) as delivery:
+        delivery.append_line(line("evt_0"))
+        assert delivery.flush(PATIENCE_S)
+        own = delivery._journal._writer.log
+        assert own is not None
+        with delivery._journal._writer._lock:
+            os.close(own._lock_fd)
+            taken = os.open(tmp_path / "theirs", os.O_RDWR | os.O_CREAT)
+        delivery._journal.recover()
+        assert WriterLog.adopt(own.directory) is None  # it is alive, and others see it
+    os.fstat(taken)
+    os.close(taken)
 
 
 def test_a_process_that_closes_all_its_descriptors_goes_on(tmp_path: Path) -> None:

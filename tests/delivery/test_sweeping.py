@@ -31,7 +31,7 @@ MAKE = """
     if where == "before its lock":
         writerlog.locked = stop
     elif where == "with its lock":
-        writerlog.WriterLog._persist = stop
+        writerlog.persist = stop
     else:
         writerlog.WriterLog._show = stop
     Journal(path, ["sink"])

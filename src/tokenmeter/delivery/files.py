@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import time
 from pathlib import Path
 
 sync = getattr(os, "fdatasync", os.fsync)
+
+
+def open_to_append(path: Path, *, fsync: bool) -> int:
+    """Open a file that is new; OSError if that cannot be. With fsync its name is on the disk."""
+    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if fsync:
+            sync_directories(path.parent, path.parent.parent)
+    except OSError:
+        close(fd)
+        raise
+    return fd
+
+
+def write_whole(fd: int, line: bytes) -> None:
+    """Write all of a record or nothing of it, which is an OSError."""
+    written = os.write(fd, line)
+    if written != len(line):
+        cut(fd, written)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def cut(fd: int, written: int) -> None:
@@ -16,13 +38,23 @@ def cut(fd: int, written: int) -> None:
         os.ftruncate(fd, os.fstat(fd).st_size - written)
 
 
-def is_file(fd: int, inode: int, *, also_deleted: bool = False) -> bool:
+Identity = tuple[int, int]  # a file's device and inode
+NO_FILE: Identity = (0, 0)
+
+
+def identity(fd: int) -> Identity:
+    """Tell the file of a descriptor from all others; OSError if it is closed."""
+    found = os.fstat(fd)
+    return found.st_dev, found.st_ino
+
+
+def is_file(fd: int, file: Identity, *, also_deleted: bool = False) -> bool:
     """Whether a descriptor still is this file: not closed, given to another one, or deleted."""
     try:
         found = os.fstat(fd)
     except OSError:
         return False
-    return found.st_ino == inode and (also_deleted or found.st_nlink > 0)
+    return (found.st_dev, found.st_ino) == file and (also_deleted or found.st_nlink > 0)
 
 
 def copy(fd: int, path: Path) -> None:
@@ -56,3 +88,28 @@ def unwritten_s(directory: Path, suffix: str) -> float | None:
     """Return for how long no file with this suffix has been written; None if there is none."""
     times = [path.stat().st_mtime for path in directory.glob(f"*{suffix}")]
     return time.time() - max(times) if times else None
+
+
+def size(path: Path) -> int:
+    """Return how long a file is; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def locked(path: Path, flags: int) -> int | None:
+    """Open the file and lock it; None if somebody else holds it, or deleted it meanwhile."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(fd).st_nlink:
+            return fd
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    except OSError:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None

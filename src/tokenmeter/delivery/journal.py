@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -98,8 +99,12 @@ class Journal:
         return self._writer.if_free(task)
 
     def recover(self) -> None:
-        """Try the disk again if records wait in memory."""
+        """Try the disk again if records wait in memory; get back what other code has closed."""
         self._writer.recover()
+        own = self._writer.log
+        with contextlib.suppress(OSError):  # another try soon
+            if own is not None:
+                own.lock_again()
 
     @property
     def dropped(self) -> int:
@@ -109,7 +114,7 @@ class Journal:
     @property
     def waiting_bytes(self) -> int:
         """How much waits in memory because the disk refuses it."""
-        return self._writer.waiting_bytes
+        return self._writer.waiting.bytes
 
     def logs(self, name: str) -> list[WriterLog]:
         """Return the logs to deliver to a backend: adopted ones first, our own last."""

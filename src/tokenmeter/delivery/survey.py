@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tokenmeter.delivery.deadletters import DEAD
 from tokenmeter.delivery.replay import letters
-from tokenmeter.delivery.writerlog import LOCK, WriterLog, cursor_names
+from tokenmeter.delivery.writerlog import LOCK, WriterLog
 from tokenmeter.event import parse_timestamp
 
 REASONS_MAX = 20  # dead letters are counted by reason; rarer ones are left out
@@ -40,8 +40,8 @@ def survey(state_dir: Path) -> list[Waiting]:
         # A log may be delivered and removed while we look at it.
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             alive = _alive(directory)
-            log = WriterLog.seen(directory)
-            for name in cursor_names(directory):
+            log = WriterLog.seen(directory) if alive else WriterLog.ended(directory)
+            for name in log.cursors:
                 seen = _waiting(log, name, alive=alive)
                 found[name] = _added(found.get(name, Waiting(name)), seen)
     return list(found.values())

@@ -8,7 +8,8 @@ import re
 import time
 from pathlib import Path
 
-from tokenmeter.delivery.writerlog import LOCK, locked, remove
+from tokenmeter.delivery.files import locked
+from tokenmeter.delivery.writerlog import LOCK, remove
 
 SWEEP_AFTER_S = 60.0  # a folder is made in less than a millisecond
 _UNSEEN = re.compile(r"\.\d{13}-\d+-[0-9a-f]{8}")

@@ -7,17 +7,27 @@ import errno
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from os import write
 from pathlib import Path
 
 from tokenmeter.delivery.alarms import Alarms
-from tokenmeter.delivery.files import close, cut, is_file, sync, sync_directories
+from tokenmeter.delivery.files import (
+    NO_FILE,
+    close,
+    cut,
+    identity,
+    is_file,
+    open_to_append,
+    sync,
+    write_whole,
+)
 from tokenmeter.delivery.limits import Limits
-from tokenmeter.delivery.writerlog import READ_BYTES_MAX, Chunk, WriterLog, bytes_under
+from tokenmeter.delivery.waiting import Unproven, Waiting
+from tokenmeter.delivery.writerlog import Chunk, WriterLog, bytes_under
 
 RETRY_S = 1.0  # between two tries of the disk by callers, once that memory is full too
+UNPROVEN_BYTES_MAX = 256 * 1024  # between two looks at whether the descriptor still is our file's
 
 
 class Writer:
@@ -32,26 +42,24 @@ class Writer:
         self, root: Path, names: Sequence[str], *, limits: Limits, fsync: bool, alarms: Alarms
     ) -> None:
         self.log: WriterLog | None = None
-        self.dropped = self.waiting_bytes = 0
-        self.root = root
+        self.root, self.dropped = root, 0
         self._names, self._limits = tuple(names), limits
         self._fsync, self._alarms = fsync, alarms
         # Re-entrant: a signal handler that makes a metered call may interrupt an append.
         self._lock = threading.RLock()
-        self._waiting: deque[bytes] = deque()
+        self.waiting, self._unproven = Waiting(), Unproven()
         self._fd = -1  # open only while nothing waits; else every append takes the slow path
-        self._segment_start = self._file = 0  # the segment that is open, and its inode
+        self._segment_start, self._file = 0, NO_FILE  # the segment that is open
         self._disk_end = 0  # while no segment is open; else the size of its file is the truth
         self._room = 0  # bytes until the next check; a guess is enough
-        self._retry_at = 0.0
-        self._sealed = self._busy = False
+        self._retry_at, self._sealed, self._busy = 0.0, False, False
         self._refusing = False  # the disk refused a record, and has not taken one since
         self._troubles: list[tuple[str, str]] = []
 
     def open(self) -> None:
         """Open the first segment now; OSError if the directory cannot be written."""
         with self._lock:
-            self._fd = self._open_segment()
+            self._begin(self._open_segment())
 
     def ready(self) -> WriterLog | None:
         """Return the log; a forked child has none before its first use. None if it cannot be."""
@@ -69,13 +77,15 @@ class Writer:
             except OSError:
                 self._keep(line)
             else:
-                self._room = room = self._room - written
-                if room > 0 and written == len(line):
-                    return
                 if written == len(line):
+                    self._unproven.add(line)
+                    self._room = room = self._room - written
+                    if room > 0:
+                        return
                     self._check()
                 else:
-                    cut(self._fd, written)
+                    if is_file(self._fd, self._file):
+                        cut(self._fd, written)
                     self._keep(line)
         self._report()
 
@@ -97,24 +107,21 @@ class Writer:
     def recover(self) -> None:
         """Try the disk again for what waits, and notice a segment that was deleted under us."""
         with self._lock:
-            if self._waiting:
+            if self.waiting:
                 self._drain()
-            elif self._fd >= 0 and not is_file(self._fd, self._file):
-                self._troubles.append(("deleted", "a segment was deleted or closed under us"))
-                self._write_again()
-                self._let_go()
-                self._drain()
+            else:
+                self._prove()
         self._report()
 
     @property
     def end(self) -> int:
         """The offset after the last record, those that wait in memory included."""
         with self._lock:
-            return self._end_on_disk(self._fd) + self.waiting_bytes
+            return self._end_on_disk(self._fd) + self.waiting.bytes
 
     @property
     def segment_start(self) -> int | None:
-        """The offset at which the segment that is being written starts."""
+        """Where the segment that is being written starts."""
         return self._segment_start if self._fd >= 0 else None
 
     def read(self, at: int) -> Chunk:
@@ -122,16 +129,16 @@ class Writer:
         with self._lock:
             log, disk_end = self.log, self._end_on_disk(self._fd)
             if at >= disk_end:
-                return self._read_waiting(at)
+                return self.waiting.read(at, disk_end)
         return log.read(at, disk_end) if log else Chunk((), at)
 
     def taken(self, offset: int) -> None:
         """Forget waiting records before `offset`: every backend has them."""
-        if not self._waiting:
+        if not self.waiting:
             return
         with self._lock:
-            while self._waiting and self._disk_end + len(self._waiting[0]) <= offset:
-                self._disk_end += self._forget_first()  # a gap; the next segment starts behind it
+            while self.waiting and self._disk_end + len(self.waiting.first) <= offset:
+                self._disk_end += self.waiting.forget_first()  # the next segment starts behind it
 
     def close(self, *, sealed: bool) -> tuple[WriterLog | None, int]:
         """
@@ -140,13 +147,14 @@ class Writer:
         A later append starts a new log, for the next process; when sealed, it waits in memory.
         """
         with self._lock:
+            self._prove()
             self._sealed, self._refusing = sealed, False
             self._let_go()
-            if self._waiting:
-                self._drop(len(self._waiting), "the disk refused them until the end")
-            self._waiting.clear()
+            if self.waiting:
+                self._drop(len(self.waiting), "the disk refused them until the end")
+            self.waiting.clear()
             ended = self.log, self._disk_end
-            self.log, self._disk_end, self.waiting_bytes = None, 0, 0
+            self.log, self._disk_end = None, 0
         self._report()
         return ended
 
@@ -163,14 +171,13 @@ class Writer:
 
     def _keep(self, line: bytes) -> None:
         self._let_go()
-        self._waiting.append(line)
-        self.waiting_bytes += len(line)
-        now = time.monotonic()
-        if not self._refusing or (self._overfull() and now >= self._retry_at):
+        self.waiting.add(line)
+        now, most = time.monotonic(), self._limits.waiting_bytes_max
+        if not self._refusing or (self.waiting.bytes > most and now >= self._retry_at):
             self._retry_at = now + RETRY_S
             self._drain()
-        if self._overfull():
-            self.waiting_bytes -= len(self._waiting.pop())
+        if self.waiting.bytes > most:
+            self.waiting.forget_last()
             self._drop(1, "the disk refuses them and memory is full")
 
     def _drain(self) -> None:
@@ -182,7 +189,7 @@ class Writer:
         try:
             fd = self._open_segment()
             self._write_waiting(fd)
-            self._fd = fd
+            self._begin(fd)
             self._refusing = False
         except OSError as error:
             self._refused(error)
@@ -192,27 +199,44 @@ class Writer:
             self._busy = False
 
     def _write_waiting(self, fd: int) -> None:
-        while self._waiting:
-            self._write(fd, self._waiting[0])
-            self._forget_first()
-            if self._fsync and not self._waiting:
+        while self.waiting:
+            write_whole(fd, self.waiting.first)
+            self.waiting.forget_first()
+            if self._fsync and not self.waiting:
                 sync(fd)
-
-    def _write(self, fd: int, line: bytes) -> None:
-        written = os.write(fd, line)
-        if written != len(line):
-            cut(fd, written)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _check(self) -> None:
         try:
             if self._fsync:
                 sync(self._fd)
-            if os.fstat(self._fd).st_size >= self._limits.segment_bytes_max:
-                self._let_go()
-                self._drain()
         except OSError as error:
             self._refused(error)
+        self._prove()
+        if self._fd >= 0 and self._left() <= 0:
+            self._let_go()
+            self._drain()
+
+    def _left(self) -> int:
+        """How many bytes more the open segment may hold."""
+        return self._segment_start + self._limits.segment_bytes_max - self._end_on_disk(self._fd)
+
+    def _prove(self) -> None:
+        """If the descriptor is not our file's any more, go on in another segment."""
+        if self._fd < 0:
+            return
+        if is_file(self._fd, self._file):
+            self._begin(self._fd)
+            return
+        self._troubles.append(("deleted", "a segment was deleted or closed under us"))
+        self._write_again()
+        self._let_go()
+        self._drain()
+
+    def _begin(self, fd: int) -> None:
+        """Write to a descriptor that has just been seen to be our file's."""
+        self._fd = fd
+        self._room = 0 if self._fsync else min(self._left(), UNPROVEN_BYTES_MAX)
+        self._unproven.prove(self._end_on_disk(fd))
 
     def _write_again(self) -> None:
         """Give a deleted segment a file again, with all that our descriptor still holds."""
@@ -233,25 +257,16 @@ class Writer:
         if bytes_under(self.root) >= self._limits.journal_bytes_max:
             held = f"the journal holds its maximum of {self._limits.journal_bytes_max} bytes"
             raise OSError(errno.EDQUOT, held)
-        path = self.log.segment_path(self._disk_end)
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if self._fsync:
-                sync_directories(self.log.directory, self.root)
-        except OSError:
-            close(fd)
-            raise
-        self._segment_start, self._file = self._disk_end, os.fstat(fd).st_ino
-        self._room = 0 if self._fsync else self._limits.segment_bytes_max
+        fd = open_to_append(self.log.segment_path(self._disk_end), fsync=self._fsync)
+        self._segment_start, self._file = self._disk_end, identity(fd)
         return fd
 
     def _end_on_disk(self, fd: int) -> int:
         if fd < 0 or self.log is None:
             return self._disk_end
         with contextlib.suppress(OSError):  # somebody closed it
-            found = os.fstat(fd)
-            if found.st_ino == self._file:
-                return self._segment_start + found.st_size
+            if identity(fd) == self._file:
+                return self._segment_start + os.fstat(fd).st_size
         return self.log.end(at_least=self._segment_start)
 
     def _let_go(self) -> None:
@@ -259,32 +274,17 @@ class Writer:
         if fd >= 0:
             was_busy, self._busy = self._busy, True
             self._disk_end = self._end_on_disk(fd)
-            if is_file(fd, self._file, also_deleted=True):  # else it is somebody else's by now
+            if is_file(fd, self._file, also_deleted=True):
                 close(fd)
+            else:
+                self.waiting.add_before(self._unproven.beyond(self._disk_end))
+            self._unproven.prove(self._disk_end)
             self._busy = was_busy
-
-    def _forget_first(self) -> int:
-        length = len(self._waiting.popleft())
-        self.waiting_bytes -= length
-        return length
-
-    def _read_waiting(self, at: int) -> Chunk:
-        lines: list[tuple[int, bytes]] = []
-        offset, length = self._disk_end, 0
-        for line in self._waiting:
-            start, offset = offset, offset + len(line)
-            if start >= at and length < READ_BYTES_MAX:
-                lines.append((offset, line[:-1]))
-                length += len(line)
-        return Chunk(lines, lines[-1][0] if lines else offset)
-
-    def _overfull(self) -> bool:
-        return self.waiting_bytes > self._limits.waiting_bytes_max
 
     def _refused(self, error: OSError) -> None:
         self._refusing = True
-        message = f"the journal cannot be written ({error.strerror}); records wait in memory"
-        self._troubles.append(("disk", message))
+        why = f"the journal cannot be written ({error.strerror}); records wait in memory"
+        self._troubles.append(("disk", why))
 
     def _drop(self, records: int, why: str) -> None:
         self.dropped += records

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import time
 from collections.abc import Sequence
@@ -13,13 +12,23 @@ from io import BytesIO
 from itertools import accumulate
 from pathlib import Path
 
-from tokenmeter.delivery.files import copy, sync, unwritten_s
+from tokenmeter.delivery.cursors import cursors_in, ends_a_record, is_cursor, persist, strike
+from tokenmeter.delivery.files import (
+    NO_FILE,
+    close,
+    copy,
+    identity,
+    is_file,
+    locked,
+    size,
+    sync,
+    unwritten_s,
+)
 
 READ_BYTES_MAX = 256 * 1024  # read at once; a longer record is read whole
 ABANDONED_S = 3_600.0  # a log without a lock file that nobody has written for so long
 LOCK = "lock"
 _SEGMENT = ".jsonl"
-_CURSOR = ".cursor"
 _DIGITS = 20
 
 
@@ -50,7 +59,7 @@ class WriterLog:
     def __init__(self, directory: Path, lock_fd: int, cursors: dict[str, int]) -> None:
         self.directory = directory
         self.cursors = cursors
-        self._lock_fd = lock_fd
+        self._hold(lock_fd)
         self._oldest: int | None = None  # the first segment, as last seen
 
     @classmethod
@@ -84,12 +93,23 @@ class WriterLog:
             lock_fd = locked(directory / LOCK, os.O_CREAT)
         if lock_fd is None:
             return None
-        return cls(directory, lock_fd, {n: _cursor(directory, n) for n in cursor_names(directory)})
+        try:
+            return cls(directory, lock_fd, cls.ended(directory).cursors)
+        except OSError:
+            os.close(lock_fd)
+            raise
 
     @classmethod
     def seen(cls, directory: Path) -> WriterLog:
         """Look at a directory that stays its owner's."""
-        return cls(directory, -1, {n: _cursor(directory, n) for n in cursor_names(directory)})
+        return cls(directory, -1, cursors_in(directory))
+
+    @classmethod
+    def ended(cls, directory: Path) -> WriterLog:
+        """As `seen`, where the writer is gone: no cursor can be true that is beyond its end."""
+        log = cls.seen(directory)
+        log.mend()
+        return log
 
     def segment_path(self, start: int) -> Path:
         """Return the path of the segment that starts at this offset."""
@@ -99,11 +119,9 @@ class WriterLog:
         """Make lock and cursors; also again, after somebody deleted the directory under us."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not (self.directory / LOCK).exists():
-            self.unlock()
-            lock_fd = locked(self.directory / LOCK, os.O_CREAT)
-            self._lock_fd = -1 if lock_fd is None else lock_fd
+            self.lock_again()
         for backend, offset in self.cursors.items():
-            self._persist(backend, offset)
+            persist(self.directory, backend, offset)
 
     def write_again(self, start: int, fd: int) -> None:
         """Give a segment that was deleted a file again, with what its descriptor still holds."""
@@ -113,7 +131,7 @@ class WriterLog:
     def end(self, *, at_least: int | None = None) -> int:
         """Return the offset after the last byte; `at_least`, or a cursor, where it is gone."""
         last = self.segments()[-1:]
-        found = last[0] + _size(self.segment_path(last[0])) if last else 0
+        found = last[0] + size(self.segment_path(last[0])) if last else 0
         return found if at_least is None else max(found, at_least, *self.cursors.values())
 
     def segments(self) -> list[int]:
@@ -163,7 +181,7 @@ class WriterLog:
         The segment that starts at `writing` is kept. OSError: it holds until this process ends.
         """
         self.cursors[backend] = offset
-        self._persist(backend, offset)
+        persist(self.directory, backend, offset)
         if writing is not None and writing == self._oldest:
             return  # there is no other segment
         taken = min(self.cursors.values())
@@ -173,7 +191,7 @@ class WriterLog:
             if start >= taken or start == writing:
                 break  # one that starts there may have been opened this moment
             path = self.segment_path(start)
-            if start + _size(path) <= taken:
+            if start + size(path) <= taken:
                 path.unlink(missing_ok=True)
 
     def finish(self, names: Sequence[str]) -> None:
@@ -183,7 +201,7 @@ class WriterLog:
                 remove(self.directory)
             else:
                 for backend in names:
-                    (self.directory / (backend + _CURSOR)).unlink(missing_ok=True)
+                    strike(self.directory, backend)
         finally:
             self.unlock()
 
@@ -194,30 +212,40 @@ class WriterLog:
 
     def unlock(self) -> None:
         """Let another process have it. In a forked child: let go of the parent's lock."""
-        if self._lock_fd >= 0:
-            with contextlib.suppress(OSError):  # other code has closed it: it is unlocked
-                os.close(self._lock_fd)
-            self._lock_fd = -1
+        if is_file(self._lock_fd, self._lock_file, also_deleted=True):  # else it is unlocked
+            close(self._lock_fd)
+        self._hold(-1)
+
+    def lock_again(self) -> None:
+        """Take the lock anew, unless we still have it: other code may close our descriptor."""
+        if not is_file(self._lock_fd, self._lock_file):
+            self.unlock()
+            lock_fd = locked(self.directory / LOCK, os.O_CREAT)
+            self._hold(-1 if lock_fd is None else lock_fd)
+
+    def _hold(self, lock_fd: int) -> None:
+        self._lock_fd = lock_fd
+        self._lock_file = NO_FILE if lock_fd < 0 else identity(lock_fd)
+
+    def mend(self) -> None:
+        """Put back to the start each cursor that cannot be true: better sent twice than never."""
+        for backend, offset in self.cursors.items():
+            if not self._may_be(offset):
+                self.cursors[backend] = 0
+
+    def _may_be(self, cursor: int) -> bool:
+        """Say whether a backend can have taken all that is before a cursor, and no more."""
+        starts = self.segments()
+        start = max((s for s in starts if s <= cursor), default=cursor)
+        if not starts or cursor == start:
+            return True
+        return cursor <= self.end() and ends_a_record(self.segment_path(start), cursor - start)
 
     def _show(self, path: Path) -> None:
         """Take the name under which others see us."""
         if not self.held:  # by whom it would be taken for a dead process's
             raise OSError(errno.EAGAIN, "a journal folder was swept while it was made")
         self.directory = self.directory.rename(path)
-
-    def _persist(self, backend: str, offset: int) -> None:
-        path = f"{self.directory}/{backend}"  # each receipt comes by here: no Path is made
-        fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        try:
-            os.write(fd, b"%d" % offset)
-        finally:
-            os.close(fd)
-        os.replace(f"{path}.new", path + _CURSOR)  # noqa: PTH105  as above
-
-
-def cursor_names(directory: Path) -> list[str]:
-    """Return the backends that the log in this directory is for."""
-    return sorted(path.stem for path in directory.glob("*" + _CURSOR))
 
 
 def bytes_under(root: Path) -> int:
@@ -252,36 +280,6 @@ def _content(path: Path, position: int, length: int) -> bytes:
     return content
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _cursor(directory: Path, backend: str) -> int:
-    """Read a cursor; one that cannot be read is 0: better sent twice than never."""
-    text = (directory / (backend + _CURSOR)).read_bytes()
-    return int(text) if text.isdigit() else 0
-
-
-def locked(path: Path, flags: int) -> int | None:
-    """Open the file and lock it; None if somebody else holds it, or deleted it meanwhile."""
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(fd).st_nlink:
-            return fd
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    except OSError:
-        os.close(fd)
-        raise
-    os.close(fd)
-    return None
-
-
 def remove(directory: Path) -> None:
     """Delete the files, then the directory; whoever is killed meanwhile leaves nothing owed."""
     with contextlib.suppress(FileNotFoundError):
@@ -292,5 +290,6 @@ def remove(directory: Path) -> None:
 
 def _goes_after(path: Path) -> int:
     """The calls under way go first, or they are reported again; the cursors after the records."""
-    ranks = {_SEGMENT: 1, _CURSOR: 2}
-    return 3 if path.name == LOCK else ranks.get(path.suffix, 0)
+    if is_cursor(path):
+        return 2
+    return 3 if path.name == LOCK else int(path.suffix == _SEGMENT)

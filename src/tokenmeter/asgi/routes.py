@@ -19,12 +19,12 @@ KNOWN_CHARS_MAX = 512  # if they are no longer than this: the client chooses the
 
 # The paths of the three SDKs, as they are under a changed base_url.
 _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("anthropic", re.compile(r"/v1/messages(?:/|$)")),
+    ("anthropic", re.compile(r"/v1/(?:messages|complete|dreams)(?:/|$)")),
     (
         "google-vertex",
         re.compile(
             r"/v1(?:beta1|beta)?/(?:projects/[^/]+/locations/|publishers/[^/]+/models/[^/]+:)"
-            r"|/v1beta1/(?:interactions|cachedContents)(?:/|$)"
+            r"|/v1beta1/(?:interactions|cachedContents|decisions)(?:/|$)"
         ),
     ),
     (
@@ -32,14 +32,16 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
         re.compile(
             r"/v1(?:beta|alpha)?/(?:models/[^/]+(?::|/operations/)|(?:tunedModels|dynamic)/[^/]+:"
             r"|(?:interactions|cachedContents)(?:/|$)|files/batch-|batches/(?!batch_|$))"
-            r"|/v1(?:beta|alpha)/(?:models/[^/]+/|batches|operations|openai/)"
+            r"|/v1(?:beta|alpha)/(?:models/[^/]+/|batches|operations|openai/|decisions)"
+            r"|/download/v1(?:beta|alpha)?/files/batch-"
         ),
     ),
     (
         "openai",
         re.compile(
             r"(?:/v1|/openai(?:/v1|/deployments/[^/]+)?)/(?:chat/completions|completions|responses"
-            r"|embeddings|images/[a-z]+|videos|audio/[a-z]+|batches|threads)(?:/|$)"
+            r"|embeddings|images/[a-z]+|videos|audio/[a-z]+|batches|threads|edits|decisions"
+            r"|evals/[^/]+/runs)(?:/|$)"
             r"|/chat/completions/?$"
         ),
     ),

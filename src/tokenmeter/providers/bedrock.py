@@ -65,10 +65,11 @@ def describe(request: Request) -> Call | None:
 
 
 def _describe_like_others(request: Request) -> Call | None:
-    """Describe a call in the form of OpenAI's or Anthropic's API, or a job."""
+    """Describe a call in the form of OpenAI's or Anthropic's API, a job, or an agent's call."""
     if request.path.endswith(_CLAUDE_PATH):
         return describe_messages(request, PROVIDER)
-    return describe_async(request, PROVIDER) or describe_compatible(request, PROVIDER)
+    call = describe_async(request, PROVIDER) or describe_agent(request, PROVIDER)
+    return call or describe_compatible(request, PROVIDER)
 
 
 def _describe_invoke(

@@ -14,11 +14,15 @@ from tokenmeter.providers import adapters, by_host
 from tokenmeter.providers.compatible import HOSTS
 
 _NAME_CHARS_MAX = 100
-# Providers whose every host is somebody's own.
+# Providers that are known by the form of their hosts: one that stands for all, of those who sell
+# in several regions at other prices the international one.
 _STANDS_FOR = {
+    "alibaba": "dashscope-intl.aliyuncs.com",
     "azure": "named.openai.azure.com",
     "bedrock": "bedrock-runtime.named.amazonaws.com",
+    "byteplus": "ark.ap-southeast.bytepluses.com",
     "google-vertex": "aiplatform.googleapis.com",
+    "kling": "api.klingai.com",
 }
 
 

@@ -8,7 +8,11 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from tokenmeter.capture.underway import LINE_BYTES_MAX
 from tokenmeter.delivery.journal import Journal
 from tokenmeter.delivery.opencalls import NO_SLOT, SLOT_BYTES, SLOTS_MAX, OpenCalls, left_open
 from tokenmeter.event import Event, attempt_id
@@ -108,22 +112,53 @@ class Dies(httpx2.BaseTransport):
 
 meter = tokenmeter.TokenMeter("sqlite:///" + sys.argv[1] + "/u.db", state_dir=sys.argv[1])
 meter.instrument()
-with meter.attribute(customer="cust_7", feature="chat"), meter.run("req-1"):
+customer, tag = sys.argv[2:]
+with meter.attribute(customer=customer, feature="chat", tags={"team": tag}), meter.run("req-1"):
     client = httpx2.Client(transport=Dies())
     asked = {"model": "gpt-4o", "messages": [{"role": "user", "content": "a secret prompt"}]}
     client.post("https://api.openai.com/v1/chat/completions", json=asked)
 """
 
 
-def test_a_process_killed_in_mid_call_leaves_who_asked_whom_and_no_prompt(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False, timeout=60)
-    assert done.returncode == -9
-    (log,) = (tmp_path / "journal").iterdir()
+def killed(path: Path, customer: str, tag: str) -> tuple[Path, dict[str, Any]]:
+    """The log of a process that was killed in its only call, and the record of that call."""
+    command = [sys.executable, "-c", KILLED, str(path), customer, tag]
+    assert subprocess.run(command, check=False, timeout=60).returncode == -9
+    (log,) = (path / "journal").iterdir()
     (record,) = left_open(log)
+    return log, record
+
+
+@pytest.mark.parametrize(
+    ("customer", "tag", "kept"),
+    [
+        ("cust_7", "long " * 100, {"feature": "chat", "run_id": "req-1"}),
+        ("c" * 300, "blue", {}),
+        ("\u5ba2" * 50, "blue", {}),
+    ],
+    ids=["a long tag", "a long name", "a name of other letters"],
+)
+def test_a_call_with_more_to_say_than_there_is_room_for_keeps_who_pays_for_it(
+    tmp_path: Path, customer: str, tag: str, kept: dict[str, str]
+) -> None:
+    _, record = killed(tmp_path, customer, tag)
+    assert record["external_customer_id"] == customer
+    facts = record["properties"]
+    assert (facts["provider"], facts["outcome"]) == ("openai", "unknown")
+    assert {name: facts[name] for name in ("feature", "run_id") if name in facts} == kept
+    assert "tag_team" not in facts
+
+
+def test_what_capture_writes_of_a_call_fits_where_delivery_keeps_it() -> None:
+    assert LINE_BYTES_MAX == SLOT_BYTES - 1
+
+
+def test_a_process_killed_in_mid_call_leaves_who_asked_whom_and_no_prompt(tmp_path: Path) -> None:
+    log, record = killed(tmp_path, "cust_7", "blue")
     assert record["external_customer_id"] == "cust_7"
     facts = record["properties"]
     assert (facts["provider"], facts["request_model"]) == ("openai", "gpt-4o")
-    assert (facts["feature"], facts["run_id"]) == ("chat", "req-1")
+    assert (facts["feature"], facts["run_id"], facts["tag_team"]) == ("chat", "req-1", "blue")
     assert (facts["outcome"], facts["billable"]) == ("unknown", "false")
     assert b"secret" not in (log / "open").read_bytes()
 

@@ -10,18 +10,35 @@ from tokenmeter.attribution import UNATTRIBUTED, Scope
 from tokenmeter.capture.attempts import Attempt
 from tokenmeter.providers.base import Call
 
+LINE_BYTES_MAX = 511  # what `delivery.opencalls` has room for
+
 
 def opened_line(call: Call, attempt: Attempt, scope: Scope | None) -> bytes:
-    """Write who asks for what, as `delivery.opencalls` keeps it: no prompt, one JSON object."""
-    api, attribution = call.api, attempt.attribution
-    known = _known(
-        (None if scope is None else scope.event_name) or api.event_name,
-        attribution.customer or UNATTRIBUTED,
-        (call.provider, api.operation, call.request_model),
-        attribution.feature,
-        attribution.environment,
+    """
+    Write who asks for what, as `delivery.opencalls` keeps it: no prompt, one JSON object.
+
+    Where there is no room for all of it, the tags go first; who pays for it stays.
+    """
+    attribution = attempt.attribution
+    name = (None if scope is None else scope.event_name) or call.api.event_name
+    customer = attribution.customer or UNATTRIBUTED
+    asked = (call.provider, call.api.operation)
+    owners = (
+        ("request_model", call.request_model),
+        ("feature", attribution.feature),
+        ("environment", attribution.environment),
     )
-    run_id = attempt.run_id
+    tags = tuple(attribution.tags.items()) if attribution.tags else ()
+    line = _line(_known(name, customer, asked, owners, tags), attempt)
+    if len(line) > LINE_BYTES_MAX:
+        line = _line(_known(name, customer, asked, owners, ()), attempt)
+    if len(line) > LINE_BYTES_MAX:
+        line = _line(_known(name, customer, asked, (), ()), attempt, of_run=False)
+    return line
+
+
+def _line(known: str, attempt: Attempt, *, of_run: bool = True) -> bytes:
+    run_id = attempt.run_id if of_run else None
     run = "" if run_id is None else f',"run_id":{quoted(run_id)}'
     return (
         f'{known},"call_id":"{attempt.call_id}","attempt":{attempt.number}{run}}}'
@@ -33,14 +50,14 @@ def opened_line(call: Call, attempt: Attempt, scope: Scope | None) -> bytes:
 def _known(
     name: str,
     customer: str,
-    asked: tuple[str, str, str | None],
-    feature: str | None,
-    environment: str | None,
+    asked: tuple[str, str],
+    owners: tuple[tuple[str, str | None], ...],
+    tags: tuple[tuple[str, str], ...],
 ) -> str:
     """Write what many calls have in common."""
-    provider, operation, request_model = asked
-    facts = {"request_model": request_model, "feature": feature, "environment": environment}
-    more = "".join(f",{quoted(name)}:{quoted(text)}" for name, text in facts.items() if text)
+    provider, operation = asked
+    facts = (*owners, *((f"tag_{tag}", value) for tag, value in tags))
+    more = "".join(f",{quoted(fact)}:{quoted(text)}" for fact, text in facts if text)
     return (
         f'{{"event_name":{quoted(name)},"customer":{quoted(customer)},"properties":'
         f'{{"provider":{quoted(provider)},"operation":{quoted(operation)}{more}'

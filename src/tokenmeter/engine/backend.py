@@ -31,12 +31,11 @@ class LocalBackend:
             make_state_directory()
         self.engine: Engine = Engine(url)
         self._path = path if path is None else path.absolute()
-        self._file = _identity(self._path)
 
     def send(self, events: Sequence[Event]) -> Receipt:
         """Store a batch; a locked or full disk is a matter for later (TransientError)."""
         try:
-            if self._path is not None and _identity(self._path) != self._file:
+            if self._path is not None and self.engine.store.moved:
                 self._follow(self._path)
             return self.engine.ingest(events)
         except (StoreError, ConfigurationError) as error:
@@ -53,17 +52,7 @@ class LocalBackend:
         _logger.warning("%s was deleted or replaced; events go to the file there now", path)
         self.engine.close()  # first: another database must not meet its connections
         self.engine = Engine(f"sqlite:///{path}")
-        self._file = _identity(path)
 
     def close(self) -> None:
         """Close the database."""
         self.engine.close()
-
-
-def _identity(path: Path | None) -> tuple[int, int] | None:
-    """Tell a file from any other that may stand in its place; None where there is none."""
-    try:
-        found = None if path is None else path.stat()
-    except OSError:
-        return None
-    return found and (found.st_dev, found.st_ino)

@@ -43,6 +43,12 @@ class VersionConflictError(EngineError):
     code: ClassVar[str] = "version_conflict"
 
 
+class DatabaseMovedError(EngineError):
+    """The database's file was deleted or replaced while it was open; restart the server."""
+
+    code: ClassVar[str] = "service_unavailable"
+
+
 class PermissionDeniedError(EngineError):
     """This key may not do that; use one with the scope that is named."""
 

@@ -26,6 +26,7 @@ def _office(request: Request) -> Office:
 
 def _key(request: Request, header: Header, office: Annotated[Office, Depends(_office)]) -> ApiKey:
     """Find the valid key of a request: `x-api-key`, or `Authorization: Bearer`."""
+    office.check_database()
     secret = header or _bearer(request)
     key = office.keys.find(secret) if secret else None
     if key is None:

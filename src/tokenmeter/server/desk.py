@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tokenmeter.engine.clock import Clock
 from tokenmeter.engine.definitions.service import Definitions
+from tokenmeter.engine.errors import DatabaseMovedError
 from tokenmeter.engine.keys import ApiKeys
 from tokenmeter.engine.lacking import Lacking
 from tokenmeter.engine.local import Engine
@@ -39,6 +40,15 @@ class Office:
         self._now = now
         self._lock = threading.Lock()
         self._desks: dict[str, Desk] = {}  # as many as there are environments with keys
+
+    def check_database(self) -> None:
+        """Refuse a request whose work nobody would ever see."""
+        store = self.engine.store
+        if store.moved:
+            raise DatabaseMovedError(
+                f"{store.name} was deleted or replaced while this server had it open; "
+                "put it back, or restart the server"
+            )
 
     def desk(self, environment: str) -> Desk:
         """Return the services of one environment."""

@@ -75,6 +75,11 @@ class PostgresStore:
             connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
             yield connection
 
+    @property
+    def moved(self) -> bool:
+        """A server knows where its files are."""
+        return False
+
     def close(self) -> None:
         """Close the connections; a use after this opens new ones."""
         self.names.forget()

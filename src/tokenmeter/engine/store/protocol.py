@@ -35,6 +35,11 @@ class Store(Protocol):
         """Give a connection on which every statement sees the same moment."""
         ...
 
+    @property
+    def moved(self) -> bool:
+        """Whether nobody will ever read what is written now: its file was deleted or replaced."""
+        ...
+
     def close(self) -> None:
         """Let go of the database; a use after this opens it again."""
         ...

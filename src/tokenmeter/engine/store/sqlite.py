@@ -92,6 +92,8 @@ class SqliteStore:
         # A database in memory holds no lock on a file, and closing it would empty it.
         self._use = ForkGate(self._engine).use if path else contextlib.nullcontext
         self._open()
+        self._path = path and path.absolute()
+        self._file = _identity(self._path)
 
     @contextlib.contextmanager
     def writing(self) -> Generator[Connection, None, None]:
@@ -120,6 +122,11 @@ class SqliteStore:
             finally:
                 raw.rollback()
 
+    @property
+    def moved(self) -> bool:
+        """Whether the file was deleted or replaced since it was opened."""
+        return _identity(self._path) != self._file
+
     def close(self) -> None:
         """Close the file; a use after this opens it again."""
         self.names.forget()
@@ -147,6 +154,15 @@ class SqliteStore:
             with self.writing() as connection:
                 if not migrate.is_current(connection):  # another process may have been first
                     migrate.upgrade(connection)
+
+
+def _identity(path: Path | None) -> tuple[int, int] | None:
+    """Tell a file from any other that may stand in its place; None where there is none."""
+    try:
+        found = None if path is None else path.stat()
+    except OSError:
+        return None
+    return found and (found.st_dev, found.st_ino)
 
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:

@@ -15,5 +15,6 @@ router = APIRouter(tags=["health"])
 def health(request: Request) -> Reply:
     """Answer `ok` once the database has been read; needs no key."""
     office: Office = request.app.state.office
+    office.check_database()
     with office.engine.store.reading():
         return Reply({"status": "ok"})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +14,17 @@ from tests.postgres import postgres_server
 from tokenmeter import TokenMeter
 
 __all__ = ["postgres_server"]  # a fixture
+
+# Where Python is told to keep no bytecode, each process of a test would compile our source, and
+# each of pytest's its rewritten tests, again: a minute and more of every run.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def pytest_collection_finish() -> None:
+    """Set aside what was imported and collected: each later collection would walk through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

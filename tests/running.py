@@ -15,7 +15,6 @@ def check_says(script: Path, says: str, folder: Path) -> None:
     environment = {
         **os.environ,
         "TOKENMETER_HOME": str(folder / "home"),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "OPENAI_BASE_URL": "http://127.0.0.1:9/nobody-listens",  # a call that is not replayed
         "HTTPS_PROXY": "http://127.0.0.1:9",
     }

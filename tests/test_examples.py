@@ -60,7 +60,6 @@ def test_the_example_gateway_runs_and_says_what_was_used(tmp_path: Path) -> None
         **os.environ,
         "TOKENMETER_HOME": str(tmp_path / "home"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
     done = subprocess.run(
         ["bash", str(HERE / "gateway" / "run")],

@@ -154,7 +154,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def vendor() -> Iterator[Vendor]:
     server = Vendor()
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server
     server.shutdown()

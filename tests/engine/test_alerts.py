@@ -129,7 +129,7 @@ class Answers(BaseHTTPRequestHandler):
 def hook() -> Iterator[Any]:
     server: Any = HTTPServer(("127.0.0.1", 0), Answers)
     server.got, server.statuses = [], []
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield server
     server.shutdown()

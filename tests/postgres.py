@@ -15,7 +15,8 @@ import pytest
 
 _TEMPLATE = "tokenmeter_template"
 # Processes die in our tests, the machine does not: nobody has to wait for the disk.
-_UNSYNCED = ("fsync", "full_page_writes", "synchronous_commit")
+# And what vacuums goes through hundreds of databases that nobody will use again.
+_OFF = ("fsync", "full_page_writes", "synchronous_commit", "autovacuum")
 _numbers = itertools.count()
 
 
@@ -36,7 +37,7 @@ def postgres_server() -> Iterator[str]:
         except Exception as error:
             pytest.skip(f"the PostgreSQL wheel cannot start here: {error}")
     url: str = server.get_uri()
-    _run(url, *(f"ALTER SYSTEM SET {name} = off" for name in _UNSYNCED), "SELECT pg_reload_conf()")
+    _run(url, *(f"ALTER SYSTEM SET {name} = off" for name in _OFF), "SELECT pg_reload_conf()")
     _make(url, _TEMPLATE)
     with Engine(database_url(url, _TEMPLATE)):
         pass  # its migrations run once, not in every test

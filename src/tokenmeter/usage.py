@@ -55,6 +55,7 @@ METRICS = frozenset(
         "web_fetch_count",
         "time_seconds",
         "tokens",
+        "trained_tokens",
     }
 )
 

@@ -178,6 +178,7 @@ def test_no_provider_is_left_out() -> None:
 @pytest.mark.parametrize(("method", "place"), [key for key in ROUTES if key[1] not in NOT_OPENAIS])
 def test_every_path_of_openais_api_is_metered_without_a_prefix(method: str, place: str) -> None:
     path = place.replace("*", "batch_1").replace("evals.runs", "evals/e_1/runs")
+    path = path.replace("fine_tuning.", "fine_tuning/")
     if path.startswith("runs"):
         path = f"threads/t_1/{path}"
     call = at_the_gateway(Routes({}).known(f"/v1/{path}"), method, M)

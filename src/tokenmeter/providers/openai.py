@@ -82,7 +82,12 @@ def _describe_handed_through(request: Request, name: str) -> Call | None:
 
 
 # What a webhook, or a poll, is the body of -> where it is polled.
-_OBJECTS = {"video": "videos", "response": "responses", "batch": "batches"}
+_OBJECTS = {
+    "video": "videos",
+    "response": "responses",
+    "batch": "batches",
+    "fine_tuning": "fine_tuning/jobs",
+}
 _THIN = "event"  # {"object": "event", "type": "video.completed", "data": {"id": ...}}
 
 

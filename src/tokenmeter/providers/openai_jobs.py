@@ -14,6 +14,7 @@ from tokenmeter.providers.base import (
     Reading,
     State,
     count,
+    counts,
     mapping,
     text,
 )
@@ -38,9 +39,11 @@ _STATES: dict[str, State] = {
     "canceled": "failed",
     "success": "success",  # Mistral's
     "timeout_exceeded": "failed",
+    "failed_validation": "failed",
 }
 _CUT_SHORT = frozenset({"expired", "cancelled", "canceled", "timeout_exceeded"})
-_ENDS = ("completed_at", "expired_at", "cancelled_at", "failed_at")
+_ENDS = ("completed_at", "expired_at", "cancelled_at", "failed_at", "finished_at")
+_TUNINGS = ("fine_tuning.job", "job")  # of OpenAI and Azure, of Mistral
 
 
 def batch_api(dialect: Dialect, operation: str) -> Api:
@@ -69,6 +72,11 @@ def deferred_api(dialect: Dialect, operation: str) -> Api:
     return _job_api(dialect, operation, "text_generated", read_deferred)
 
 
+def tuning_api(dialect: Dialect, operation: str) -> Api:
+    """Return the Api of fine-tuning."""
+    return _job_api(dialect, operation, "api_calls", read_tuning)
+
+
 def _job_api(dialect: Dialect, operation: str, event_name: str, read: Read) -> Api:
     return Api(
         operation=operation,
@@ -94,6 +102,24 @@ def read_batch(payload: Json) -> Reading:
     delivered = _delivered(payload)
     reading = _rescued(reading, delivered=bool(delivered))
     return replace(reading, dimensions={**reading.dimensions, "service_tier": "batch"})
+
+
+def read_tuning(payload: Json) -> Reading:
+    """
+    Read a fine-tuning job: the tokens that it was trained on are what is billed.
+
+    One that was cancelled is billed for what it was trained on until then.
+    """
+    failed = mapping(payload.get("error"))  # all of its fields are null as long as nothing fails
+    if payload.get("object") in _TUNINGS and not failed.get("code"):
+        payload = {**payload, "error": None}
+    elif "error" not in payload:
+        return NO_READING
+    reading = read_job(payload)
+    if reading.state == "pending":
+        return reading
+    used, flags = counts(payload, {"trained_tokens": "trained_tokens"})
+    return _rescued(replace(reading, usage=used, flags=reading.flags | flags))
 
 
 def _delivered(batch: Json) -> int | None:

@@ -27,9 +27,12 @@ _PATH = re.compile(
     r"(?P<place>chat/completions|completions|edits|embeddings|rerank|decisions|stt|tts"
     r"|images/(?:generations|edits|variations)|audio/(?:transcriptions|translations|speech)"
     r"|responses/compact|threads/runs|videos/(?:generations|edits|extensions)"
-    r"|(?P<kind>responses|batches|batch/jobs|videos|(?:threads|evals)/[^/]+/runs|chat/deferred-completion)"
+    r"|(?P<kind>responses|batches|batch/jobs|videos|(?:threads|evals)/[^/]+/runs|chat/deferred-completion"
+    r"|fine_tuning/jobs)"
     r"(?:/(?P<id>[^/]+)(?P<verb>/[a-z_]+)?)?)/?$"
 )
+# Whose runs and jobs they are, where others have the same.
+_OWNERS = ("evals", "fine_tuning")
 # Under a host that nobody knows these are taken for an OpenAI-like API.
 PATHS = re.compile(
     r"/(?:chat/completions|completions|embeddings|rerank|responses|responses/compact"
@@ -67,9 +70,9 @@ def describe_as(request: Request, provider: str, dialect: Dialect) -> Call | Non
         return None
     place, kind, job_id = found.group("place", "kind", "id")
     if kind is not None:
-        within = "evals." if kind.startswith("evals/") else ""
-        named = f"/*{found['verb'] or ''}" if job_id else ""
-        place = f"{within}{kind.rpartition('/')[2]}{named}"
+        owner, _, last = kind.rpartition("/")
+        within = next((f"{name}." for name in _OWNERS if owner.startswith(name)), "")
+        place = f"{within}{last}/*{found['verb'] or ''}" if job_id else f"{within}{last}"
     route = ROUTES.get((request.method, place))
     if route is None:
         return None
@@ -195,6 +198,7 @@ _TRANSCRIPT, _SPEECH = openai_audio.transcript_api, openai_audio.speech_api
 _RESPONSES, _IMAGES = openai_responses.responses_api, openai_images.images_api
 _EXTENSION = openai_jobs.extension_api
 _RUN, _BATCH, _VIDEO = openai_jobs.run_api, openai_jobs.batch_api, openai_jobs.video_api
+_TUNING = openai_jobs.tuning_api
 _DEFERRED_ROUTE = Route("chat.completions", openai_jobs.deferred_api, _seen_again)
 
 ROUTES: Mapping[tuple[str, str], Route] = {
@@ -231,6 +235,9 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "evals.runs"): Route("evals.runs", openai_evals.eval_api, _plain),
     ("GET", "evals.runs/*"): Route("evals.runs", openai_evals.eval_api, _seen_again),
     ("POST", "evals.runs/*/cancel"): Route("evals.runs", openai_evals.eval_api, _seen_again),
+    ("POST", "fine_tuning.jobs"): Route("fine_tuning.jobs", _TUNING, _plain),
+    ("GET", "fine_tuning.jobs/*"): Route("fine_tuning.jobs", _TUNING, _seen_again),
+    ("POST", "fine_tuning.jobs/*/cancel"): Route("fine_tuning.jobs", _TUNING, _seen_again),
     ("POST", "videos"): Route("videos", _VIDEO, _new_video),
     ("GET", "videos"): Route("videos", _VIDEO, _seen_again),
     ("POST", "videos/generations"): Route("videos", _VIDEO, _video),

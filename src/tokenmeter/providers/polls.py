@@ -56,9 +56,16 @@ def _at(place: str) -> Callable[[str, Facts], str]:
     return lambda job_id, _: place.format(id=quote(job_id, safe=""))
 
 
+_OPENAI = {
+    "video": "videos",
+    "resp": "responses",
+    "batch": "batches",
+    "ftjob": "fine_tuning/jobs",
+}
+
+
 def _openai(job_id: str, _: Facts) -> str | None:
-    kinds = {"video": "videos", "resp": "responses", "batch": "batches"}
-    place = kinds.get(job_id.partition("_")[0])
+    place = _OPENAI.get(job_id.partition("_")[0].partition("-")[0])
     return None if place is None else f"https://api.openai.com/v1/{place}/{quote(job_id, safe='')}"
 
 

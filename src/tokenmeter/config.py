@@ -49,7 +49,12 @@ def make_state_directory() -> Path:
 def default_backend_url() -> str:
     """Return TOKENMETER_BACKEND if set, else the SQLite file in the state directory."""
     named = os.environ.get(BACKEND_VARIABLE)
-    return named or f"sqlite:///{(state_directory() / DATABASE_NAME).as_posix()}"
+    return named or file_url(state_directory() / DATABASE_NAME)
+
+
+def file_url(path: Path) -> str:
+    """Return the backend URL of a SQLite file, whatever letters its name has."""
+    return "sqlite:///" + path.as_posix().replace("%", "%25").replace("?", "%3F")
 
 
 def prices_file() -> Path | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tokenmeter.cli.reading import print_json
+from tokenmeter.config import file_url
 from tokenmeter.errors import MissingExtraError, TokenmeterError
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _installed() -> str:
 
 def _temporary() -> str:
     folder = Path(tempfile.mkdtemp(prefix="tokenmeter-demo-"))
-    return f"sqlite:///{(folder / 'usage.db').as_posix()}"
+    return file_url(folder / "usage.db")
 
 
 def _events_of_calls(url: str, state: Path, announce: Callable[[str], None]) -> list[Event]:

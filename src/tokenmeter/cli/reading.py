@@ -85,7 +85,7 @@ def open_engine(url: str | None, *, create: bool = False) -> Engine:
     path = database_path(chosen)
     if path is None:
         raise ConfigurationError(_UNREADABLE["memory"])
-    if not create and not path.is_file():
+    if not create and not path.exists():
         raise ConfigurationError(
             f"there is no file {path}; meter something first, or name another with --backend"
         )

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenmeter.config import make_state_directory, state_directory
+from tokenmeter.config import file_url, make_state_directory, state_directory
 from tokenmeter.delivery.protocol import Receipt, TransientError
 from tokenmeter.engine.local import Engine
 from tokenmeter.engine.store.opening import is_server
@@ -51,7 +51,7 @@ class LocalBackend:
             )
         _logger.warning("%s was deleted or replaced; events go to the file there now", path)
         self.engine.close()  # first: another database must not meet its connections
-        self.engine = Engine(f"sqlite:///{path}")
+        self.engine = Engine(file_url(path))
 
     def close(self) -> None:
         """Close the database."""

@@ -40,7 +40,12 @@ def upgrade(connection: Connection) -> None:
     The caller holds the write lock and has asked `is_current` under it.
     """
     there = set(inspect(connection).get_table_names())
-    if there.isdisjoint([VERSION_TABLE, *metadata.tables]):
+    strange = sorted(there.intersection(metadata.tables))
+    if VERSION_TABLE not in there and strange:
+        raise StoreError(
+            f"this database holds tables of another program ({strange[0]}); name another one"
+        )
+    if VERSION_TABLE not in there:
         _create(connection)
     else:
         _migrate(connection)

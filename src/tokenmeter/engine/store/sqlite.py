@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from tokenmeter.engine.store import migrate
+from tokenmeter.engine.store.advice import store_error
 from tokenmeter.engine.store.exact import ExactMax, ExactSum, plus
 from tokenmeter.engine.store.forks import ForkGate
 from tokenmeter.engine.store.interning import (
@@ -27,7 +28,7 @@ from tokenmeter.engine.store.interning import (
 from tokenmeter.engine.store.keys import Tails
 from tokenmeter.engine.store.merging import merged_states
 from tokenmeter.engine.store.patience import wait_s
-from tokenmeter.errors import ConfigurationError, StoreBusyError, StoreError
+from tokenmeter.errors import ConfigurationError, StoreBusyError
 
 LOCK_WAIT_S_MAX = 30.0
 # SQLite's own back-off grows to 100 ms and starves a second writer (its longest wait was over
@@ -72,6 +73,8 @@ class SqliteStore:
                 f"the folder {path.absolute().parent} does not exist; "
                 "create it or correct the backend URL"
             )
+        if path is not None and path.is_dir():
+            raise ConfigurationError(f"{path} is a folder; name the file in it")
         self.names = interned_names()
         self.labels = interned_labels()
         self.combinations = interned_combinations()
@@ -142,9 +145,9 @@ class SqliteStore:
             with self._use(), self._engine.connect() as connection:
                 yield connection
         except DBAPIError as error:  # statements that SQLAlchemy ran
-            raise StoreError(f"{self.name} could not be used: {error.orig}") from error
+            raise store_error(self.name, error.orig) from error
         except sqlite3.Error as error:  # statements of our own
-            raise StoreError(f"{self.name} could not be used: {error}") from error
+            raise store_error(self.name, error) from error
 
     def _open(self) -> None:
         with self._connected() as connection:

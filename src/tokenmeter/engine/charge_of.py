@@ -72,14 +72,15 @@ class ChargeOf:
         """Tell at once whether a look for a charge is worth it: False if nothing bills it."""
         with self._lock:
             known = self._known.get(event.external_customer_id)
-        stale = known is None or self._clock() - known.read > KNOWN
-        return stale or known is None or known.contract is not None
+        if known is None or not known.read <= self._clock() <= known.read + KNOWN:
+            return True
+        return known.contract is not None
 
     def _of(self, customer: str) -> tuple[Contract, Period] | None:
         now = self._clock()
         with self._lock:
             known = self._known.get(customer)
-        if known is not None and now - known.read <= KNOWN and _holds(known, now):
+        if known is not None and known.read <= now <= known.read + KNOWN and _holds(known, now):
             return known.contract
         try:
             contract = self._contract_of(customer, now)

@@ -60,7 +60,8 @@ class Snapshots:
         """Return what is known, looked up again if it is too old."""
         with self._lock:
             known = self._known.get(wallet.id)
-        if known is not None and now - known.taken <= timedelta(seconds=age_s):
+        # A look from the future is none: the clock has stepped back, who knows how long ago.
+        if known is not None and known.taken <= now <= known.taken + timedelta(seconds=age_s):
             return known
         known = self._looked_up(wallet, now)
         with self._lock:

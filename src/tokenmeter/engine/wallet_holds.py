@@ -139,7 +139,7 @@ class WalletHolds(ABC):
     def _wallet_for(self, customer: str, currency: str) -> Wallet:
         now, place = self._clock(), (customer, currency.lower())
         known = self._known.get(place)
-        if known is not None and now - known.read <= timedelta(seconds=KNOWN_S):
+        if known is not None and known.read <= now <= known.read + timedelta(seconds=KNOWN_S):
             return known.wallet
         found = [
             w for w in self._active(customer) if not currency or w.currency == currency.lower()

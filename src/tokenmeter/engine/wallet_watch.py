@@ -77,7 +77,7 @@ def _left(account: Account, wallet: Wallet, owed: Owed) -> Decimal:
 
 def _tops_up(wallet: Wallet, auto: AutoTopUp, left: Decimal, now: datetime) -> bool:
     last = moment_in(mapping_in(wallet.document.body, "auto_topup"), LAST)
-    rests = last is not None and now - last < timedelta(seconds=auto.cooldown_s)
+    rests = last is not None and last <= now < last + timedelta(seconds=auto.cooldown_s)
     return not rests and to_credits(left, wallet.rate) <= auto.threshold
 
 

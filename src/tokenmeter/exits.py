@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import time
 import weakref
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,3 +30,11 @@ def close_with_process(meter: TokenMeter) -> None:
 
     atexit.register(at_exit)
     os.register_at_fork(after_in_child=in_child)
+
+
+def close_all(closers: Iterable[Callable[[float], None]], timeout_s: float) -> float:
+    """Close each, all within half of the time; return what is left of the whole."""
+    end_s = time.monotonic() + timeout_s
+    for close in closers:
+        close(max(end_s - timeout_s / 2 - time.monotonic(), 0.0))
+    return max(end_s - time.monotonic(), 0.0)

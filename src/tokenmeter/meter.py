@@ -29,7 +29,7 @@ from tokenmeter.capture.timing import timed
 from tokenmeter.config import default_backend_url, home_of, prices_file
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
-from tokenmeter.exits import close_with_process
+from tokenmeter.exits import close_all, close_with_process
 from tokenmeter.jobs import Jobs
 from tokenmeter.usage import Number
 
@@ -82,7 +82,7 @@ class TokenMeter:
         self.hosts: Mapping[str, str] = hosts_of(hosts)
         self.gateways = origins(gateways)
         self.key, self.known, self.is_shut = object(), KnownCalls(), False
-        self.open_exchanges, self.closed_with = set[Exchange](), list[Callable[[], None]]()
+        self.open_exchanges, self.closed_with = set[Exchange](), list[Callable[[float], None]]()
         spec = default_backend_url() if backend is None else backend
         home = home_of(state_dir, in_memory=spec == "memory:")
         self._delivery = Delivery(
@@ -228,9 +228,7 @@ class TokenMeter:
         while self._instrumented:
             self.uninstrument()
         self.close_exchanges()
-        for close in self.closed_with:
-            close()
-        delivered = self._delivery.close(timeout_s)
+        delivered = self._delivery.close(close_all(self.closed_with, timeout_s))
         self.jobs.close()
         return delivered
 

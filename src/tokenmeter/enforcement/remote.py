@@ -23,7 +23,6 @@ from tokenmeter.money import Money
 CONNECTIONS_MAX = 64
 FAILURES_MAX = 3  # in a row; then the server is left alone for DOWN_S
 DOWN_S = 1.0
-CLOSE_S = 5.0  # for what waits to be settled when the meter is shut down
 OK_MAX = 299
 NOT_FOUND, INVALID = 404, 400
 
@@ -126,9 +125,9 @@ class RemoteDesk:
             raise TransientError("the server tells no charges; is it a tokenmeter server?")
         return [_money(charge) for charge in charges]
 
-    def close(self) -> None:
+    def close(self, timeout_s: float) -> None:
         """Settle what waits, and close the connections; what is left expires by itself."""
-        SETTLER.drain(CLOSE_S)
+        SETTLER.drain(timeout_s)
         self._closed = True
         self._session.close()
 

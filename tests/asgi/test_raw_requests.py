@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from tests.server.running import PromptServer, listening_socket
 from tokenmeter import TokenMeter
 from tokenmeter.asgi import ApiKeys, TokenMeterMiddleware
 from tokenmeter.asgi.incoming import Receive, Scope, Send
@@ -120,8 +121,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": ANSWER})
 
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
+    with listening_socket() as listening:
         made = Served(listening.getsockname()[1], TokenMeter("memory:"))
         gateway = TokenMeterMiddleware(
             app,
@@ -133,7 +133,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
         config: Any = uvicorn.Config(
             gateway, http=request.param, lifespan="off", log_level="critical"
         )
-        server = uvicorn.Server(config)
+        server = PromptServer(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         deadline = time.monotonic() + 10

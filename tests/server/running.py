@@ -107,7 +107,7 @@ def listening_socket() -> socket.socket:
     return made
 
 
-class _Prompt(uvicorn.Server):
+class PromptServer(uvicorn.Server):
     """Ends at once when it is told to: uvicorn's own looks, and waits, tenths of a second."""
 
     async def main_loop(self) -> None:
@@ -146,7 +146,7 @@ def running(url: str) -> Generator[Server, None, None]:
         listening_socket() as listening,
     ):
         config = uvicorn.Config(app, log_level="warning", lifespan="on")
-        server = _Prompt(config)
+        server = PromptServer(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

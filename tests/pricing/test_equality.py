@@ -118,6 +118,30 @@ class Case:
     speed: str = "standard"
 
 
+def told_at(case: Case) -> datetime:
+    """
+    When genai-prices first says what the asked terms cost, if standard prices were the same.
+
+    It took most of them up in October 2026; they were given long before.
+    """
+    terms = {*TERMS[case.tier, case.speed].items()}
+
+    def says(at: datetime) -> bool:
+        active = [v.when for v in case.model.price_variants or () if is_active(v.constraint, at)]
+        return all(any(when.get(key) == value for when in active) for key, value in terms)
+
+    if says(case.at):
+        return case.at
+    standard = case.model.get_prices(case.at)
+    later = (at for at in sorted(boundaries(case.model)) if at > case.at and says(at))
+    first = next(later, case.at)
+    return first if case.model.get_prices(first) == standard else case.at
+
+
+def is_active(constraint: StartDateConstraint | TimeOfDateConstraint | None, at: datetime) -> bool:
+    return constraint is None or constraint.active(at)
+
+
 def calculated(case: Case) -> Decimal:
     usage = {THEIR_NAMES.get(name, name): number for name, number in case.usage.items()}
     usage["input_audio_seconds"] = usage["audio_seconds"]
@@ -127,7 +151,7 @@ def calculated(case: Case) -> Decimal:
         genai_prices.Usage(**usage),
         case.model.id,
         provider_id=case.theirs,
-        genai_request_timestamp=case.at,
+        genai_request_timestamp=told_at(case),
         price_context=TERMS[case.tier, case.speed] or None,
     )
     return price.total_price

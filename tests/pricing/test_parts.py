@@ -64,12 +64,24 @@ def test_a_batch_costs_half_by_its_tier_or_by_its_operation() -> None:
     assert priced(**chat, operation="embeddings.batch_embed").cost == Decimal("2.5")
 
 
-def test_a_tier_that_the_book_does_not_know_is_noted() -> None:
-    early = datetime(2026, 1, 1, tzinfo=UTC)
+def test_terms_that_the_book_took_up_later_cost_the_same_before() -> None:
+    july = datetime(2026, 7, 1, tzinfo=UTC)
     chat: dict[str, Property] = {"provider": "openai", "model": "gpt-4o", "input_tokens": MILLION}
+    batch = priced(july, **chat, service_tier="batch")
+    assert batch.cost == Decimal("1.25")
+    note = "processing=batch: the rates of 2026-10-14 are used, the first in the price book"
+    assert batch.reason == note
+    priority = priced(july, **chat, service_tier="priority")
+    assert priority.cost == Decimal("4.25")
+    # Where the standard rates were others, nobody knows what the terms were.
+    changed: dict[str, Property] = {**chat, "model": "o3"}
+    before = priced(datetime(2025, 5, 1, tzinfo=UTC), **changed, service_tier="batch")
+    assert before.cost == priced(datetime(2025, 5, 1, tzinfo=UTC), **changed).cost
+    assert "standard rates are used" in str(before.reason)
+
+
+def test_a_tier_that_the_book_does_not_know_is_noted() -> None:
     note = "no {} rates in the price book: standard rates are used"
-    batch = priced(early, **chat, service_tier="batch")
-    assert (batch.cost, batch.reason) == (Decimal("2.5"), note.format("processing=batch"))
     fast = priced(**SONNET, input_tokens=9, speed="fast")
     assert fast.reason == note.format("speed=fast")
 

@@ -72,6 +72,7 @@ class Tariff:
     def _card_at(self, moment: datetime) -> Card:
         terms = self._terms
         context = terms.context if terms.variants else {}
+        moment, since = self._in_book(moment, context)
         prices = self._model.get_prices(moment, context or None)
         more = names.MORE_RATES.get(self._model.id, {})
         rated = rates.rated(prices, self._units, more)
@@ -84,13 +85,35 @@ class Tariff:
             priced=priced,
             unrated=names.unrated(priced),
             request_rate=rates.request_rate(prices),
-            notes=(*terms.notes, *self._not_in_book(moment)),
+            notes=(*terms.notes, *since, *self._not_in_book(moment)),
             draws="output_image_tokens" in priced,
             draws_only=self._model.id.startswith(names.DRAWS_ONLY),
             modal_cache=names.modal_cache(priced),
             seconds_min=terms.seconds_min,
             grounded_once=terms.grounded_once,
         )
+
+    def _in_book(
+        self, moment: datetime, context: Mapping[str, str]
+    ) -> tuple[datetime, tuple[str, ...]]:
+        """
+        Return the time at which the book says what the asked terms cost, and a note if later.
+
+        It took most discounts up long after they were given: a batch of July costs what the
+        book says of October, if the standard rates were the same.
+        """
+        if not context or not any(self._not_in_book(moment)):
+            return moment, ()
+        standard = self._model.get_prices(moment, None)
+        for day in self._days:
+            later = datetime.combine(day, time(), UTC)
+            if later <= moment or any(self._not_in_book(later)):
+                continue
+            if self._model.get_prices(later, None) != standard:
+                break
+            asked = ", ".join(f"{key}={value}" for key, value in context.items())
+            return later, (f"{asked}: the rates of {day} are used, the first in the price book",)
+        return moment, ()
 
     def _not_in_book(self, moment: datetime) -> Iterator[str]:
         """Name each asked term for which the book has no rates at this time."""

@@ -86,6 +86,42 @@ def test_a_tier_that_the_book_does_not_know_is_noted() -> None:
     assert fast.reason == note.format("speed=fast")
 
 
+def test_googles_flex_costs_what_its_batches_cost() -> None:
+    flash: dict[str, Property] = {
+        "provider": "google",
+        "model": "gemini-2.5-flash",
+        "input_tokens": MILLION,
+        "output_tokens": MILLION,
+    }
+    flex = priced(**flash, service_tier="flex")
+    assert flex.cost == priced(**flash, service_tier="batch").cost == Decimal("1.40")
+    assert "the rates of batches are used" in str(flex.reason)
+    assert priced(**{**flash, "provider": "google-vertex"}, service_tier="ON_DEMAND_FLEX") == flex
+    # Where flex has rates of its own, they hold.
+    own = priced(
+        provider="google", model="gemini-3.8-flash-tts", service_tier="flex", input_tokens=9
+    )
+    assert own.reason is None
+    # A prompt's searches are billed as one, which is not so in a batch.
+    searched = priced(**flash, service_tier="flex", web_search_count=4)
+    assert searched.cost == Decimal("1.435")
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4-6", "claude-opus-4-7"])
+def test_fast_mode_costs_six_times_the_tokens_where_the_book_has_no_rates(model: str) -> None:
+    opus: dict[str, Property] = {
+        "provider": "anthropic",
+        "model": model,
+        "speed": "fast",
+        "web_search_count": 1,
+        "input_tokens": MILLION,
+        "output_tokens": MILLION,
+    }
+    got = priced(**opus)
+    assert (got.cost, got.reason) == (Decimal("180.01"), "speed=fast: token rates x 6")
+    assert priced(**opus, inference_geo="us").cost == Decimal("198.01")
+
+
 def test_another_provider_s_list_holds_at_standard_rates_only() -> None:
     usage: dict[str, Property] = {"model": "gpt-6-sol", "input_tokens": 10_000}
     assert priced(provider="openai", **usage, service_tier="flex").cost == Decimal("0.01")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 # Our provider name -> genai-prices' id, where they differ. Any other name must be an id of
@@ -85,6 +85,18 @@ GLOBAL_PROFILE = "global."
 US_ONLY_FACTOR = Decimal("1.1")
 _BEFORE_US_ONLY = re.compile(r"claude-(?:v?\d|instant|(?:opus|sonnet)-4-[0-5]$|haiku-4)")
 
+# Fast mode of models that genai-prices has no rates of it for: so many times the token rates.
+# https://platform.claude.com/docs/en/build-with-claude/fast-mode (by OpenRouter's pages of
+# claude-opus-4.6-fast and 4.7-fast, 2026-11-30); both were removed in 2026.
+FAST_FACTORS: Mapping[str, Decimal] = {
+    "claude-opus-4-6": Decimal(6),
+    "claude-opus-4-7": Decimal(6),
+}
+
+# Google gives 50 % on flex as on batches; genai-prices has both of its newest models alone.
+# https://ai.google.dev/gemini-api/docs/optimization (2026-11-30)
+_FLEX, _BATCH = {"service_tier": "flex"}, {"processing": "batch"}
+
 # Shortest billed audio in seconds (https://groq.com/pricing).
 SECONDS_MIN: Mapping[tuple[str, str], int] = {
     ("groq", "whisper-large-v3"): 10,
@@ -131,11 +143,28 @@ def prepaid(provider: str, tier: str | None) -> bool:
     return (provider, (tier or "").lower()) in _PREPAID
 
 
-def geo_factor(provider: str, model: str, geo: str | None) -> Decimal | None:
-    """Return the factor on token rates for where the inference ran, if there is one."""
-    if provider != "anthropic" or geo != "us" or _BEFORE_US_ONLY.match(model):
-        return None
-    return US_ONLY_FACTOR
+def factors(
+    provider: str, model: str, context: Mapping[str, str], geo: str | None
+) -> dict[str, Decimal]:
+    """Return the factors on token rates, by what was asked for: where it ran, how fast."""
+    found: dict[str, Decimal] = {}
+    if provider != "anthropic":
+        return found
+    if geo == "us" and not _BEFORE_US_ONLY.match(model):
+        found["inference_geo=us"] = US_ONLY_FACTOR
+    if context.get("speed") == "fast" and model in FAST_FACTORS:
+        found["speed=fast"] = FAST_FACTORS[model]
+    return found
+
+
+def same_rates(
+    provider: str, context: Mapping[str, str], known: Sequence[Mapping[str, str]]
+) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """Return the context whose rates hold, with a note if it is not the one that was asked for."""
+    alike = provider == "google" and context == _FLEX and _BATCH in known
+    if not alike or _FLEX in known:
+        return context, ()
+    return _BATCH, ("service_tier=flex: the rates of batches are used, half of the standard",)
 
 
 def grounded_once(provider: str, model: str) -> bool:

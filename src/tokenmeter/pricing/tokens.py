@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 from functools import cached_property, lru_cache
+from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from tokenmeter.event import Event, Property
@@ -30,6 +32,7 @@ _ASKED = (
     *("provider", "model", "request_model", "model_type"),
     *("service_tier", "speed", "inference_geo", "operation"),
 )
+_ONE = Decimal(1)
 NO_LIST = "no token price list for provider"  # the beginning of a reason
 
 
@@ -162,17 +165,20 @@ def _refs(ask: Ask) -> list[str]:
 
 
 def _terms(ask: Ask, provider: Provider, model: ModelInfo) -> Terms:
-    geo = _text(ask.geo)
-    factor = names.geo_factor(provider.id, model.id, geo)
     batch = names.is_batch(_text(ask.operation))
-    context = names.price_context("batch" if batch else _text(ask.tier), _text(ask.speed))
+    asked = names.price_context("batch" if batch else _text(ask.tier), _text(ask.speed))
+    context, notes = names.same_rates(
+        provider.id, asked, [variant.when for variant in model.price_variants or ()]
+    )
+    factors = names.factors(provider.id, model.id, asked, _text(ask.geo))
+    context = {key: value for key, value in context.items() if f"{key}={value}" not in factors}
     return Terms(
         context=context,
         variants=any(model is own for own in provider.models),
-        factor=factor,
+        factor=prod(factors.values(), start=_ONE) if factors else None,
         seconds_min=names.SECONDS_MIN.get((provider.id, model.id), 0),
-        grounded_once="processing" not in context and names.grounded_once(provider.id, model.id),
-        notes=(f"inference_geo={geo}: token rates x {factor}",) if factor else (),
+        grounded_once="processing" not in asked and names.grounded_once(provider.id, model.id),
+        notes=(*notes, *(f"{term}: token rates x {by}" for term, by in factors.items())),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import time
@@ -162,6 +163,12 @@ def test_an_event_without_a_customer_is_held_back_and_the_rest_goes(tmp_path: Pa
         Reply(trick="reset"),
         Reply(trick="lie"),
         Reply(200, b"<html>log in first</html>", {"content-type": "text/html"}),
+        Reply(200, b"\n<!doctype html><title>Log in", {"content-type": ""}),
+        Reply(202, b"<html>log in first</html>", {"content-type": "Text/HTML; charset=utf-8"}),
+        Reply(200, b"OK", {"content-type": "text/plain"}),
+        Reply(200, b'"accepted"'),
+        Reply(203, b"{}"),
+        Reply(207, b"{}"),
         Reply(404, b"no such page", {"content-type": "text/plain"}),
         Reply(302, b"", {"location": "http://127.0.0.1:1/v1/events/bulk"}),
     ],
@@ -176,6 +183,22 @@ def test_what_is_no_answer_of_flexprices_is_tried_again_later(reply: Reply) -> N
     assert KEY not in str(raised.value)
     first, second = cloud.requests
     assert first.body == second.body  # the same id and timestamp, so that copies collapse
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(202, b""),
+        Reply(204, b""),
+        Reply(200, b' {"message": "ok"}\n', {"content-type": "text/plain"}),
+        Reply(202, gzip.compress(b'{"message": "ok"}'), {"content-encoding": "gzip"}),
+    ],
+    ids=["nothing", "204", "JSON called text", "JSON that a proxy has compressed"],
+)
+def test_what_a_proxy_makes_of_flexprices_answer_is_an_answer(reply: Reply) -> None:
+    with serving(once(reply)) as cloud:
+        assert backend(cloud).send([event("evt_1")]) == Receipt(1)
+    assert len(cloud.requests) == 1
 
 
 @pytest.mark.parametrize(

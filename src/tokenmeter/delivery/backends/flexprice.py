@@ -131,7 +131,7 @@ class FlexpriceBackend:
     def _accept(self, answer: Answer) -> None:
         """Return if the server took the events; else raise what to do about it."""
         status = answer.status
-        if 200 <= status < 300 and not answer.content_type.startswith("text/html"):
+        if answer.took_events:
             return
         if status in _REFUSED:
             raise RefusedError(answer.reason())

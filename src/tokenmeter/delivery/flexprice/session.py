@@ -36,8 +36,15 @@ class Answer:
 
     status: int
     body: bytes
-    content_type: str
     retry_after_s: float | None
+    is_encoded: bool = False  # by a proxy, although nobody asked for it
+
+    @property
+    def took_events(self) -> bool:
+        """Whether Flexprice says so: 2xx, and JSON or nothing; a login page is no such word."""
+        if self.status not in {200, 201, 202, 204}:
+            return False
+        return self.is_encoded or not self.body.strip() or isinstance(self.json(), dict)
 
     def json(self) -> Any:
         """Return the body's JSON; None if it is none."""
@@ -132,8 +139,8 @@ class Session:
         return Answer(
             response.status_code,
             bytes(body),
-            response.headers.get("content-type", ""),
             retry_after_s(response.headers.get("retry-after"), date),
+            is_encoded="content-encoding" in response.headers,
         )
 
     def _see_clock(self, moment: datetime | None) -> None:

@@ -11,36 +11,18 @@ from pathlib import Path
 import httpx2
 
 from tests.asgi.funded import IMAGE_PATH, PRICE, funded
-from tests.asgi.workers import deliver_the_rest, workers
+from tests.asgi.workers import IMAGE_WORKER, deliver_the_rest, workers
 from tokenmeter.engine.local import Engine
 
 CLIENTS = 64
 CALLS = 40  # that the credit covers
 WORKERS = 4
 
-WORKER = """
-import json, sys
-import uvicorn
-from tests.asgi.upstream import answering
-from tokenmeter import TokenMeter
-from tokenmeter.asgi import TokenMeterMiddleware
-
-meter = TokenMeter(sys.argv[1])
-image = json.dumps({"created": 1793491200, "data": [{"b64_json": "aGk="}]}).encode()
-app = TokenMeterMiddleware(
-    answering(200, {"content-type": "application/json"}, [image]),
-    customer=lambda request: "acme",
-    meter=meter,
-    enforce="wallet",
-)
-uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="error", lifespan="off")
-"""
-
 
 def test_exactly_as_many_calls_succeed_as_the_wallet_pays_for(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'usage.db'}"
     funded(url, "acme", credit=str(PRICE * CALLS)).close()
-    with workers(WORKER, WORKERS, tmp_path / "home", url) as started:
+    with workers(IMAGE_WORKER, WORKERS, tmp_path / "home", url, "wallet") as started:
         ports = [port for port, _ in started]
         statuses: Counter[int] = Counter()
         lock = threading.Lock()

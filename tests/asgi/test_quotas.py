@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from decimal import Decimal
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +11,15 @@ import pytest
 from tests.asgi.driving import ask, scope_of
 from tests.asgi.funded import sold
 from tests.asgi.upstream import answering
-from tests.engine.made import made
 from tokenmeter import TokenMeter
 from tokenmeter.asgi import TokenMeterMiddleware
-from tokenmeter.enforcement import Ask, Limit, Refused, quota
-from tokenmeter.engine.local import Engine
+from tokenmeter.enforcement import Limit
+from tokenmeter.engine import quota_holds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
     from pathlib import Path
 
     from tokenmeter.asgi.incoming import App
-    from tokenmeter.engine.quotas import Quota
 
 CHAT, IMAGES, SPEECH = "/v1/chat/completions", "/v1/images/generations", "/v1/audio/transcriptions"
 GPT_4O = {"key": "model", "values": ["gpt-4o"]}
@@ -79,41 +73,11 @@ async def test_a_models_quota_counts_it_by_all_of_its_names(tmp_path: Path) -> N
 async def test_a_quota_gives_all_that_it_includes_and_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quota, "KNOWN_S", 0.0)  # what is used is read for each call
+    monkeypatch.setattr(quota_holds, "KNOWN_S", -1.0)  # what is used is read for each call
     url = f"sqlite:///{tmp_path}/q.db"
     sold(url, {"event_name": "text_generated", "aggregation": {"type": "COUNT"}}, included=10)
     calls = [(CHAT, chat("gpt-4o"))] * 12
     assert await statuses(TokenMeter(url), calls, enforce="quota") == [200] * 10 + [429] * 2
-
-
-async def test_a_call_counts_while_its_event_is_on_its_way(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/q.db"
-    sold(url, {"event_name": "text_generated", "aggregation": {"type": "COUNT"}}, included=2)
-    engine = Engine(url)
-    arrived: list[str] = []
-
-    def look(customer: str, at: datetime) -> list[Quota]:
-        (found,) = engine.quotas(customer, at)
-        return [replace(found, used=Decimal(len(arrived)))]
-
-    def there(wanted: Iterable[str]) -> frozenset[str]:
-        return frozenset(arrived) & frozenset(wanted)
-
-    clock = count(0, quota.KNOWN_S + 1)  # it is read for each call
-    gate = quota.QuotaGate(look, there, lambda: float(next(clock)))
-    event = made(properties={"request_count": 1, "output_tokens": 1})
-    asked = Ask("acme", events=(event,))
-    gate.admit(asked).settle([event])
-    gate.admit(asked).settle([made("evt_2")])
-    with pytest.raises(Refused):
-        gate.admit(asked)
-    arrived.append(event.event_id)
-    with pytest.raises(Refused):
-        gate.admit(asked)
-    arrived.append("evt_2")
-    with pytest.raises(Refused):
-        gate.admit(asked)
-    engine.close()
 
 
 @pytest.mark.parametrize(

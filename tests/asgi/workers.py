@@ -16,6 +16,24 @@ from tokenmeter import TokenMeter
 ROOT = Path(__file__).parents[2]
 START_S = 30
 DELIVERY_S_MAX = 60
+# A gateway that sells images to acme; its arguments: the backend, and what it enforces.
+IMAGE_WORKER = """
+import json, sys
+import uvicorn
+from tests.asgi.upstream import answering
+from tokenmeter import TokenMeter
+from tokenmeter.asgi import TokenMeterMiddleware
+
+meter = TokenMeter(sys.argv[1])
+image = json.dumps({"created": 1793491200, "data": [{"b64_json": "aGk="}]}).encode()
+app = TokenMeterMiddleware(
+    answering(200, {"content-type": "application/json"}, [image]),
+    customer=lambda request: "acme",
+    meter=meter,
+    enforce=sys.argv[2],
+)
+uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[3]), log_level="error", lifespan="off")
+"""
 
 
 def free_ports(count: int) -> list[int]:

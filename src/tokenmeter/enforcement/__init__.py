@@ -7,7 +7,7 @@ The same code decides in the gateway's middleware and at the taps of an applicat
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -72,7 +72,7 @@ def gate_of(
     if callable(enforce):
         gates.append(OwnGate(enforce))
     elif enforce == "quota":
-        gates.append(InDoubt(_quotas(meter), terms, "quotas"))
+        gates.append(InDoubt(_quotas(meter, terms), terms, "quotas"))
     elif enforce == "wallet":
         gates.append(_paid(meter, terms))
     elif enforce is not None:
@@ -84,22 +84,28 @@ def gate_of(
     return gates[0] if len(gates) == 1 else Together(tuple(gates))
 
 
-def _quotas(meter: TokenMeter) -> QuotaGate:
-    gate = QuotaGate(meter.engine.quotas, meter.engine.arrived)
-    tell_of_jobs(meter, gate.job_ended)
+def _quotas(meter: TokenMeter, terms: Enforcement) -> QuotaGate:
+    desk = meter.engine.quota_holds
+    gate = QuotaGate(desk, terms.hold_s)
+    _settled_first(meter, desk, gate.job_ended)
     return gate
 
 
 def _paid(meter: TokenMeter, terms: Enforcement) -> WalletGate:
     desk, charger = _wallets(meter, terms)
     gate = WalletGate(desk, charger, terms)
+    _settled_first(meter, desk, gate.job_ended)
+    return gate
+
+
+def _settled_first(meter: TokenMeter, desk: object, job_ended: Callable[[Event], None]) -> None:
+    """Have events delivered once their calls are settled, and the holds of jobs at their end."""
     told: set[object] = vars(meter).setdefault("_told_of_jobs", set())
     if desk not in told:  # by another gate: a job is settled once
         told.add(desk)
-        tell_of_jobs(meter, gate.job_ended)
+        tell_of_jobs(meter, job_ended)
     if UNSETTLED.wait not in meter.waits:
         meter.waits.append(UNSETTLED.wait)
-    return gate
 
 
 def caution_of(meter: TokenMeter, enforce: Enforce | None, terms: Enforcement) -> Caution:

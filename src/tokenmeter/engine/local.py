@@ -20,6 +20,7 @@ from tokenmeter.engine.ingest import ingest
 from tokenmeter.engine.lacking import Lacking
 from tokenmeter.engine.margin import MarginRow
 from tokenmeter.engine.query import EventPage, Filters, UsageRow
+from tokenmeter.engine.quota_holds import QuotaHolds
 from tokenmeter.engine.quotas import Quota
 from tokenmeter.engine.services import Services
 from tokenmeter.engine.store import events as stored_events
@@ -210,10 +211,10 @@ class Engine:
         """List what a customer's subscriptions include, and how much of it is used up."""
         return self._services.quotas.of(customer, at)
 
-    def arrived(self, event_ids: Iterable[str]) -> frozenset[str]:
-        """Tell which of these events are stored, and so in what is used."""
-        with self._store.reading() as connection:
-            return frozenset(stored_events.stored_copies(connection, "", event_ids))
+    @property
+    def quota_holds(self) -> QuotaHolds:
+        """What calls under way take of quotas, for all processes that share this database."""
+        return self._services.quota_holds
 
     def rate(
         self,

@@ -23,6 +23,7 @@ from tokenmeter.engine.invoice_summary import invoice_summary
 from tokenmeter.engine.lists import Lists
 from tokenmeter.engine.margin import MarginRow, margins
 from tokenmeter.engine.owing import Owing
+from tokenmeter.engine.quota_holds import QuotaHolds
 from tokenmeter.engine.quotas import Quotas
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.subscriptions import Subscriptions
@@ -55,6 +56,7 @@ class Services:
         self.lists = Lists(store, environment, self.wallets)
         self.counters = StoredCounters(store, environment, clock=clock)
         self.quotas = Quotas(store, self.subscriptions, self.invoices, environment)
+        self.quota_holds = QuotaHolds(store, environment, self.quotas.of, clock)
         self.grants = Grants(store, self.wallets, environment, clock=clock)
 
     def rate(

@@ -134,3 +134,17 @@ limit_counts = Table(
     Column("window_us", BigInteger, primary_key=True),
     Column("counted", Text, nullable=False),
 )
+
+quota_holds = Table(
+    "quota_holds",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("environment", Text, nullable=False),
+    Column("customer", Text, nullable=False),  # external id
+    Column("reference", Text, nullable=False),
+    Column("taken", Text, nullable=False),  # JSON: quantities by meter
+    Column("event_ids", Text),  # JSON: once the call has ended, what is counted in its place
+    Column("expires_us", BigInteger, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Index("ix_quota_holds_customer", "environment", "customer"),
+)

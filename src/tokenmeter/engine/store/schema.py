@@ -19,7 +19,7 @@ from sqlalchemy import (
 from tokenmeter.engine.store.packed import PackedId
 
 VERSION_TABLE = "tokenmeter_version"  # not alembic's own name: the database may be shared
-HEAD = "0010"  # the last migration
+HEAD = "0011"  # the last migration
 
 HOUR_US = 3_600_000_000
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,29 @@ async def test_a_call_that_waits_to_be_settled_leaves_what_its_hold_leaves(
     assert _available(url) == PRICE
 
 
+async def test_a_call_that_waits_to_be_settled_takes_its_quota_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unsettled, "SETTLES_S_MAX", PATIENCE_S)
+    url = f"sqlite:///{tmp_path / 'usage.db'}"
+    funded(url, "acme", credit="0", included=2).close()
+    meter = TokenMeter(url)
+    gateway = TokenMeterMiddleware(
+        answering(200, JSON, [IMAGE]), customer=lambda _: "acme", meter=meter, enforce="quota"
+    )
+    looked = threading.Event()
+    SETTLER.add(lambda: _wait(looked))
+    answer = await ask(gateway, scope_of("POST", IMAGE_PATH, [*JSON.items()]), _body())
+    assert answer.status == 200
+    delivering = threading.Thread(target=meter.flush)
+    delivering.start()
+    assert all(_has_quota(url) for _ in range(LOOKS))
+    looked.set()
+    delivering.join()
+    assert SETTLER.drain(PATIENCE_S)
+    meter.shutdown()
+
+
 def test_an_event_waits_until_its_call_is_settled() -> None:
     calls = Unsettled()
     calls.begin("call_1")
@@ -73,6 +97,15 @@ def test_an_event_of_a_call_that_goes_on_does_not_wait_for_ever() -> None:
     began = time.monotonic()
     calls.wait([made(properties=OF_CALL)])
     assert time.monotonic() - began >= ENDS_S_MAX
+
+
+def _has_quota(url: str) -> bool:
+    """Ask for one more call with the eyes of another process."""
+    time.sleep(LOOK_S)
+    with Engine(url) as engine:
+        held = engine.quota_holds.hold("acme", lambda _: Decimal(1), expires_s=60, reference="")
+        engine.quota_holds.forget(held)
+    return bool(held)
 
 
 def _available(url: str) -> object:

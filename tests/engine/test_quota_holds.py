@@ -88,6 +88,35 @@ def test_a_call_counts_while_its_event_is_on_its_way(database: str) -> None:
             desk.hold(1)
 
 
+def test_what_one_process_has_seen_arrive_stays_for_one_that_has_not(database: str) -> None:
+    sold(database, METER, included=2)
+    clock = StillClock(datetime.now(UTC))
+    with Engine(database) as engine:
+        one, other = Desk(engine, clock), Desk(engine, clock)
+        one.holds.ended(one.hold(1), ["evt_1"])  # it has looked at what is used: nothing
+        engine.ingest([used("evt_1", 1, clock.now)])
+        other.hold(0)  # which lets go of what has arrived
+        clock.now += timedelta(seconds=KNOWN_S / 2)
+        with pytest.raises(QuotaUsedUpError):
+            one.hold(2)
+
+
+def test_an_event_that_arrives_while_usage_is_looked_up_counts_once(database: str) -> None:
+    sold(database, METER, included=2)
+    clock = StillClock(datetime.now(UTC))
+    with Engine(database) as engine:
+        late = [used("evt_1", 1, clock.now)]
+        desk = Desk(engine, clock)
+        desk.holds.ended(desk.hold(1), ["evt_1"])
+
+        def quotas(customer: str, at: datetime) -> list[Quota]:
+            engine.ingest(late)
+            return engine.quotas(customer, at)
+
+        holds = QuotaHolds(engine.store, "", quotas, clock)
+        assert holds.hold("acme", takes(1), expires_s=60, reference="")
+
+
 def test_what_a_dead_process_held_is_free_when_its_time_is_over(database: str) -> None:
     sold(database, METER, included=1)
     clock = StillClock(datetime.now(UTC))

@@ -166,7 +166,8 @@ def test_keys_in_the_slices_of_an_older_version_are_found_after_the_upgrade(
         assert rows(engine)[0] == 63
         engine.close()
     with engine.store.writing() as connection:
-        connection.exec_driver_sql("DROP TABLE quota_holds")  # of 0011
+        for table in ("quota_holds", "limit_holds"):  # of 0011
+            connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("ALTER TABLE holds DROP COLUMN steps")  # of 0010
         connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0008'")
         upgrade(connection)

@@ -292,7 +292,8 @@ class Metered:
         asking.scope.watch, asking.run.told = _unwatched, None
         events = tuple(e for e in asking.run.events if e.properties.get("call_id") not in by_taps)
         if not events and self._is_under_way():
-            return  # a job was submitted: its hold stays, as long as holds do
+            SETTLER.add(ticket.keep)  # a job was submitted: its hold stays, as long as holds do
+            return
         SETTLER.add(lambda: ticket.settle(events))
 
     def _is_under_way(self) -> bool:

@@ -18,6 +18,10 @@ class Ticket(Protocol):
         """Say what became of it: the events of its attempts; none if nothing was billed."""
         ...
 
+    def keep(self) -> None:
+        """Say that it goes on: a job was submitted, whose end may be seen by another process."""
+        ...
+
 
 class Gate(Protocol):
     """Decides about the calls of a scope; many threads may ask at once."""
@@ -31,3 +35,5 @@ def settle(ticket: Ticket, events: Sequence[Event], status: int | None) -> None:
     """Put right what was reserved; a job that was just submitted keeps it for now."""
     if events or status is None or status >= FAILED_FROM:
         ticket.settle(events)
+    else:
+        ticket.keep()

@@ -63,7 +63,9 @@ def gate_of(
     gates: list[Gate] = []
     charger = getattr(getattr(meter.backend, "engine", None), "charge_of", None)
     if limits:
-        counted = LimitGate(limits, _counters(meter), money_of(meter, charger))
+        counters = _counters(meter)
+        counted = LimitGate(limits, counters, money_of(meter, charger))
+        _tell_of_jobs(meter, counters, counted.job_ended)
         gates.append(InDoubt(counted, terms, "limits"))
     if inspect.iscoroutinefunction(enforce):
         raise ConfigurationError(
@@ -98,12 +100,16 @@ def _paid(meter: TokenMeter, terms: Enforcement) -> WalletGate:
     return gate
 
 
-def _settled_first(meter: TokenMeter, desk: object, job_ended: Callable[[Event], None]) -> None:
-    """Have events delivered once their calls are settled, and the holds of jobs at their end."""
+def _tell_of_jobs(meter: TokenMeter, desk: object, job_ended: Callable[[Event], None]) -> None:
     told: set[object] = vars(meter).setdefault("_told_of_jobs", set())
     if desk not in told:  # by another gate: a job is settled once
         told.add(desk)
         tell_of_jobs(meter, job_ended)
+
+
+def _settled_first(meter: TokenMeter, desk: object, job_ended: Callable[[Event], None]) -> None:
+    """Have events delivered once their calls are settled, and the holds of jobs at their end."""
+    _tell_of_jobs(meter, desk, job_ended)
     if UNSETTLED.wait not in meter.waits:
         meter.waits.append(UNSETTLED.wait)
 

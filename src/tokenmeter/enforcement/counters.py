@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from tokenmeter.enforcement.limits import Part
+
+JOBS_MAX = 100_000  # remembered until their end, the oldest is forgotten first
 COUNTS_MAX = 100_000  # the oldest windows are forgotten first
 
 
@@ -15,6 +20,7 @@ class MemoryCounters:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, datetime], Decimal] = {}
+        self._jobs: OrderedDict[str, Sequence[Part]] = OrderedDict()
 
     def add(self, key: str, window: datetime, amount: Decimal, most: Decimal) -> bool:
         """Add if the sum stays within `most`; say whether it did."""
@@ -33,6 +39,18 @@ class MemoryCounters:
             counted = self._counts.get((key, window))
             if counted is not None:
                 self._counts[key, window] = counted + by
+
+    def keep(self, reference: str, parts: Sequence[Part]) -> None:
+        """Remember what was counted for a job until its end."""
+        with self._lock:
+            self._jobs[reference] = tuple(parts)
+            if len(self._jobs) > JOBS_MAX:
+                self._jobs.popitem(last=False)
+
+    def taken_back(self, reference: str) -> Sequence[Part]:
+        """Return what was remembered, and forget it; nothing if nothing was."""
+        with self._lock:
+            return self._jobs.pop(reference, ())
 
     def _forget(self) -> None:
         oldest = sorted(self._counts, key=lambda place: place[1])

@@ -57,6 +57,9 @@ class FreeTicket:
     def settle(self, events: Sequence[Event]) -> None:
         """Nothing is put right."""
 
+    def keep(self) -> None:
+        """Nothing is kept."""
+
 
 FREE = FreeTicket()
 
@@ -94,3 +97,7 @@ class _Tickets:
     def settle(self, events: Sequence[Event]) -> None:
         for ticket in self.tickets:
             ticket.settle(events)
+
+    def keep(self) -> None:
+        for ticket in self.tickets:
+            ticket.keep()

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Literal, Protocol
 
 from tokenmeter.capture.refusal import Refusal
-from tokenmeter.enforcement.gate import Ask, Refused, Ticket
+from tokenmeter.enforcement.gate import Ask, Refused, Ticket, references
 from tokenmeter.enforcement.terms import is_number
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
@@ -18,6 +18,7 @@ from tokenmeter.providers.models import model_type
 Per = Literal["minute", "hour", "day", "month"]
 Dimension = Literal["customer", "feature", "model", "plan"]
 MoneyOf = Callable[[Event], Decimal]  # what an event comes to: its charge, else its cost
+Part = tuple[str, str, datetime, Decimal]  # unit, key, window and what a limit counted there
 ZERO = Decimal(0)
 _DIMENSIONS = ("customer", "feature", "model", "plan")
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
@@ -101,20 +102,12 @@ class Limit:
             return _tokens(ask.quote.usage)
         return ZERO if ask.quote.high is None else ask.quote.high.amount
 
-    def taken(self, events: Sequence[Event], money_of: MoneyOf) -> Decimal:
-        """Return what a finished call took."""
-        if self.requests is not None:
-            return Decimal(1) if events else ZERO
-        if self.tokens is not None:
-            return sum((_tokens(event.usage) for event in events), ZERO)
-        return sum((money_of(event) for event in events if _is_billable(event)), ZERO)
-
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Counters(Protocol):
-    """Counts by key and window; `add` is atomic."""
+    """Counts by key and window; `add` and `taken_back` are atomic."""
 
     def add(self, key: str, window: datetime, amount: Decimal, most: Decimal) -> bool:
         """Add if the sum stays within `most`; say whether it did."""
@@ -122,6 +115,14 @@ class Counters(Protocol):
 
     def correct(self, key: str, window: datetime, by: Decimal) -> None:
         """Add what may be negative, whatever the sum."""
+        ...
+
+    def keep(self, reference: str, parts: Sequence[Part]) -> None:
+        """Remember what was counted for a job until its end."""
+        ...
+
+    def taken_back(self, reference: str) -> Sequence[Part]:
+        """Return what was remembered, and forget it; nothing if nothing was."""
         ...
 
 
@@ -151,7 +152,7 @@ class LimitGate:
     def admit(self, ask: Ask) -> Ticket:
         """Count the call in; what was counted is taken back if a later limit refuses it."""
         now = self._clock()
-        taken = _Taken(self._counters, self._money_of, [])
+        taken = _Taken(self._counters, self._money_of, ask.reference, [])
         for limit in self._limits:
             key = limit.key(ask)
             if key is None:
@@ -163,22 +164,51 @@ class LimitGate:
                 left_s = max(1, int((end - now).total_seconds()) + 1)
                 says = f"The limit of {limit.most} {limit.unit} per {limit.per} is reached."
                 raise Refused(Refusal(429, says, left_s))
-            taken.parts.append((limit, key, start, wanted))
+            taken.parts.append((limit.unit, key, start, wanted))
         return taken
+
+    def job_ended(self, event: Event) -> None:
+        """Replace what was expected of a job by what it used."""
+        for reference in references(event):
+            parts = self._counters.taken_back(reference)
+            if parts:
+                _put_right(self._counters, self._money_of, parts, [event])
+                break
 
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
     counters: Counters
     money_of: MoneyOf
-    parts: list[tuple[Limit, str, datetime, Decimal]]
+    reference: str
+    parts: list[Part]
 
     def settle(self, events: Sequence[Event]) -> None:
         """Replace what was expected by what was used."""
-        for limit, key, window, expected in self.parts:
-            difference = limit.taken(events, self.money_of) - expected
-            if difference:
-                self.counters.correct(key, window, difference)
+        _put_right(self.counters, self.money_of, self.parts, events)
+
+    def keep(self) -> None:
+        """Remember what was expected of a job."""
+        if self.parts and self.reference:
+            self.counters.keep(self.reference, self.parts)
+
+
+def _put_right(
+    counters: Counters, money_of: MoneyOf, parts: Sequence[Part], events: Sequence[Event]
+) -> None:
+    for unit, key, window, expected in parts:
+        difference = _used(unit, events, money_of) - expected
+        if difference:
+            counters.correct(key, window, difference)
+
+
+def _used(unit: str, events: Sequence[Event], money_of: MoneyOf) -> Decimal:
+    """Return what a finished call took."""
+    if unit == "requests":
+        return Decimal(1) if events else ZERO
+    if unit == "tokens":
+        return sum((_tokens(event.usage) for event in events), ZERO)
+    return sum((money_of(event) for event in events if _is_billable(event)), ZERO)
 
 
 def _names(ask: Ask, dimension: str) -> tuple[str | None, ...]:

@@ -77,6 +77,9 @@ class _Later:
         kept = tuple(events)
         SETTLER.add(lambda: self.ticket.settle(kept))
 
+    def keep(self) -> None:
+        SETTLER.add(self.ticket.keep)
+
 
 def tap_gate(meter: TokenMeter, enforce: Enforce) -> TapGate:
     """Return what decides about the calls of a scope; made once per meter and rule."""

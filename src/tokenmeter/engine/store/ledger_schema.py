@@ -135,6 +135,15 @@ limit_counts = Table(
     Column("counted", Text, nullable=False),
 )
 
+limit_holds = Table(
+    "limit_holds",
+    metadata,
+    Column("environment", Text, primary_key=True),
+    Column("reference", Text, primary_key=True),
+    Column("parts", Text, nullable=False),  # JSON: unit, key, window_us, expected
+    Column("created_us", BigInteger, nullable=False),
+)
+
 quota_holds = Table(
     "quota_holds",
     metadata,

@@ -1,4 +1,4 @@
-"""What calls under way are about to take of quotas, for all processes."""
+"""What calls and jobs under way are about to take of quotas and limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the table."""
+    """Create the tables."""
     op.create_table(
         "quota_holds",
         sa.Column("id", sa.Text, primary_key=True),
@@ -24,9 +24,17 @@ def upgrade() -> None:
         sa.Column("expires_us", sa.BigInteger, nullable=False),
         sa.Column("created_us", sa.BigInteger, nullable=False),
     )
+    op.create_table(
+        "limit_holds",
+        sa.Column("environment", sa.Text, primary_key=True),
+        sa.Column("reference", sa.Text, primary_key=True),
+        sa.Column("parts", sa.Text, nullable=False),
+        sa.Column("created_us", sa.BigInteger, nullable=False),
+    )
     op.create_index("ix_quota_holds_customer", "quota_holds", ["environment", "customer"])
 
 
 def downgrade() -> None:
-    """Drop the table."""
+    """Drop the tables."""
+    op.drop_table("limit_holds")
     op.drop_table("quota_holds")

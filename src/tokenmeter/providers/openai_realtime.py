@@ -3,7 +3,8 @@ OpenAI's Realtime and Live events, which the user's own websocket receives.
 
 Each `response.done` is one answer with its own usage. What the user says is written down by
 another model and billed apart. A Live session counts its seconds from its start: only what has
-been added since the last report is billed. Work that it hands on is billed as what it is.
+been added since the last report is billed. Work that it hands on is billed as what it is, and
+so are the answers of a websocket of the Responses API, which ends each as its stream does.
 """
 
 from __future__ import annotations
@@ -140,6 +141,12 @@ def _read_delegated(payload: Json, session: Session, provider: str) -> Heard:
     return heard if heard.reading.state in {"success", "failed"} else Heard(session)
 
 
+def _read_ended(payload: Json, session: Session, provider: str) -> Heard:
+    """Read the end of an answer of the Responses API, over a websocket of its own."""
+    heard = _heard(session, Call(provider, DELEGATED, streamed=True), payload)
+    return heard if heard.reading.state in {"success", "failed"} else Heard(session)
+
+
 def _read_decision(payload: Json, session: Session, provider: str) -> Heard:
     decision = mapping(mapping(payload.get("event")).get("decision"))
     return _heard(session, Call(provider, DECISION), decision) if decision else Heard(session)
@@ -165,5 +172,6 @@ _READERS: dict[str, Callable[[Json, Session, str], Heard]] = {
     "session.usage.updated": _read_seconds,
     "session.closed": _read_seconds,
     "response.event": _read_delegated,
+    **dict.fromkeys(("response.completed", "response.incomplete", "response.failed"), _read_ended),
     "decision.event": _read_decision,
 }

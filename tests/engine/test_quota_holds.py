@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -150,6 +154,50 @@ def test_a_job_is_known_to_other_processes_by_its_reference_until_its_end(databa
         assert polls.quota_holds.waiting("acme", "call_1") == [first]
         polls.quota_holds.ended(first, ["evt_1"])
         assert submits.quota_holds.waiting("acme", "call_1") == []
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12: a fork is bold
+def test_a_child_that_was_forked_while_a_quota_was_looked_up_decides(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/q.db"
+    sold(url, METER, included=LIMIT)
+    with Engine(url) as engine:
+        clock, looking, forked = (
+            StillClock(datetime.now(UTC)),
+            threading.Event(),
+            threading.Event(),
+        )
+
+        def quotas(customer: str, at: datetime) -> list[Quota]:
+            if threading.current_thread() is not threading.main_thread():
+                looking.set()
+                forked.wait(30)
+            return engine.quotas(customer, at)
+
+        holds = QuotaHolds(engine.store, "", quotas, clock)
+        hold = partial(holds.hold, "acme", takes(1), expires_s=60, reference="")
+        with ThreadPoolExecutor(1) as pool:
+            other = pool.submit(hold)
+            looking.wait(30)
+            child = os.fork()
+            if child == 0:
+                os._exit(0 if hold() else 1)
+            try:
+                assert ended_within(child, 20.0) == 0
+            finally:
+                forked.set()
+            assert other.result()
+
+
+def ended_within(child: int, seconds: float) -> int:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    raise TimeoutError(f"the child did not end in {seconds} s")
 
 
 def test_a_call_that_no_quota_counts_is_not_kept(database: str) -> None:

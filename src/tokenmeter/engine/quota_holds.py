@@ -9,6 +9,7 @@ later is held on long enough that no process loses it from sight.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -57,6 +58,17 @@ class _Known:
     read_s: float = 0.0
 
 
+class _Seat:
+    """What this process knows of one customer, looked up by one thread at a time."""
+
+    __slots__ = ("known", "looking", "pid")
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()  # in a forked child, another thread may hold the lock for ever
+        self.looking = threading.Lock()
+        self.known: _Known | None = None
+
+
 class QuotaHolds:
     """Holds what calls may take of the quotas of one environment's customers."""
 
@@ -73,8 +85,7 @@ class QuotaHolds:
         self._quotas = quotas
         self._clock = clock
         self._monotonic = monotonic
-        self._known: OrderedDict[str, _Known] = OrderedDict()
-        self._looking = threading.Lock()
+        self._seats: OrderedDict[str, _Seat] = OrderedDict()
 
     def hold(self, customer: str, wanted: Wanted, *, expires_s: float, reference: str) -> str:
         """
@@ -135,15 +146,16 @@ class QuotaHolds:
 
     def _look(self, customer: str) -> tuple[_Known, bool]:
         """Return what is known of a customer, and whether it was looked up just now."""
-        with self._looking:
-            known = self._known.get(customer)
+        seat = self._seats.get(customer)
+        if seat is None or seat.pid != os.getpid():
+            seat = self._seats[customer] = _Seat()
+            if len(self._seats) > CUSTOMERS_MAX:
+                self._seats.popitem(last=False)
+        with seat.looking:
+            known = seat.known
             if known is not None and self._monotonic() - known.read_s <= KNOWN_S:
                 return known, False
-            known = self._looked_up(customer)
-            self._known[customer] = known
-            self._known.move_to_end(customer)
-            if len(self._known) > CUSTOMERS_MAX:
-                self._known.popitem(last=False)
+            seat.known = known = self._looked_up(customer)
             return known, True
 
     def _looked_up(self, customer: str) -> _Known:

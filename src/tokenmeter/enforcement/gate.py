@@ -78,7 +78,7 @@ class Together:
         except BaseException:
             _give_back(passed)
             raise
-        return _Tickets(tuple(passed))
+        return _Tickets(passed)
 
 
 def _give_back(passed: Sequence[Ticket]) -> None:
@@ -92,11 +92,20 @@ def _give_back(passed: Sequence[Ticket]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Tickets:
-    tickets: tuple[Ticket, ...]
+    tickets: list[Ticket]  # those that are not settled
 
     def settle(self, events: Sequence[Event]) -> None:
-        for ticket in self.tickets:
-            ticket.settle(events)
+        """Settle each once, however often it takes; one that cannot be now holds up no other."""
+        failed: list[Exception] = []
+        for ticket in tuple(self.tickets):
+            try:
+                ticket.settle(events)
+            except Exception as error:  # noqa: BLE001 - raised below, when the others are settled
+                failed.append(error)
+            else:
+                self.tickets.remove(ticket)
+        if failed:
+            raise failed[0]
 
     def keep(self) -> None:
         for ticket in self.tickets:

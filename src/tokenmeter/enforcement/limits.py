@@ -170,7 +170,7 @@ class LimitGate:
     def job_ended(self, event: Event) -> None:
         """Replace what was expected of a job by what it used."""
         for reference in references(event):
-            parts = self._counters.taken_back(reference)
+            parts = list(self._counters.taken_back(reference))
             if parts:
                 _put_right(self._counters, self._money_of, parts, [event])
                 break
@@ -194,12 +194,14 @@ class _Taken:
 
 
 def _put_right(
-    counters: Counters, money_of: MoneyOf, parts: Sequence[Part], events: Sequence[Event]
+    counters: Counters, money_of: MoneyOf, parts: list[Part], events: Sequence[Event]
 ) -> None:
-    for unit, key, window, expected in parts:
+    while parts:
+        unit, key, window, expected = parts[-1]
         difference = _used(unit, events, money_of) - expected
         if difference:
             counters.correct(key, window, difference)
+        parts.pop()  # if it is done again, this is done
 
 
 def _used(unit: str, events: Sequence[Event], money_of: MoneyOf) -> Decimal:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tokenmeter.delivery.protocol import TransientError
+from tokenmeter.errors import StoreError
 from tokenmeter.event import Event
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("tokenmeter")
 
 WAITING_MAX = 100_000  # beyond it a hold is left to expire
-AGAIN_S = 2.0  # after which it is tried again to settle with a server that does not answer
+AGAIN_S = 2.0  # after which it is tried again, with a server or a database that is away
 AGAIN_S_MAX = 300.0  # so long
 EXIT_S = 5.0  # for what waits when the process ends
 
@@ -74,7 +75,7 @@ class Settler:
     def _try(self, tried: _Again) -> None:
         try:
             tried.work()
-        except TransientError as error:
+        except (TransientError, StoreError) as error:
             now_s = time.monotonic()
             if now_s - tried.first_s < AGAIN_S_MAX and len(self._again) < WAITING_MAX:
                 self._again.append(tried._replace(due_s=now_s + AGAIN_S))

@@ -73,7 +73,9 @@ _RESOURCE = re.compile(
 # Recognised under any host.
 PATHS = re.compile(
     r"/(?:models|tunedModels|endpoints|dynamic)/[^/:]+(?::|%3A)"
-    r"(?:generateContent|streamGenerateContent|embedContent|batchEmbedContents)$"
+    r"(?:generateContent|streamGenerateContent|embedContent|batchEmbedContents"
+    r"|predictLongRunning|fetchPredictOperation)$"
+    r"|/v\d\w*/models/[^/]+/operations/[^/:]+$"
     r"|/v\d\w*/(?:projects/.+/)?interactions(?:/[^/:]+(?:/cancel)?)?$"
 )
 # What Google's own webhooks tell of (google-genai's WebhookSubscribedEvent).

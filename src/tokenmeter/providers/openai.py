@@ -27,10 +27,15 @@ from tokenmeter.providers.zai import describe_zai
 # Azure hands these through to other makers' models.
 _COHERE = "/providers/cohere/v2/"
 _MISTRAL_OCR, _FLUX = "/providers/mistral/azure/ocr", "/providers/blackforestlabs/v1/"
-# Words that other services use for paths of their own: there a model must be named, and a
-# rerank must bring its documents.
-_COMMON_WORD = re.compile(r"(?<!chat)/(?:completions|responses|embeddings)(?:/compact)?/?$")
-_RERANK = re.compile(r"/rerank/?$")
+# Words that other services use for paths of their own: there a model must be named, or what only
+# such a call brings.
+_COMMON_WORD = re.compile(r"(?<!chat)/(?:completions|responses|embeddings|videos)(?:/compact)?/?$")
+_BRINGS = (
+    (re.compile(r"/rerank/?$"), "documents"),
+    (re.compile(r"/batches/?$"), "input_file_id"),
+    (re.compile(r"/videos(?:/edits|/extensions)?/?$"), "prompt"),
+    (re.compile(r"/fine_tuning/jobs/?$"), "training_file"),
+)
 
 
 def describe(request: Request) -> Call | None:
@@ -40,7 +45,8 @@ def describe(request: Request) -> Call | None:
         return _describe_known(request, name)
     if not PATHS.search(request.path):
         return None
-    if _RERANK.search(request.path) and "documents" not in request.body:
+    wanted = (field for path, field in _BRINGS if path.search(request.path))
+    if any(field not in request.body for field in wanted):
         return None
     call = describe_compatible(request, request.host)
     if call is None or call.request_model is not None or not _COMMON_WORD.search(request.path):

@@ -37,7 +37,9 @@ _OWNERS = ("evals", "fine_tuning")
 PATHS = re.compile(
     r"/(?:chat/completions|completions|embeddings|rerank|responses|responses/compact"
     r"|responses/resp_[^/]+(?:/cancel)?"
-    r"|images/(?:generations|edits|variations)|audio/(?:transcriptions|translations|speech))/?$"
+    r"|images/(?:generations|edits|variations)|audio/(?:transcriptions|translations|speech)"
+    r"|videos(?:/video_[^/]+(?:/remix)?)?|videos/(?:edits|extensions)"
+    r"|batches(?:/batch_[^/]+(?:/cancel)?)?|fine_tuning/jobs(?:/ftjob[^/]+(?:/cancel)?)?)/?$"
 )
 
 

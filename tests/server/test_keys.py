@@ -61,7 +61,7 @@ def test_a_revoked_key_opens_nothing(server: Server) -> None:
     made = server.made("/secrets/api/keys", {"name": "lost"})
     client = server.client_with(made["api_key"])
     assert client.get("/meters").status == 200
-    assert server.delete(f"/secrets/api/keys/{made['secret']['id']}").status == 200
+    assert server.delete(f"/secrets/api/keys/{made['secret']['id']}").status == 204
     assert client.get("/meters").status == 401
 
 

@@ -11,7 +11,7 @@ from tokenmeter.rating.periods import Cycle, billing_period_of
 from tokenmeter.rating.windows import Period, zone_of
 
 
-class Contract(Protocol):
+class Recurring(Protocol):
     """What is billed in periods, from a start on."""
 
     @property
@@ -47,7 +47,7 @@ def current_period(body: Fields, now: datetime) -> Period:
     return found[-1]
 
 
-def own_period(contract: Contract, moment: datetime) -> Period:
+def own_period(contract: Recurring, moment: datetime) -> Period:
     """Find the billing period of a contract that holds a moment; see `current_period`."""
     start, end = contract.start, contract.end
     following = contract.cycle.next(start, end)

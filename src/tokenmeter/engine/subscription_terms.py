@@ -170,15 +170,17 @@ def new_end(body: Fields, fields: Fields, now: datetime) -> dict[str, Any]:
     """Read another end of a subscription: `end_date`, `cancel_at`, or that of its period."""
     if reading.text(fields, "status") not in ("", body["subscription_status"]):
         raise ValidationError("status: cancel the subscription to end it.")
-    end = reading.moment(fields, "end_date") or reading.moment(fields, "cancel_at")
-    found: dict[str, Any] = {}
+    cancelled = reading.moment(fields, "cancel_at")
+    end = reading.moment(fields, "end_date") or cancelled
+    found: dict[str, Any] = {} if cancelled is None else {"cancel_at": rfc3339(cancelled)}
     if fields.get("cancel_at_period_end") is not None:
         later = reading.flag(fields, "cancel_at_period_end", default=False)
         found["cancel_at_period_end"] = later
         if later:
             end = current_period(body, now).end
+            found["cancel_at"] = rfc3339(end)
         elif end is None and body.get("cancel_at_period_end"):
-            found["end_date"] = None  # it was to end with its period, and goes on
+            found |= {"end_date": None, "cancel_at": None}  # it was to end, and goes on
     return found if end is None else {**found, "end_date": rfc3339(after(end, start_of(body)))}
 
 

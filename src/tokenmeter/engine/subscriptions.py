@@ -138,6 +138,7 @@ class Subscriptions:
 
     def update(self, subscription_id: str, fields: Fields) -> dict[str, Any]:
         """Change the metadata, the commitment, or the end."""
+        refuse_unsold(fields)
         with self._writing() as registry:
             held = registry.get(SUBSCRIPTION, subscription_id)
             changes = reading.given(fields, (*_ECHOED, "enable_true_up"))
@@ -157,6 +158,7 @@ class Subscriptions:
             changes = {
                 "end_date": rfc3339(after(end, start_of(held.body))),
                 "cancelled_at": rfc3339(registry.now),
+                "cancel_at": rfc3339(end) if end > registry.now else None,
                 "cancel_at_period_end": later,
                 "subscription_status": ACTIVE if end > registry.now else CANCELLED,
             }

@@ -38,6 +38,8 @@ _CODES: tuple[tuple[type[TokenmeterError], str], ...] = (
 )
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
 
+PATH_SHOWN_MAX = 200
+
 _logger = logging.getLogger("tokenmeter.server")
 
 
@@ -82,10 +84,14 @@ def _invalid(_request: Request, error: Exception) -> Response:
     return error_reply("validation_error", "; ".join(wrong) or "Request validation failed")
 
 
-def _http(_request: Request, error: Exception) -> Response:
+def _http(request: Request, error: Exception) -> Response:
     known = cast(HTTPException, error)
-    code = _HTTP_CODES.get(known.status_code, "validation_error")
-    reply = error_reply(code, str(known.detail))
+    code = _HTTP_CODES.get(known.status_code)
+    said = str(known.detail)
+    if code is not None:  # by the router: routes raise errors of ours
+        asked = f"{request.method} {request.url.path[:PATH_SHOWN_MAX]}"
+        said = f"This server has no {asked}; docs/server.md lists what it serves."
+    reply = error_reply(code or "validation_error", said)
     reply.status_code = known.status_code
     reply.headers.update(known.headers or {})
     return reply

@@ -16,7 +16,13 @@ COSTSHEET = Entity(
     "costsheet",
     "/costs",
     schemas.PLAN,
-    names={"costsheet_ids": "id", "lookup_key": "lookup_key", "name": "name"},
+    names={
+        "costsheet_ids": "id",
+        "costsheetIDs": "id",  # as the SDK writes these two
+        "lookupKey": "lookup_key",
+        "lookup_key": "lookup_key",
+        "name": "name",
+    },
     wrapped="costsheet",
 )
 

@@ -25,6 +25,8 @@ NAMES = {
     "invoice_status": "invoice_status",
     "payment_status": "payment_status",
     "currency": "currency",
+    "invoice_type": "invoice_type",
+    "billing_reason": "billing_reason",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.registry import environment_id
@@ -18,6 +18,7 @@ from tokenmeter.server.wire import Fields, Reply, body_schema
 router = APIRouter(tags=["keys"])
 
 KEYS = "/secrets/api/keys"
+NO_CONTENT = 204
 
 
 @router.post(KEYS, status_code=CREATED, openapi_extra=body_schema(schemas.API_KEY))
@@ -41,11 +42,11 @@ def list_api_keys(asked: ListQuery, desk: Administering) -> Reply:
     return Reply(body)
 
 
-@router.delete(f"{KEYS}/{{id}}")
-def revoke_api_key(id: str, desk: Administering) -> Reply:  # noqa: A002 - the name in the path
+@router.delete(f"{KEYS}/{{id}}", status_code=NO_CONTENT)
+def revoke_api_key(id: str, desk: Administering) -> Response:  # noqa: A002 - as in the path
     """Take a key back, at once."""
     desk.keys.revoke(desk.environment, id)
-    return Reply({"message": "API key revoked successfully", "id": id})
+    return Response(status_code=NO_CONTENT)
 
 
 def _shown(key: ApiKey) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from fastapi import APIRouter
 
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.search import Search, page_of, search_of
+from tokenmeter.engine.errors import InvalidOperationError
 from tokenmeter.event import timestamp_text
 from tokenmeter.server import schemas
 from tokenmeter.server.asked import as_number
@@ -33,6 +34,8 @@ ITEM_NAMES = {
     "price_ids": "price_id",
     "meter_ids": "meter_id",
     "subscription_line_item_ids": "id",
+    "billing_periods": "billing_period",
+    "currencies": "currency",
 }
 GENERATE = "generate_invoice"
 INVOICE_POLICIES = ("skip", GENERATE)
@@ -118,9 +121,13 @@ def update_subscription(id: str, fields: Fields, desk: Administering) -> Reply: 
 
 
 @router.post("/subscriptions/{id}/activate")
-def activate_subscription(id: str, desk: Administering) -> Reply:  # noqa: A002
-    """Return the subscription: it is active from its start on."""
-    return Reply(desk.services.subscriptions.get(id))
+def activate_subscription(id: str, fields: OptionalFields, desk: Administering) -> Reply:  # noqa: A002
+    """Return the subscription: it is active from its start on, and starts at no other time."""
+    told = desk.services.subscriptions.get(id)
+    start = reading.moment(fields, "start_date")
+    if start not in (None, reading.moment(told, "start_date")):
+        raise InvalidOperationError("start_date: only a draft can start anew, and this is none.")
+    return Reply(told)
 
 
 @router.post(

@@ -121,3 +121,37 @@ def test_what_was_given_to_a_wallet_that_is_closed_is_not_given_again(shop: Shop
     given = shop.services.grants.give(subscription)
     shop.services.wallets.terminate(given[0]["wallet_id"])
     assert shop.services.grants.give(subscription) == []
+
+
+def test_a_grant_opens_the_wallet_at_its_own_rate(tmp_path: Path) -> None:
+    """100 credits of a cent are a dollar, and not a hundred."""
+    shop = opened_shop(tmp_path)
+    own = [{"name": "cents", "credits": "100", "cadence": "ONETIME", "conversion_rate": "0.01"}]
+    subscription = shop.subscribe(credit_grants=own)
+    shop.services.grants.give(subscription)
+    (wallet,) = shop.services.wallets.of_customer("acme")
+    assert (wallet["credit_balance"], wallet["balance"]) == ("100", "1")
+    assert (wallet["conversion_rate"], wallet["topup_conversion_rate"]) == ("0.01", "0.01")
+
+
+def test_credits_of_another_rate_than_the_wallets_wait_and_stop_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = opened_shop(tmp_path)
+    created = shop.services.wallets.create({"external_customer_id": "acme", "currency": "usd"})
+    own = [
+        {"name": "cents", "credits": "100", "cadence": "ONETIME", "conversion_rate": "0.01"},
+        {"name": "plain", "credits": "3", "cadence": "ONETIME"},
+    ]
+    shop.subscribe(credit_grants=own)
+    shop.use("e1", JUNE + timedelta(days=1), image_count=10)
+    shop.clock.now = JULY
+    (june,) = shop.services.run()
+    assert lines(june) == {"image": "1.00"}
+    assert june["total_prepaid_credits_applied"] == "1.00"
+    assert balance(shop) == "2"
+    assert "has another conversion rate" in caplog.text
+    shop.services.wallets.terminate(created["id"])
+    shop.services.run()
+    (wallet,) = shop.services.wallets.of_customer("acme")
+    assert (wallet["credit_balance"], wallet["balance"]) == ("100", "1")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -17,6 +18,7 @@ from tokenmeter.engine.store.ledger import Ledger
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.wallet_rows import WALLET
 from tokenmeter.engine.wallets import Wallets
+from tokenmeter.rating.define import Fields, number_in
 from tokenmeter.rating.grant import Grant, define_grant
 from tokenmeter.rating.periods import Cycle, calendar_anchor
 from tokenmeter.rating.proration import prorated_credits, share_used
@@ -24,6 +26,9 @@ from tokenmeter.rating.rounding import plain
 from tokenmeter.rating.windows import Period
 
 REASON = "SUBSCRIPTION_CREDIT_GRANT"
+RATES = ("conversion_rate", "topup_conversion_rate")
+
+_logger = logging.getLogger("tokenmeter.engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class Due:
     at: datetime
     expires: datetime | None
     priority: int | None
+    rates: Mapping[str, Decimal]  # that the wallet must have: conversion_rate, ...
 
 
 class Grants:
@@ -53,8 +59,9 @@ class Grants:
         """
         Give what is due and was not given, and return it; again gives nothing.
 
-        A customer without a prepaid wallet in the currency gets one. What would have expired by
-        now is not given any more.
+        A customer without a prepaid wallet in the currency gets one, at the grant's rate. What
+        would have expired by now is not given any more. Credits of another rate than the wallet's
+        would be other money: they wait, and the log says so.
         """
         now = self._clock()
         with self._store.reading() as connection:
@@ -63,15 +70,18 @@ class Grants:
             due = [d for d in self._due(documents, held, now) if not d.expires or d.expires > now]
             currency = str(held.body["currency"])
             found = prepaid(documents, str(held.parent), currency)
-            wallet = None if found is None else found.id
             ledger = Ledger(connection, self._environment)
             # Closed wallets count: what was given to one is not given again to the next.
             had = [w.id for w in documents.all(WALLET, parent=str(held.parent), status=None)]
             due = [d for d in due if not any(ledger.repeated(w, d.key) for w in had)]
-        if due and wallet is None:
-            asked = {"customer_id": held.parent, "currency": currency}
-            wallet = str(self._wallets.create(asked)["id"])
-        return [self._given(str(wallet), one) for one in due]
+        if not due:
+            return []
+        if found is None:
+            asked = {"customer_id": held.parent, "currency": currency, **due[0].rates}
+            wallet = self._wallets.create(asked)
+        else:
+            wallet = self._wallets.get(found.id)
+        return [self._given(str(wallet["id"]), one) for one in due if _fits(one, wallet)]
 
     def upcoming(self, subscription_id: str, until: datetime) -> list[dict[str, Any]]:
         """List what will be given from now up to a moment."""
@@ -109,6 +119,22 @@ class Grants:
                 yield from _givings(document, held, until)
 
 
+def _rates(body: Fields) -> dict[str, Decimal]:
+    found = {name: number_in(body, name) for name in RATES}
+    return {name: rate for name, rate in found.items() if rate is not None}
+
+
+def _fits(due: Due, wallet: Fields) -> bool:
+    """Say whether a credit is worth in this wallet what the grant says."""
+    fits = all(number_in(wallet, name) == rate for name, rate in due.rates.items())
+    if not fits:
+        _logger.error(
+            "tokenmeter: credits of %s wait: the customer's wallet has another conversion rate",
+            due.grant_id,
+        )
+    return fits
+
+
 def _givings(document: Document, held: Document, until: datetime) -> Iterator[Due]:
     grant = define_grant(document.body)
     begun = start_of(held.body)
@@ -122,7 +148,9 @@ def _givings(document: Document, held: Document, until: datetime) -> Iterator[Du
         expires = grant.expires(term.start, cycle.next(term.start, end))
         key = f"grant/{document.id}/{held.id}/{rfc3339(term.start)}"
         amount = _credits(grant, held, term)
-        yield Due(key, document.id, amount, term.start, expires, grant.priority)
+        yield Due(
+            key, document.id, amount, term.start, expires, grant.priority, _rates(document.body)
+        )
 
 
 def _terms(grant: Grant, held: Document, span: Period) -> Iterator[Period]:

@@ -101,7 +101,11 @@ def _python_path() -> list[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    out, _ = process.communicate(timeout=PATIENCE_S)
+    with process:
+        try:
+            out, _ = process.communicate(timeout=3 * PATIENCE_S)  # it may itself wait, and imports
+        finally:
+            process.kill()  # one that hangs is not left to the next test
     assert process.returncode == 0
     return out
 

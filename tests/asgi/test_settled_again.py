@@ -46,9 +46,6 @@ class Away:
         self.settled.append(events)
         self.done.set()
 
-    def keep(self) -> None:
-        raise AssertionError
-
 
 class Locked(MemoryCounters):
     """Counts whose second correction fails once."""

@@ -27,7 +27,7 @@ from tokenmeter.asgi.asking import Asking
 from tokenmeter.asgi.incoming import App, Headers, Message, RawHeaders, Send
 from tokenmeter.attribution import current_scope, enter, entered, leave
 from tokenmeter.capture.exchange import Exchange
-from tokenmeter.capture.observation import FAILED_FROM
+from tokenmeter.capture.gating import settle
 from tokenmeter.capture.opening import open_exchange
 from tokenmeter.enforcement.gate import FREE, Ticket
 from tokenmeter.enforcement.settling import SETTLER
@@ -291,10 +291,4 @@ class Metered:
         by_taps = {other.attempt.call_id for other in held}
         asking.scope.watch, asking.run.told = _unwatched, None
         events = tuple(e for e in asking.run.events if e.properties.get("call_id") not in by_taps)
-        if not events and self._is_under_way():
-            SETTLER.add(ticket.keep)  # a job was submitted: its hold stays, as long as holds do
-            return
-        SETTLER.add(lambda: ticket.settle(events))
-
-    def _is_under_way(self) -> bool:
-        return 0 < self._status < FAILED_FROM
+        SETTLER.add(lambda: settle(ticket, events, self._status or None))

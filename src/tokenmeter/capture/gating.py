@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tokenmeter.capture.attempts import Attempt
 from tokenmeter.capture.observation import FAILED_FROM
@@ -18,8 +18,13 @@ class Ticket(Protocol):
         """Say what became of it: the events of its attempts; none if nothing was billed."""
         ...
 
+
+@runtime_checkable
+class Keeping(Protocol):
+    """A ticket that wants to know that its call goes on."""
+
     def keep(self) -> None:
-        """Say that it goes on: a job was submitted, whose end may be seen by another process."""
+        """A job was submitted, whose end may be seen by another process."""
         ...
 
 
@@ -36,4 +41,10 @@ def settle(ticket: Ticket, events: Sequence[Event], status: int | None) -> None:
     if events or status is None or status >= FAILED_FROM:
         ticket.settle(events)
     else:
+        keep(ticket)
+
+
+def keep(ticket: Ticket) -> None:
+    """Tell a ticket that its call goes on, if it wants to know."""
+    if isinstance(ticket, Keeping):
         ticket.keep()

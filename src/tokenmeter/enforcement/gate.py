@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tokenmeter.capture.gating import Ticket as Ticket
+from tokenmeter.capture.gating import keep
 from tokenmeter.capture.refusal import Refused as Refused
 from tokenmeter.event import Event
 from tokenmeter.pricing.quote import Quote
@@ -56,9 +57,6 @@ class FreeTicket:
 
     def settle(self, events: Sequence[Event]) -> None:
         """Nothing is put right."""
-
-    def keep(self) -> None:
-        """Nothing is kept."""
 
 
 FREE = FreeTicket()
@@ -109,4 +107,4 @@ class _Tickets:
 
     def keep(self) -> None:
         for ticket in self.tickets:
-            ticket.keep()
+            keep(ticket)

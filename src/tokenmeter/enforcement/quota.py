@@ -157,6 +157,3 @@ class _Counted:
             self.gate.ended(self.hold_id, events)
         finally:
             UNSETTLED.end((self.reference,))
-
-    def keep(self) -> None:
-        """The hold stays, known by its reference."""

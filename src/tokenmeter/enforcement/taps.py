@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tokenmeter.attribution import Attribution
 from tokenmeter.capture.attempts import Attempt
+from tokenmeter.capture.gating import keep
 from tokenmeter.enforcement import Enforce, Enforcement, caution_of, gate_of
 from tokenmeter.enforcement.gate import FREE, Ask, Gate, Ticket
 from tokenmeter.enforcement.settling import SETTLER
@@ -78,7 +79,7 @@ class _Later:
         SETTLER.add(lambda: self.ticket.settle(kept))
 
     def keep(self) -> None:
-        SETTLER.add(self.ticket.keep)
+        SETTLER.add(lambda: keep(self.ticket))
 
 
 def tap_gate(meter: TokenMeter, enforce: Enforce) -> TapGate:

@@ -142,6 +142,3 @@ class _Holding:
             self._gate.close(self._hold_id, self._held, events)
         finally:
             UNSETTLED.end((self._reference,))
-
-    def keep(self) -> None:
-        """The hold stays, known by its reference."""

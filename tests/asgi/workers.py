@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx2
+
+from tests.asgi.funded import IMAGE_PATH
 from tokenmeter import TokenMeter
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +77,25 @@ def workers(
             worker.terminate()
         for _, worker in started:
             worker.wait(30)
+
+
+def crowd(ports: Sequence[int], clients: int) -> Counter[int]:
+    """Have so many clients ask for an image at once, each twice; count how they are answered."""
+    statuses: Counter[int] = Counter()
+    lock = threading.Lock()
+    asked = json.dumps({"model": "gpt-image-1", "prompt": "x", "size": "1024x1024"}).encode()
+
+    def client(number: int) -> None:
+        with httpx2.Client(timeout=60) as http:
+            for attempt in range(2):  # each comes back once after it was refused
+                port = ports[(number + attempt) % len(ports)]
+                answer = http.post(f"http://127.0.0.1:{port}{IMAGE_PATH}", content=asked)
+                with lock:
+                    statuses[answer.status_code] += 1
+
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(client, range(clients)))
+    return statuses
 
 
 def deliver_the_rest(url: str, home: Path, count: int) -> None:

@@ -13,7 +13,7 @@ from tests.asgi.funded import sold
 from tests.asgi.upstream import answering
 from tokenmeter import TokenMeter
 from tokenmeter.asgi import TokenMeterMiddleware
-from tokenmeter.enforcement import Limit
+from tokenmeter.enforcement import Enforcement, Limit
 from tokenmeter.engine import quota_holds
 
 if TYPE_CHECKING:
@@ -145,3 +145,27 @@ async def test_a_call_is_quoted_and_held_as_the_events_that_are_delivered(
     assert quote.charge is not None
     assert quote.charge.high.amount * 100 == (10 if metric == "tokens" else 2)
     assert await statuses(made, [(CHAT, chat("gpt-4o"))], enforce="wallet") == [200]
+
+
+@pytest.mark.parametrize("rule", ["closed", "open"])
+@pytest.mark.parametrize("customer", ["nobody", "acme"])
+async def test_a_customer_without_a_plan_is_no_outage_and_has_nothing_included(
+    tmp_path: Path, customer: str, rule: Any
+) -> None:
+    url = f"sqlite:///{tmp_path}/q.db"
+    sold(url, {"event_name": "text_generated", "aggregation": {"type": "COUNT"}}, included=10)
+    meter = TokenMeter(url)
+    for subscription in meter.engine.subscriptions.of_customer("acme"):
+        meter.engine.subscriptions.cancel(subscription["id"], {"cancellation_type": "immediate"})
+    gateway = TokenMeterMiddleware(
+        counting(),
+        customer=lambda _r: customer,
+        meter=meter,
+        enforce="quota",
+        enforcement=Enforcement(on_unavailable=rule),
+    )
+    refused = await ask(gateway, scope_of("POST", CHAT), chat("gpt-4o"))
+    assert refused.status == 403
+    assert json.loads(refused.body)["error"]["code"] == "permission_denied"
+    assert refused.headers["x-should-retry"] == "false"
+    meter.shutdown()

@@ -16,6 +16,7 @@ from tokenmeter.rating.filters import names_of
 from tokenmeter.rating.meter import Meter
 
 ZERO = Decimal(0)
+NO_PLAN = Refusal(403, "No plan includes this call: the customer has no active subscription.")
 COUNTS = frozenset({"request_count", "output_count"})  # say nothing of how much is used
 
 
@@ -36,8 +37,9 @@ class QuotaDesk(Protocol):
     """
     What holds quantities of quotas: the local engine, for all processes of its database.
 
-    `hold` raises an error with the `quota` that has no room; anything else means: it cannot be
-    known. Its answer is "" if no quota counts the call.
+    `hold` raises an error with the `quota` that has no room, or one whose `has_plan` is False if
+    the customer has none; anything else means: it cannot be known. Its answer is "" if no quota
+    counts the call.
     """
 
     def hold(
@@ -80,6 +82,8 @@ class QuotaGate:
                 ask.customer, wanted, expires_s=self._hold_s, reference=ask.reference
             )
         except Exception as error:
+            if not getattr(error, "has_plan", True):
+                raise Refused(NO_PLAN) from error
             quota: Quota | None = getattr(error, "quota", None)
             if quota is None:
                 raise

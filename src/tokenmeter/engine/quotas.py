@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from tokenmeter.engine.billing import Billing
 from tokenmeter.engine.charging import allowance_window
 from tokenmeter.engine.contract import Contract
+from tokenmeter.engine.errors import NotFoundError
 from tokenmeter.engine.metering import MeterQuery, measure
 from tokenmeter.engine.rhythm import current_period
 from tokenmeter.engine.store.protocol import Store
@@ -17,6 +19,12 @@ from tokenmeter.engine.subscriptions import Subscriptions
 from tokenmeter.rating.meter import Meter
 from tokenmeter.rating.periods import ResetPeriod
 from tokenmeter.rating.windows import Period
+
+
+class NoPlanError(NotFoundError):
+    """No active subscription says what the customer may use; give it one."""
+
+    has_plan = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +55,25 @@ class Quotas:
         self._environment = environment
 
     def of(self, customer: str, at: datetime) -> list[Quota]:
-        """List what the active subscriptions of a customer include, as far as it is limited."""
+        """
+        List what the active subscriptions of a customer include, as far as it is limited.
+
+        NoPlanError if there is no such customer, or none of its subscriptions is active.
+        """
         found: list[Quota] = []
-        for body in self._subscriptions.of_customer(customer, active=True):
+        for body in self._subscribed(customer):
             contract = self._billing.contract(str(body["id"]))
             found += self._in_contract(contract, current_period(body, at), at)
         return found
+
+    def _subscribed(self, customer: str) -> list[dict[str, Any]]:
+        try:
+            bodies = self._subscriptions.of_customer(customer, active=True)
+        except NotFoundError as error:
+            raise NoPlanError(str(error)) from error
+        if not bodies:
+            raise NoPlanError(f"The customer {customer!r} has no active subscription.")
+        return bodies
 
     def _in_contract(self, contract: Contract, period: Period, at: datetime) -> Iterator[Quota]:
         for meter_id, allowance in contract.allowances.items():

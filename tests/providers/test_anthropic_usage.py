@@ -149,6 +149,7 @@ def test_code_that_ran_in_a_container_is_a_dimension() -> None:
     stream = read_stream(start(tokens(3, 1)), delta(tokens(3, 4), container=container), STOP)
     for reading in (body, stream):
         assert reading.dimensions["code_execution"] == "true"
+        assert reading.dimensions["container_id"] == "container_1"
 
 
 @pytest.mark.parametrize("status", [{"type": "redeemed"}, "redeemed"])

@@ -81,10 +81,21 @@ def test_the_ticks_of_a_model_that_another_host_resells_are_not_its_charge() -> 
     assert body_of(azure, chat(tokens(1, 1, cost_in_usd_ticks=0))).cost is None
 
 
-def test_xais_searches_are_counted_where_it_counts_them() -> None:
-    details = {"web_search_calls": 2, "x_search_calls": 0}
+def test_xais_searches_and_runs_are_counted_where_it_counts_them() -> None:
+    details = {
+        "web_search_calls": 2,
+        "x_search_calls": 1,
+        "file_search_calls": 4,
+        "code_interpreter_calls": 3,
+        "mcp_calls": 5,
+        "document_search_calls": 6,
+    }
     usage = response_tokens(10, 5, server_side_tool_usage_details=details)
-    assert body_of(call(RESPONSES, host=XAI), response(usage)).usage.web_search_count == 2
+    items = [{"type": "code_interpreter_call", "id": f"ci_{n}"} for n in range(2)]
+    reading = body_of(call(RESPONSES, host=XAI), response(usage, output=items))
+    assert (reading.usage.web_search_count, reading.usage.social_search_count) == (2, 1)
+    assert (reading.usage.file_search_count, reading.usage.code_execution_count) == (4, 3)
+    assert reading.flags == frozenset()
 
 
 def test_a_video_of_xai_is_a_job_named_by_its_request_id() -> None:

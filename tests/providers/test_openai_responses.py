@@ -16,7 +16,8 @@ from tests.providers.openai_wire import (
     stream_of,
 )
 from tokenmeter.providers import Reading
-from tokenmeter.providers.openai_responses import IMAGE_TOOL_MODEL, delta_text
+from tokenmeter.providers.openai_responses import delta_text
+from tokenmeter.providers.openai_tools import IMAGE_TOOL_MODEL
 
 
 def read(**fields: Any) -> Reading:

@@ -36,7 +36,7 @@ NO_EVENT: dict[str, list[tuple[str, str]]] = {
         (r"/fine_tuning/jobs/x/(?:pause|resume)|/fine_tuning/.+/validate", FREE),
         (r"/fine_tuning/.+/graders/run", "a grader that is run by itself"),
         (r"/vector_stores.*", "vector stores"),
-        (r"/containers.*", "containers"),
+        (r"/containers/.+", FREE),
         (r"/agents.*", "agent sessions"),
         (r"/chatkit/sessions.*", "ChatKit"),
         (r"/(?:realtime|live)/.+", "realtime"),

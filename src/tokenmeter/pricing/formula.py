@@ -16,6 +16,7 @@ from typing import Any
 from tokenmeter.event import Property
 from tokenmeter.pricing.card import QUANTITY_MAX, Card, Unit
 from tokenmeter.pricing.gaps import SEARCHES
+from tokenmeter.pricing.names import CONTAINERS
 from tokenmeter.pricing.priced import AMOUNTS, WIDE
 
 TOTAL_MAX = 10**AMOUNTS.prec  # exclusive; from there on the long way rounds
@@ -117,6 +118,7 @@ def _has_more(card: Card, names: frozenset[str]) -> bool:
     return (
         card.request_rate is not None
         or card.seconds_min > 0
+        or not names.isdisjoint(CONTAINERS)
         or (card.grounded_once and SEARCHES in names)
         or (card.draws and "output_image_tokens" not in names)
         or any(unit.per != 1 or unit.rate < 0 for unit in card.units)

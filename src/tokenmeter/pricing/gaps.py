@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 from tokenmeter.pricing.card import QUANTITY_MAX, Card
-from tokenmeter.pricing.names import MEDIA
+from tokenmeter.pricing.names import CONTAINER_TIME, CONTAINERS, MEDIA
 from tokenmeter.usage import Number
 
 _ALL = ("text", *MEDIA)
@@ -41,6 +41,8 @@ def fill(facts: Facts, event_name: str, card: Card) -> tuple[Facts, list[str]]:
         notes.append("the searches for one prompt are billed as one")
     if LONG_WRITES in facts or not facts.keys().isdisjoint(card.unrated):
         notes.extend(_unrated(facts, card))
+    if not facts.keys().isdisjoint(CONTAINERS):
+        notes.append(CONTAINER_TIME)
     return facts, notes
 
 

@@ -45,6 +45,8 @@ METRICS: Mapping[str, str] = {
     "audio_seconds": "audio_seconds",
     "input_audio_seconds": "audio_seconds",
     "web_searches": "web_search_count",
+    "storage_searches": "file_search_count",
+    "social_searches": "social_search_count",
 }
 
 MEDIA = ("image", "audio", "video")  # the order in which cached tokens are given out
@@ -67,8 +69,20 @@ _PREPAID = {
 # What is billed by the piece, beside tokens or without any.
 _PIECES = (
     *("web_search_count", "input_image_count", "page_count"),
-    *("search_unit_count", "classification_count"),
+    *("search_unit_count", "classification_count", "file_search_count", "social_search_count"),
+    "maps_grounding_count",
 )
+
+# What tells that code ran in a container of the provider's. OpenAI bills its minutes, at least 5
+# (0.03 USD in 20 minutes for 1 GB), Anthropic its hours: both go on after the answer.
+# https://developers.openai.com/api/docs/changelog (2026-06-02, by modeldex.dev),
+# https://platform.claude.com/docs/en/agents-and-tools/tool-use/code-execution-tool
+CONTAINERS = ("container_id", "code_execution")
+CONTAINER_TIME = "the time of its container is not in this cost: no answer tells it"
+# By operation: why what names no model has no price.
+UNTOLD: Mapping[str, str] = {
+    "containers": "a container is billed by its minutes, which no answer tells"
+}
 
 # By the last word of `operation`: free of charge, and results at batch rates.
 _FREE = frozenset({"count_tokens", "countTokens", "input_tokens", "moderations"})

@@ -105,7 +105,7 @@ class TokenPrices:
         if provider is None:
             return "the event names no provider"
         if not refs:
-            return "the event names no model"
+            return names.UNTOLD.get(str(ask.operation), "the event names no model")
         if names.prepaid(provider, tier):
             return f"service tier {tier} is paid by commitment, not per call"
         return self.book.tariff(provider, refs, ask)

@@ -88,9 +88,12 @@ _READERS: dict[str, Callable[[Json], Reading]] = {
 
 def _container(message: Json) -> Reading:
     """Code ran in a container: billed by time, which the answer does not state."""
-    if not mapping(message.get("container")):
+    container = mapping(message.get("container"))
+    if not container:
         return NO_READING
-    return Reading(dimensions={"code_execution": "true"})
+    name = label(container.get("id"))
+    named = {"container_id": name} if name else {}
+    return Reading(dimensions={"code_execution": "true", **named})
 
 
 def _stop(message: Json) -> Reading:

@@ -13,23 +13,17 @@ from tokenmeter.providers.base import (
     Api,
     Call,
     Json,
-    Part,
     Reading,
     State,
-    mapping,
     text,
 )
 from tokenmeter.providers.openai_chat import DONE
-from tokenmeter.providers.openai_images import svg_parts
 from tokenmeter.providers.openai_plain import asked_chat
 from tokenmeter.providers.openai_settle import settle_text
-from tokenmeter.providers.openai_usage import walked
+from tokenmeter.providers.openai_tools import ITEMS, NEEDLES, counted, read_item, with_tools
 from tokenmeter.providers.openai_wire import Dialect, Head, answer, error_type, is_usual
 from tokenmeter.providers.usual import read_by
-from tokenmeter.usage import Usage
 
-# The documented default of the image tool (2026-11): for answers that do not repeat the tool.
-IMAGE_TOOL_MODEL = "gpt-image-2.6-sunburst"
 ID_LENGTH_MIN = 24  # "resp_" and a random part
 _STATES: dict[str, State] = {
     "completed": "success",
@@ -37,6 +31,7 @@ _STATES: dict[str, State] = {
     "failed": "failed",
     "cancelled": "failed",
 }
+_ITEM_DONE = "response.output_item.done"
 _NEEDLES = (
     b'"usage"',
     b'"error"',
@@ -44,6 +39,7 @@ _NEEDLES = (
     b'"response.incomplete"',
     b'"response.failed"',
     b'"response.cancelled"',
+    *NEEDLES,
 )
 
 
@@ -70,7 +66,7 @@ class _Item(msgspec.Struct, gc=False):
 
 
 class _Body(Head, gc=False, kw_only=True):
-    """What `read_response` looks at in a response that is no event and made no image."""
+    """What `read_response` looks at in a response that is no event and used no such tool."""
 
     output: list[_Item]
     type: None = None
@@ -80,7 +76,7 @@ class _Body(Head, gc=False, kw_only=True):
 
 
 def _without_texts(body: _Body) -> Json | None:
-    if any(item.type == "image_generation_call" for item in body.output):
+    if any(item.type in ITEMS for item in body.output):
         return None
     return {**msgspec.structs.asdict(body), "output": []}
 
@@ -93,6 +89,8 @@ def read_response(payload: Json) -> Reading:
     response = payload.get("response")
     if isinstance(response, dict):
         return _read_body(response, streamed=True)
+    if kind == _ITEM_DONE and isinstance(payload.get("item"), dict):
+        return read_item(payload["item"])
     if kind != "error":
         return NO_READING
     failure = error_type(payload) or error_type({**payload, "type": None, "error": True})
@@ -112,59 +110,7 @@ def _read_body(body: Json, *, streamed: bool) -> Reading:
     reading = answer(body, body.get("usage"), state)
     if state == "failed" and reading.error_type is None:
         reading = replace(reading, error_type=status)
-    return _with_tools(reading, body)
-
-
-def _with_tools(reading: Reading, body: Json) -> Reading:
-    """
-    Add what hosted tools used, which `usage` does not hold.
-
-    Billable searches are `web_search.num_requests`; the search calls in the output are more.
-    Images are counted on the answer that delivers them, whether the tool's tokens, a part of
-    their own, are told or not: so each counts once, and always in the same place.
-    """
-    tools = mapping(body.get("tool_usage"))
-    made = _made_images(body)
-    if not tools and not made:
-        return reading
-    searches, generated = walked(tools.get("web_search")), walked(tools.get("image_gen"))
-    flags = reading.flags | searches.flags | generated.flags
-    usage = reading.usage | searches.numbers
-    if made:
-        usage = usage | {"image_count": len(made)}
-    parts: tuple[Part, ...] = ()
-    if any(generated.numbers.values()):
-        parts = (_image_part(body, made, Usage(generated.numbers)),)
-    elif made:
-        flags |= {"missing:tool_usage"}
-    return replace(reading, usage=usage, flags=flags, parts=(*parts, *svg_parts(*made)))
-
-
-def _made_images(body: Json) -> list[Json]:
-    items = _items(body.get("output"), "image_generation_call")
-    return [item for item in items if isinstance(item.get("result"), str)]
-
-
-def _image_part(body: Json, made: list[Json], usage: Usage) -> Part:
-    tool = next(iter(_items(body.get("tools"), "image_generation")), {})
-    first = next(iter(made), {})
-    dimensions = {
-        name: value
-        for name in ("size", "quality")
-        if (value := text(first.get(name)) or text(tool.get(name)))
-    }
-    usage = usage | {"output_count": len(made)}
-    output = usage.output_tokens
-    if output is not None and usage.output_image_tokens is None:
-        usage = usage | {"output_image_tokens": output}
-    model = text(tool.get("model")) or IMAGE_TOOL_MODEL
-    return Part("image_gen", usage, model, "image_generated", dimensions)
-
-
-def _items(value: object, kind: str) -> list[Json]:
-    if not isinstance(value, list):
-        return []
-    return [item for item in value if isinstance(item, dict) and item.get("type") == kind]
+    return with_tools(reading, body)
 
 
 def settle_response(dialect: Dialect, reading: Reading, call: Call) -> Reading:
@@ -175,6 +121,9 @@ def settle_response(dialect: Dialect, reading: Reading, call: Call) -> Reading:
     unless it is that of a job, which is asked for by it.
     """
     settled = settle_text(dialect, reading, call)
+    if reading.raw:
+        usage, containers = counted(replace(reading, usage=settled.usage))
+        settled = replace(settled, usage=usage, dimensions={**settled.dimensions, **containers})
     asked = call.repeated or settled.state == "pending"
     known = dialect.owns_ids or asked or len(settled.response_id or "") >= ID_LENGTH_MIN
     return settled if known else replace(settled, response_id=None)

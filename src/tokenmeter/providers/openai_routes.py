@@ -15,6 +15,7 @@ from tokenmeter.providers import (
     openai_images,
     openai_jobs,
     openai_responses,
+    openai_tools,
 )
 from tokenmeter.providers.base import Api, Call, Json, Request, mapping, text
 from tokenmeter.providers.media import resolution, said
@@ -26,7 +27,7 @@ _PATH = re.compile(
     r"(?:/deployments/(?P<deployment>[^/]+))?/(?:extensions/)?"
     r"(?P<place>chat/completions|completions|edits|embeddings|rerank|decisions|stt|tts"
     r"|images/(?:generations|edits|variations)|audio/(?:transcriptions|translations|speech)"
-    r"|responses/compact|threads/runs|videos/(?:generations|edits|extensions)"
+    r"|responses/compact|threads/runs|containers|videos/(?:generations|edits|extensions)"
     r"|(?P<kind>responses|batches|batch/jobs|videos|(?:threads|evals)/[^/]+/runs|chat/deferred-completion"
     r"|fine_tuning/jobs)"
     r"(?:/(?P<id>[^/]+)(?P<verb>/[a-z_]+)?)?)/?$"
@@ -211,6 +212,7 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "responses/compact"): Route("responses.compact", _RESPONSES, _plain),
     ("GET", "responses/*"): Route("responses", _RESPONSES, _seen_again),
     ("POST", "responses/*/cancel"): Route("responses", _RESPONSES, _seen_again),
+    ("POST", "containers"): Route("containers", openai_tools.container_api, _plain),
     ("POST", "embeddings"): Route("embeddings", _embeddings_api, _plain),
     ("POST", "edits"): Route("edits", _decisions_api, _plain),
     ("POST", "rerank"): Route("rerank", _rerank_api, _plain),

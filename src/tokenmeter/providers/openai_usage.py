@@ -53,6 +53,15 @@ _SEARCHES: _Names = {
     "tool_calls_requested": "",  # within the cost that OpenRouter states
     "tool_calls_executed": "",
 }
+_XAI_TOOLS: _Names = {
+    "web_search_calls": "web_search_count",
+    "x_search_calls": "social_search_count",
+    "file_search_calls": "file_search_count",
+    "code_interpreter_calls": "code_execution_count",
+    # Within the cost that it states, and counted elsewhere or by nobody.
+    **dict.fromkeys(("mcp_calls", "document_search_calls", "image_generation_calls"), ""),
+    **dict.fromkeys(("x_posts_fetched", "x_users_fetched"), ""),
+}
 _FACTS = (  # kind, tier and size of search; Groq's times; xAI's counts of what was looked at
     *("type", "service_tier", "search_context_size", "market_cost", "context_details"),
     "gateway_cost",  # Vercel's, beside its `cost`
@@ -96,7 +105,7 @@ USAGE: _Names = {
     "search_units": "search_unit_count",  # of a rerank
     "server_tool_use": _SEARCHES,
     "server_tool_use_details": _SEARCHES,  # OpenRouter
-    "server_side_tool_usage_details": {"web_search_calls": "web_search_count"},  # xAI
+    "server_side_tool_usage_details": _XAI_TOOLS,
     "seconds": _TIME + "audio_seconds",
     "prompt_audio_seconds": _TIME + "audio_seconds",  # Mistral
     "cost": _COST,

@@ -232,6 +232,9 @@ def test_money_is_held_settled_and_given_back(server: Server, shop: dict[str, An
     done = gateway.made(f"/holds/{held['id']}/settle", {"amount": "0.5"})
     assert (done["state"], done["settled_amount"]) == ("settled", "0.5")
     second = gateway.made("/holds", asked)
+    kept = gateway.made(f"/holds/{second['id']}/keep", {"reference": "video_7"})
+    assert (kept["state"], kept["reference"]) == ("held", "video_7")
+    check_refused(gateway, f"/holds/{second['id']}/keep", {}, "validation_error")
     assert gateway.made(f"/holds/{second['id']}/void", {})["state"] == "voided"
     assert gateway.get(f"/holds/{second['id']}").body["state"] == "voided"
     assert server.client("staging").get(f"/holds/{second['id']}").status == 404

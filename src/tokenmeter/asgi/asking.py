@@ -10,6 +10,8 @@ from tokenmeter.asgi.body import Body
 from tokenmeter.asgi.incoming import Incoming
 from tokenmeter.asgi.routes import Route
 from tokenmeter.attribution import Run, Scope
+from tokenmeter.capture.retries import new_id
+from tokenmeter.enforcement.gate import OF_RUN
 from tokenmeter.frozen import value
 
 if TYPE_CHECKING:
@@ -46,3 +48,9 @@ class Asking:
     run: GatewayRun
     meter: TokenMeter
     charges: Charges
+
+    @property
+    def reference(self) -> str:
+        """What is held for this request, which others may share the run of."""
+        run_id = self.run.run_id
+        return run_id if self.scope.outer is None else new_id(f"{run_id}{OF_RUN}")

@@ -289,6 +289,8 @@ class Metered:
         asking = self._asking
         held = [other for other in self._upstream if other.ticket not in (None, FREE)]
         by_taps = {other.attempt.call_id for other in held}
+        mine = self._upstream if self._own is None else [self._own]
+        job = next((o.job for o in mine if o.job is not None and o not in held), None)
         asking.scope.watch, asking.run.told = _unwatched, None
         events = tuple(e for e in asking.run.events if e.properties.get("call_id") not in by_taps)
-        SETTLER.add(lambda: settle(ticket, events, self._status or None))
+        SETTLER.add(lambda: settle(ticket, events, self._status or None, job))

@@ -150,7 +150,7 @@ class TokenMeterMiddleware:
         if asking.body.left:
             return None
         asked = Asked(asking.request, route, asking.body.known)
-        return await door.admitted(meter, asked, identity, asking.run.run_id)
+        return await door.admitted(meter, asked, identity, asking.reference)
 
     async def _preview(self, price: Price, send: Send) -> None:
         """Answer with what the request would cost; nothing is sent upstream."""

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tokenmeter.capture.estimate import PLACEHOLDER
 from tokenmeter.capture.observation import FAILED_FROM, Observation, Outcome
-from tokenmeter.capture.sources import after_abort, source_of
+from tokenmeter.capture.sources import after_abort, each_job, job_of, source_of
 from tokenmeter.capture.sse import EventReader
 from tokenmeter.providers.base import NO_READING, Reading
 
 if TYPE_CHECKING:
     from tokenmeter.capture.exchange import Exchange
+
+
+def observations_of(exchange: Exchange, ending: Outcome) -> Iterator[Observation]:
+    """Say as what an exchange is observed, each job of a list for itself; keep what it submits."""
+    closed = observation_of(exchange, ending)
+    exchange.job = job_of(closed)
+    yield from each_job(closed)
 
 
 def observation_of(exchange: Exchange, ending: Outcome) -> Observation:

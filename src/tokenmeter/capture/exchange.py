@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from tokenmeter.attribution import current_scope
 from tokenmeter.capture.answers import open_reader
 from tokenmeter.capture.attempts import Attempt
-from tokenmeter.capture.closing import observation_of
+from tokenmeter.capture.closing import observations_of
 from tokenmeter.capture.decode import Decoder
 from tokenmeter.capture.eventstream import Frames
 from tokenmeter.capture.gating import Ticket, settle
@@ -26,7 +26,6 @@ from tokenmeter.capture.reader import Reader
 from tokenmeter.capture.refusal import Refusal, Refused
 from tokenmeter.capture.requests import Sent
 from tokenmeter.capture.sink import Sink
-from tokenmeter.capture.sources import each_job
 from tokenmeter.capture.sse import EventReader
 from tokenmeter.capture.underway import opened_line
 from tokenmeter.event import Event, attempt_id
@@ -41,7 +40,7 @@ class Exchange:
 
     __slots__ = (
         *("_decoder", "_entered", "_open", "_strip", "attempt", "call", "date"),
-        *("error", "event_id", "is_complete", "is_draining", "joined", "reader", "scope"),
+        *("error", "event_id", "is_complete", "is_draining", "job", "joined", "reader", "scope"),
         *("sent", "sink", "status", "ticket"),
     )
 
@@ -59,6 +58,7 @@ class Exchange:
         self.is_draining = self.is_complete = False  # read on without the user; read to the end
         self.event_id: str | None = None  # as announced
         self.joined: str | None = None  # by our own gateway, whose event it is
+        self.job: str | None = None  # that it has submitted, once it is closed
         self.ticket: Ticket | None = None  # of the gate that let the call pass
         self.attempt = Attempt(scope, sent, sink.key, window_s=sink.policy.retry_window_s)
         self._entered = sink.entered(opened_line(call, self.attempt, scope))
@@ -257,10 +257,10 @@ class Exchange:
             return
         try:
             made: list[Event] = []
-            for observation in each_job(observation_of(self, ending)):
+            for observation in observations_of(self, ending):
                 made += self.sink.observed(observation, self.scope)
             if self.ticket is not None:
-                settle(self.ticket, made, self.status)
+                settle(self.ticket, made, self.status, self.job)
         except Exception as error:  # noqa: BLE001 - as in chunk()
             self.sink.fault(error)
         self._left()

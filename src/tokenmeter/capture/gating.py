@@ -23,8 +23,8 @@ class Ticket(Protocol):
 class Keeping(Protocol):
     """A ticket that wants to know that its call goes on."""
 
-    def keep(self) -> None:
-        """A job was submitted, whose end may be seen by another process."""
+    def keep(self, job: str) -> None:
+        """A job was submitted, whose end may be seen by another process, under this name."""
         ...
 
 
@@ -36,15 +36,17 @@ class Gate(Protocol):
         ...
 
 
-def settle(ticket: Ticket, events: Sequence[Event], status: int | None) -> None:
+def settle(
+    ticket: Ticket, events: Sequence[Event], status: int | None, job: str | None = None
+) -> None:
     """Put right what was reserved; a job that was just submitted keeps it for now."""
-    if events or status is None or status >= FAILED_FROM:
+    if job is not None:
+        keep(ticket, job)
+    elif events or status is None or status >= FAILED_FROM:
         ticket.settle(events)
-    else:
-        keep(ticket)
 
 
-def keep(ticket: Ticket) -> None:
-    """Tell a ticket that its call goes on, if it wants to know."""
+def keep(ticket: Ticket, job: str) -> None:
+    """Tell a ticket that its call goes on as this job, if it wants to know."""
     if isinstance(ticket, Keeping):
-        ticket.keep()
+        ticket.keep(job)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tokenmeter.capture.estimate import estimated
-from tokenmeter.capture.observation import Observation, UsageSource
+from tokenmeter.capture.observation import Observation, UsageSource, provider_id
 from tokenmeter.capture.reader import Reader
 from tokenmeter.capture.requests import Sent
 from tokenmeter.capture.sse import EventReader
@@ -32,6 +32,14 @@ def each_job(observation: Observation) -> Iterator[Observation]:
             usage_source=source_of(reading, call),
             error_type=reading.error_type if failed else None,
         )
+
+
+def job_of(observation: Observation) -> str | None:
+    """Name the job that was submitted; None for what is none, and for a poll."""
+    reading, is_new = observation.reading, not observation.call.repeated
+    if not is_new or reading.state != "pending" or observation.outcome != "success":
+        return None
+    return provider_id(observation.provider, reading.response_id) if reading.response_id else None
 
 
 def source_of(reading: Reading, call: Call) -> UsageSource:

@@ -7,7 +7,7 @@ The same code decides in the gateway's middleware and at the taps of an applicat
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from tokenmeter.enforcement.gate import Ask, Gate, Refused, Ticket, Together
 from tokenmeter.enforcement.limits import Counters, Limit, LimitGate, MoneyOf
 from tokenmeter.enforcement.own import Decide, OwnGate
 from tokenmeter.enforcement.quota import QuotaGate
-from tokenmeter.enforcement.settling import tell_of_jobs
+from tokenmeter.enforcement.settling import JobEnded, tell_of_jobs
 from tokenmeter.enforcement.terms import Enforcement, enforcement_of
 from tokenmeter.enforcement.unsettled import UNSETTLED
 from tokenmeter.enforcement.wallet import HoldDesk, WalletGate
@@ -100,14 +100,14 @@ def _paid(meter: TokenMeter, terms: Enforcement) -> WalletGate:
     return gate
 
 
-def _tell_of_jobs(meter: TokenMeter, desk: object, job_ended: Callable[[Event], None]) -> None:
+def _tell_of_jobs(meter: TokenMeter, desk: object, job_ended: JobEnded) -> None:
     told: set[object] = vars(meter).setdefault("_told_of_jobs", set())
     if desk not in told:  # by another gate: a job is settled once
         told.add(desk)
         tell_of_jobs(meter, job_ended)
 
 
-def _settled_first(meter: TokenMeter, desk: object, job_ended: Callable[[Event], None]) -> None:
+def _settled_first(meter: TokenMeter, desk: object, job_ended: JobEnded) -> None:
     """Have events delivered once their calls are settled, and the holds of jobs at their end."""
     _tell_of_jobs(meter, desk, job_ended)
     if UNSETTLED.wait not in meter.waits:

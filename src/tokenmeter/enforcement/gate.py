@@ -13,6 +13,7 @@ from tokenmeter.capture.refusal import Refused as Refused
 from tokenmeter.event import Event
 from tokenmeter.pricing.quote import Quote
 
+OF_RUN = "#"  # in a reference: what follows tells it from others of the same run
 log = logging.getLogger("tokenmeter")
 
 
@@ -35,8 +36,10 @@ class Ask:
     most: tuple[Event, ...] = ()
 
 
-def references(event: Event) -> Iterator[str]:
-    """Yield by what the hold of an event's call may be known: its own id, or its run's."""
+def references(event: Event, job: str = "") -> Iterator[str]:
+    """Yield by what a hold may be known: its job, the id of the event's call, or its run's."""
+    if job:
+        yield job
     for name in ("call_id", "run_id"):
         said = event.properties.get(name)
         if isinstance(said, str):
@@ -105,6 +108,6 @@ class _Tickets:
         if failed:
             raise failed[0]
 
-    def keep(self) -> None:
+    def keep(self, job: str) -> None:
         for ticket in self.tickets:
-            keep(ticket)
+            keep(ticket, job)

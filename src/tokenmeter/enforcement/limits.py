@@ -152,7 +152,7 @@ class LimitGate:
     def admit(self, ask: Ask) -> Ticket:
         """Count the call in; what was counted is taken back if a later limit refuses it."""
         now = self._clock()
-        taken = _Taken(self._counters, self._money_of, ask.reference, [])
+        taken = _Taken(self._counters, self._money_of, [])
         for limit in self._limits:
             key = limit.key(ask)
             if key is None:
@@ -167,9 +167,9 @@ class LimitGate:
             taken.parts.append((limit.unit, key, start, wanted))
         return taken
 
-    def job_ended(self, event: Event) -> None:
+    def job_ended(self, event: Event, job: str) -> None:
         """Replace what was expected of a job by what it used."""
-        for reference in references(event):
+        for reference in references(event, job):
             parts = list(self._counters.taken_back(reference))
             if parts:
                 _put_right(self._counters, self._money_of, parts, [event])
@@ -180,17 +180,16 @@ class LimitGate:
 class _Taken:
     counters: Counters
     money_of: MoneyOf
-    reference: str
     parts: list[Part]
 
     def settle(self, events: Sequence[Event]) -> None:
         """Replace what was expected by what was used."""
         _put_right(self.counters, self.money_of, self.parts, events)
 
-    def keep(self) -> None:
+    def keep(self, job: str) -> None:
         """Remember what was expected of a job."""
-        if self.parts and self.reference:
-            self.counters.keep(self.reference, self.parts)
+        if self.parts:
+            self.counters.keep(job, self.parts)
 
 
 def _put_right(

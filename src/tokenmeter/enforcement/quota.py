@@ -55,6 +55,8 @@ class QuotaDesk(Protocol):
 
     def forget(self, hold_id: str) -> None: ...
 
+    def keep(self, hold_id: str, reference: str) -> None: ...
+
     def waiting(self, customer: str, reference: str) -> Sequence[str]: ...
 
 
@@ -100,13 +102,19 @@ class QuotaGate:
         else:
             self._desk.forget(hold_id)
 
-    def job_ended(self, event: Event) -> None:
+    def keep(self, hold_id: str, job: str) -> None:
+        """Have an estimate known by the job that it is for, until its end."""
+        self._desk.keep(hold_id, job)
+
+    def job_ended(self, event: Event, job: str) -> None:
         """Let the estimate of a job go, which has counted since its submit."""
         customer = event.external_customer_id or ""
-        for reference in references(event):
+        for reference in references(event, job):
             waiting = self._desk.waiting(customer, reference)
             if waiting:
                 self.ended(waiting[0], [event])
+                for again in waiting[1:]:  # the provider took them for the same job
+                    self.ended(again, [])
                 break
         UNSETTLED.end(references(event))
 
@@ -161,3 +169,7 @@ class _Counted:
             self.gate.ended(self.hold_id, events)
         finally:
             UNSETTLED.end((self.reference,))
+
+    def keep(self, job: str) -> None:
+        """Count on, until the end of the job."""
+        self.gate.keep(self.hold_id, job)

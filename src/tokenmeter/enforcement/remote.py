@@ -107,6 +107,10 @@ class RemoteDesk:
         """Give back what was held."""
         self._post(f"/holds/{hold_id}/void", {})
 
+    def keep(self, hold_id: str, reference: str) -> None:
+        """Have an open hold known by another reference from now on."""
+        self._post(f"/holds/{hold_id}/keep", {"reference": reference})
+
     def waiting(self, customer: str, reference: str) -> list[RemoteHold]:
         """List the open holds of a customer under a reference, the oldest first."""
         asked = urlencode({"external_customer_id": customer, "reference": reference})

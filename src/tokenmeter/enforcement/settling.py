@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tokenmeter.capture.observation import provider_id
 from tokenmeter.delivery.protocol import TransientError
 from tokenmeter.errors import StoreError
 from tokenmeter.event import Event
@@ -94,12 +95,14 @@ class _Again(NamedTuple):
 
 
 SETTLER = Settler()
+JobEnded = Callable[[Event, str], None]  # its event, and the name under which its hold is kept
 
 
-def tell_of_jobs(meter: TokenMeter, ended: Callable[[Event], None]) -> None:
+def tell_of_jobs(meter: TokenMeter, ended: JobEnded) -> None:
     """Have `ended` told of the jobs whose end this process has seen, on the settler's thread."""
 
     def tell(record: Mapping[str, Any]) -> None:
-        SETTLER.add(lambda: ended(Event.from_dict(record)))
+        job = provider_id(record["properties"]["provider"], record["job"])
+        SETTLER.add(lambda: ended(Event.from_dict(record), job))
 
     meter.jobs.ended.append(tell)

@@ -78,8 +78,8 @@ class _Later:
         kept = tuple(events)
         SETTLER.add(lambda: self.ticket.settle(kept))
 
-    def keep(self) -> None:
-        SETTLER.add(lambda: keep(self.ticket))
+    def keep(self, job: str) -> None:
+        SETTLER.add(lambda: keep(self.ticket, job))
 
 
 def tap_gate(meter: TokenMeter, enforce: Enforce) -> TapGate:

@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
-from tokenmeter.enforcement.gate import references
+from tokenmeter.enforcement.gate import OF_RUN, references
 from tokenmeter.enforcement.settling import SETTLER
 from tokenmeter.event import Event
 
@@ -35,7 +35,7 @@ class Unsettled:
     def begin(self, reference: str) -> None:
         """Say that money is held for a call."""
         with self._settled:
-            self._open[reference] = None
+            self._open[reference.partition(OF_RUN)[0]] = None
             if len(self._open) > OPEN_MAX:
                 self._open.popitem(last=False)
 
@@ -43,7 +43,7 @@ class Unsettled:
         """Say that holds are settled, or never will be."""
         with self._settled:
             for reference in found:
-                self._open.pop(reference, None)
+                self._open.pop(reference.partition(OF_RUN)[0], None)
             self._settled.notify_all()
 
     def wait(self, events: Sequence[Event]) -> None:

@@ -56,6 +56,8 @@ class HoldDesk(Protocol):
 
     def void(self, hold_id: str) -> Any: ...
 
+    def keep(self, hold_id: str, reference: str) -> Any: ...
+
     def waiting(self, customer: str, reference: str) -> Sequence[Held]: ...
 
 
@@ -108,14 +110,20 @@ class WalletGate:
             total, known = max(total, self._terms.floor_price or total), ()
         self._desk.settle(hold_id, total, reference=billable[-1].event_id, events=known)
 
-    def job_ended(self, event: Event) -> None:
-        """Settle what a job has held since its submit, whose call and run its event names."""
+    def keep(self, hold_id: str, job: str) -> None:
+        """Have a hold known by the job that it is for, until its end."""
+        self._desk.keep(hold_id, job)
+
+    def job_ended(self, event: Event, job: str) -> None:
+        """Settle what a job has held since its submit."""
         customer = event.external_customer_id or ""
-        for reference in references(event):
+        for reference in references(event, job):
             waiting = self._desk.waiting(customer, reference)
             if waiting:
-                held = waiting[0]  # of several jobs of a run the oldest, one for each end
+                held = waiting[0]
                 self.close(held.id, Money(held.amount, held.currency), [event])
+                for again in waiting[1:]:  # the provider took them for the same job
+                    self._desk.void(again.id)
                 break
         UNSETTLED.end(references(event))
 
@@ -142,3 +150,7 @@ class _Holding:
             self._gate.close(self._hold_id, self._held, events)
         finally:
             UNSETTLED.end((self._reference,))
+
+    def keep(self, job: str) -> None:
+        """Hold on, until the end of the job."""
+        self._gate.keep(self._hold_id, job)

@@ -156,6 +156,13 @@ class HoldDesk:
 
         return self._end(hold_id, ended)
 
+    def keep(self, hold_id: str, reference: str) -> Hold:
+        """Have a hold, if it is open, known by another reference; it lasts no longer for it."""
+        with self._store.writing() as connection:
+            holds = Holds(connection, self._environment)
+            holds.rename(hold_id, reference)
+            return _hold(holds.get(hold_id), "")
+
     def get(self, hold_id: str) -> Hold:
         """Return a hold."""
         with self._store.reading() as connection:

@@ -117,6 +117,11 @@ class QuotaHolds:
         with self._store.writing() as connection:
             QuotaHeld(connection, self._environment).forget(hold_id)
 
+    def keep(self, hold_id: str, reference: str) -> None:
+        """Have a call that goes on known by another reference."""
+        with self._store.writing() as connection:
+            QuotaHeld(connection, self._environment).rename(hold_id, reference)
+
     def waiting(self, customer: str, reference: str) -> list[str]:
         """List the holds under a reference whose calls have not ended, the oldest first."""
         now_us = microseconds(self._clock())

@@ -104,6 +104,10 @@ class WalletHolds(ABC):
         """Give back what was held."""
         return self._desk.void(hold_id)
 
+    def keep(self, hold_id: str, reference: str) -> Hold:
+        """Have a hold, if it is open, known by another reference from now on."""
+        return self._desk.keep(hold_id, reference)
+
     def held(self, hold_id: str) -> Hold:
         """Return a hold."""
         return self._desk.get(hold_id)

@@ -253,6 +253,7 @@ HOLD = fields(
     events=several(EVENT, least=1),
 )
 SETTLE = fields(("amount",), amount=DECIMAL, reference=TEXT, events=several(EVENT, least=1))
+KEEP = fields(("reference",), reference=TEXT)
 API_KEY = fields(
     ("name",),
     name=NAME,

@@ -72,6 +72,11 @@ class Holds:
         changed = {f"new_{name}": row[name] for name in _CHANGING}
         self._connection.execute(_CLOSE, {"of_hold": hold.id} | changed)
 
+    def rename(self, hold_id: str, reference: str) -> None:
+        """Have an open hold known by another reference."""
+        place = {"in_environment": self._environment, "of_hold": hold_id}
+        self._connection.execute(_RENAME, {**place, "as_of_now": reference})
+
     def due(self, wallet_id: str, now_us: int) -> list[HoldRow]:
         """Return the open holds of a wallet whose time is over."""
         rows = self._connection.execute(_DUE, self._place(wallet_id) | {"by": now_us})
@@ -108,6 +113,15 @@ _CHANGING = ("state", "settled_amount", "reference", "closed_us", "steps")
 _ALL = of_wallet(holds, HoldRow)
 _ONE = select(*_ALL.selected_columns).where(
     holds.c.environment == bindparam("in_environment"), holds.c.id == bindparam("of_hold")
+)
+_RENAME = (
+    update(holds)
+    .where(
+        holds.c.environment == bindparam("in_environment"),
+        holds.c.id == bindparam("of_hold"),
+        holds.c.state == HELD,
+    )
+    .values(reference=bindparam("as_of_now"))
 )
 _TAKEN = select(holds.c.id).where(holds.c.id == bindparam("of_hold"))
 _DUE = _ALL.where(holds.c.state == HELD, holds.c.expires_us <= bindparam("by"))

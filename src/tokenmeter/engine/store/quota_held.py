@@ -71,6 +71,10 @@ class QuotaHeld:
         """Let a call go that took nothing."""
         self._connection.execute(_FORGET, {"of_hold": hold_id})
 
+    def rename(self, hold_id: str, reference: str) -> None:
+        """Have a call that has not ended known by another reference."""
+        self._connection.execute(_RENAME, {"of_hold": hold_id, "as_of_now": reference})
+
     def expire(self, hold_ids: Collection[str], by_us: int) -> None:
         """Let calls go at a moment, if they do not go before."""
         if hold_ids:
@@ -101,6 +105,11 @@ _ENDED = (
     update(quota_holds)
     .where(_COLUMNS.id == bindparam("of_hold"))
     .values(event_ids=bindparam("events"), expires_us=bindparam("expires"))
+)
+_RENAME = (
+    update(quota_holds)
+    .where(_COLUMNS.id == bindparam("of_hold"), _COLUMNS.event_ids.is_(None))
+    .values(reference=bindparam("as_of_now"))
 )
 _EXPIRE = (
     update(quota_holds)

@@ -69,6 +69,15 @@ def settle_hold(id: str, fields: Fields, desk: Ingesting) -> Reply:  # noqa: A00
     return Reply(_shown(wallets.settle(id, _amount(fields), reference=reference, events=events)))
 
 
+@router.post("/holds/{id}/keep", openapi_extra=body_schema(schemas.KEEP))
+def keep_hold(id: str, fields: Fields, desk: Ingesting) -> Reply:  # noqa: A002
+    """Have an open hold known by another reference from now on: that of its job."""
+    reference = reading.text(fields, "reference", limit=reading.KEY_CHARS_MAX)
+    if not reference:
+        raise ValidationError("reference is required.")
+    return Reply(_shown(desk.services.wallets.keep(id, reference)))
+
+
 @router.post("/holds/{id}/void")
 def void_hold(id: str, desk: Ingesting) -> Reply:  # noqa: A002
     """Give back what was held."""

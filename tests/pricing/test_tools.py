@@ -39,3 +39,26 @@ def test_the_time_of_a_container_is_said_to_be_missing_from_the_cost() -> None:
 def test_a_container_that_is_made_by_itself_is_unpriced_and_says_why() -> None:
     got = priced(provider="openai", operation="containers", container_count=1)
     assert (got.cost, got.reason) == (None, UNTOLD["containers"])
+
+
+def gemini(model: str, provider: str = "google", **found: Property) -> Decimal | None:
+    return priced(**{"provider": provider, "model": model, "input_tokens": 0, **found}).cost
+
+
+def test_grounding_in_maps_is_billed_by_the_prompt_up_to_gemini_2_5_and_by_the_query_since() -> (
+    None
+):
+    for provider in ("google", "google-vertex"):
+        assert gemini("gemini-2.5-flash", provider, maps_grounding_count=3) == Decimal("0.025")
+        assert gemini("gemini-3.5-flash", provider, maps_grounding_count=3) == Decimal("0.042")
+    both = gemini("gemini-2.5-flash", web_search_count=2, maps_grounding_count=1)
+    assert both == Decimal("0.035") + Decimal("0.025")
+
+
+def test_a_search_of_a_file_store_is_free_on_the_gemini_api_and_unknown_on_vertex() -> None:
+    usage: dict[str, Property] = {"model": "gemini-2.5-flash", "input_tokens": 1_000_000}
+    free = priced(provider="google", file_search_count=1, **usage)
+    assert (free.cost, free.reason) == (Decimal("0.3"), None)
+    vertex = priced(provider="google-vertex", file_search_count=1, **usage)
+    assert vertex.cost == Decimal("0.3")
+    assert vertex.reason == "file_search_count has no rate in the price book"

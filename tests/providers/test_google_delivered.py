@@ -178,3 +178,41 @@ def test_a_live_turn_reports_its_output_as_response_tokens() -> None:
     assert (reading.usage.output_tokens, reading.usage.output_audio_tokens) == (35, 30)
     assert reading.dimensions == {"service_tier": "standard"}
     assert (reading.flags, LIVE.operation) == (frozenset(), "live")
+
+
+def on_grounds(kinds: list[object], **queries: object) -> Json:
+    body = answer(metadata(5, 7), HELLO)
+    chunk = [{kind: {"uri": "secret"}} if isinstance(kind, str) else kind for kind in kinds]
+    body["candidates"][0]["groundingMetadata"] = {"groundingChunks": chunk, **queries}
+    return body
+
+
+FOUND = ("web_search_count", "maps_grounding_count", "file_search_count")
+CAFES = ["cafes near here", "cafes open now"]
+
+
+@pytest.mark.parametrize(
+    ("body", "counts"),
+    [
+        (on_grounds(["maps", "maps"]), (None, 1, None)),
+        (on_grounds(["maps"], webSearchQueries=CAFES), (None, 2, None)),
+        (on_grounds(["maps", "web"], webSearchQueries=CAFES), (2, 1, None)),
+        (on_grounds(["web"], webSearchQueries=CAFES), (2, None, None)),
+        (on_grounds([], googleMapsWidgetContextToken="t"), (None, 1, None)),
+        (on_grounds(["retrievedContext"]), (None, None, 1)),
+        (on_grounds(["retrievedContext"], retrievalQueries=CAFES), (None, None, 2)),
+        (on_grounds(["junk", 7, None]), (None, None, None)),
+        (on_grounds([], groundingChunks="maps"), (None, None, None)),
+    ],
+)
+def test_searches_are_counted_by_what_they_found(
+    body: Json, counts: tuple[int | None, int | None, int | None]
+) -> None:
+    assert tuple(map(content(body).usage.get, FOUND)) == counts
+    assert tuple(map(chunks(body, body).usage.get, FOUND)) == counts
+
+
+def test_places_and_queries_of_maps_may_come_in_different_chunks_of_a_stream() -> None:
+    query = on_grounds([], webSearchQueries=["cafes"])
+    usage = chunks(query, on_grounds(["maps"])).usage
+    assert tuple(map(usage.get, FOUND)) == (None, 1, None)

@@ -82,13 +82,17 @@ def test_searches_are_counted_as_google_bills_them() -> None:
     tools = [
         {"type": "google_search", "count": 3},
         {"type": "google_maps", "count": 2},
-        {"type": "retrieval", "count": 0},
+        {"type": "retrieval", "count": 1},
+        {"type": "a new tool", "count": 1},
+        {"type": "an old tool", "count": 0},
         {"type": "google_search", "count": "junk"},
         "junk",
     ]
     reading = read_body(create(), interaction(usage=usage(grounding_tool_count=tools)))
     assert reading.usage.web_search_count == 3
-    assert reading.flags == {"unknown:google_maps", "invalid:grounding_tool_count"}
+    assert reading.usage.maps_grounding_count == 2
+    assert reading.usage.file_search_count == 1
+    assert reading.flags == {"unknown:a new tool", "invalid:grounding_tool_count"}
 
 
 @pytest.mark.parametrize("status", ["in_progress", "queued", "a new word"])

@@ -119,7 +119,7 @@ def _has_more(card: Card, names: frozenset[str]) -> bool:
         card.request_rate is not None
         or card.seconds_min > 0
         or not names.isdisjoint(CONTAINERS)
-        or (card.grounded_once and SEARCHES in names)
+        or (card.grounded_once and not names.isdisjoint(SEARCHES))
         or (card.draws and "output_image_tokens" not in names)
         or any(unit.per != 1 or unit.rate < 0 for unit in card.units)
     )

@@ -20,7 +20,7 @@ _PARTS = {
     "output_tokens": OUTPUT_PARTS,
 }
 LONG_WRITES = "cache_write_12h_tokens"
-SEARCHES = "web_search_count"
+SEARCHES = ("web_search_count", "maps_grounding_count")
 
 Facts = Mapping[str, object]
 
@@ -36,14 +36,22 @@ def fill(facts: Facts, event_name: str, card: Card) -> tuple[Facts, list[str]]:
         facts = _with_totals(facts, card, notes)
     if card.draws or card.modal_cache or card.seconds_min:
         facts = _with_splits(facts, event_name, card, notes)
-    if card.grounded_once and _count(facts, SEARCHES) > 1:
-        facts = {**facts, SEARCHES: 1}
-        notes.append("the searches for one prompt are billed as one")
+    if card.grounded_once:
+        facts = _with_one_search(facts, notes)
     if LONG_WRITES in facts or not facts.keys().isdisjoint(card.unrated):
         notes.extend(_unrated(facts, card))
     if not facts.keys().isdisjoint(CONTAINERS):
         notes.append(CONTAINER_TIME)
     return facts, notes
+
+
+def _with_one_search(facts: Facts, notes: list[str]) -> Facts:
+    """Take the searches for one prompt as one, those on maps likewise."""
+    many = [metric for metric in SEARCHES if _count(facts, metric) > 1]
+    if not many:
+        return facts
+    notes.append("the searches for one prompt are billed as one")
+    return {**facts, **dict.fromkeys(many, 1)}
 
 
 def _with_splits(facts: Facts, event_name: str, card: Card, notes: list[str]) -> Facts:

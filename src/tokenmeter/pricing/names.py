@@ -139,6 +139,15 @@ MORE_RATES: Mapping[str, Mapping[str, Decimal]] = {
 # https://ai.google.dev/gemini-api/docs/google-search (by you.com, 2026-09-17)
 _GROUNDED_ONCE = re.compile(r"gemini-[12]\.")
 
+# What else Google bills by the piece, and genai-prices does not have: grounding in Google Maps, by
+# the grounded prompt up to Gemini 2.5, by each query since Gemini 3. A search of a file search
+# store is free; one of one's own data on Vertex is billed by what holds these data.
+# litellm 1.110.2, rows that cite https://ai.google.dev/gemini-api/docs/pricing (2026-11-30)
+_MAPS_RATES = (
+    (re.compile(r"gemini-2\.5-(?:pro|flash)"), Decimal("0.025")),
+    (re.compile(r"gemini-[3-9]"), Decimal("0.014")),
+)
+
 # Models whose output is images alone, even where the provider reports no split.
 DRAWS_ONLY = ("gpt-image", "chatgpt-image")
 
@@ -179,6 +188,17 @@ def same_rates(
     if not alike or _FLEX in known:
         return context, ()
     return _BATCH, ("service_tier=flex: the rates of batches are used, half of the standard",)
+
+
+def rates_by_the_piece(provider: str, model: str) -> dict[str, Decimal]:
+    """Return the USD that a tool costs each time, by metric; `provider` is our name."""
+    if provider not in ("google", "google-vertex"):
+        return {}
+    rates = {"file_search_count": Decimal(0)} if provider == "google" else {}
+    for models, rate in _MAPS_RATES:
+        if models.match(model):
+            rates["maps_grounding_count"] = rate
+    return rates
 
 
 def grounded_once(provider: str, model: str) -> bool:

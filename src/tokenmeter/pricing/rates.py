@@ -37,15 +37,20 @@ def _depth(rated: Rated) -> tuple[int, str]:
     return (-len(rated[0].dimensions), rated[0].usage_key)
 
 
-def bands(rated: list[Rated], factor: Decimal) -> tuple[Band, ...]:
-    """Return the units for each length of the prompt, the longest first."""
+def bands(rated: list[Rated], factor: Decimal, more: tuple[Unit, ...]) -> tuple[Band, ...]:
+    """Return the units for each length of the prompt, the longest first; `more` is in each."""
     starts = {
         tier.start for _, price in rated if not isinstance(price, Decimal) for tier in price.tiers
     }
     return tuple(
-        Band(start, _units([(unit, _price(price, start)) for unit, price in rated], factor))
+        Band(start, (*_units([(u, _price(price, start)) for u, price in rated], factor), *more))
         for start in (*sorted(starts, reverse=True), -1)
     )
+
+
+def by_the_piece(rates: Mapping[str, Decimal]) -> tuple[Unit, ...]:
+    """Return units that are billed by themselves, each one."""
+    return tuple(Unit(metric, rate, 1, ()) for metric, rate in rates.items())
 
 
 def _units(priced: list[tuple[UnitDef, Decimal]], factor: Decimal) -> tuple[Unit, ...]:

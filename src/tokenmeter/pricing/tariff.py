@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ class Terms:
     factor: Decimal | None = None  # on token rates
     seconds_min: int = 0
     grounded_once: bool = False
+    by_the_piece: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
     notes: tuple[str, ...] = ()
 
 
@@ -76,7 +77,8 @@ class Tariff:
         prices = self._model.get_prices(moment, context or None)
         more = names.MORE_RATES.get(self._model.id, {})
         rated = rates.rated(prices, self._units, more)
-        *bands, short = rates.bands(rated, terms.factor or _ONE)
+        more_units = rates.by_the_piece(terms.by_the_piece)
+        *bands, short = rates.bands(rated, terms.factor or _ONE, more_units)
         priced = frozenset(unit.metric for unit in short.units)
         return Card(
             model=self._model.id,

@@ -178,6 +178,7 @@ def _terms(ask: Ask, provider: Provider, model: ModelInfo) -> Terms:
         factor=prod(factors.values(), start=_ONE) if factors else None,
         seconds_min=names.SECONDS_MIN.get((provider.id, model.id), 0),
         grounded_once="processing" not in asked and names.grounded_once(provider.id, model.id),
+        by_the_piece=names.rates_by_the_piece(_text(ask.provider) or "", model.id),
         notes=(*notes, *(f"{term}: token rates x {by}" for term, by in factors.items())),
     )
 

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from tokenmeter.providers.base import Api, Call, Json, Reading, mapping, text
+from tokenmeter.providers.google_grounding import grounded, grounding_marks
 from tokenmeter.providers.google_usage import (
     Counted,
     error_type,
@@ -41,7 +42,6 @@ _KINDS = {
     "audio": (AUDIO, re.compile("-tts|lyria")),
 }
 _COUNTED = "counted"  # key of `raw`: the last report of usage, as it came
-_QUERY = "query:"  # keys of `raw`: one per search
 _CANDIDATE = "candidate:"  # keys of `raw`: one per candidate that delivered something
 _ENDED = "ended"  # key of `raw`: a candidate said why it ended
 _PLAIN_END = "STOP"
@@ -96,10 +96,8 @@ def total(reading: Reading) -> Counted:
     last = read_usage(reading.raw.get(_COUNTED))
     made = {metric: n for metric, n in reading.usage.items() if metric in MEDIA.values()}
     found: dict[str, Number] = {**last.usage, **made}
-    searches, candidates = marked(reading, _QUERY), marked(reading, _CANDIDATE)
-    if searches:
-        found["web_search_count"] = searches
-    delivered = sum(made.values()) if made else candidates
+    found.update(grounded(reading.raw))
+    delivered = sum(made.values()) if made else marked(reading, _CANDIDATE)
     if found and delivered:
         found["output_count"] = delivered
     return Counted(Usage(found), last.flags)
@@ -133,18 +131,8 @@ def _add_delivered(made: dict[str, Number], candidate: Json) -> None:
 
 
 def _marks(candidate: Json) -> dict[str, Any]:
-    """
-    Name what must count once however many chunks repeat it: searches and candidates.
-
-    Google bills each different, non-empty query. Their hashes do, not their text.
-    """
-    grounding = mapping(candidate.get("groundingMetadata"))
-    marks: dict[str, Any] = {}
-    for name in ("webSearchQueries", "imageSearchQueries"):
-        queries = grounding.get(name)
-        for query in queries if isinstance(queries, list) else ():
-            if text(query):
-                marks[f"{_QUERY}{name}:{hash(query)}"] = True
+    """Name what must count once however many chunks repeat it: searches and candidates."""
+    marks = grounding_marks(candidate)
     index = candidate.get("index", 0)
     if next(_parts(candidate), None) is not None and isinstance(index, int):
         marks[f"{_CANDIDATE}{index}"] = True

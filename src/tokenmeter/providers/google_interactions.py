@@ -48,7 +48,11 @@ _FAILURES = {name: name for name in ("failed", "cancelled", "error")}
 _COMPLETED = frozenset({"interaction.completed", "interaction.complete"})
 _NEEDLES = (b'"usage"', b'"total_usage"', b'"error"', b'"status"', b'"image/', b'"video/')
 _COUNTED = "counted"  # key of `raw`: the last report of usage
-_SEARCHES = {"google_search": "web_search_count"}
+_SEARCHES = {
+    "google_search": "web_search_count",
+    "google_maps": "maps_grounding_count",
+    "retrieval": "file_search_count",
+}
 
 
 def read_interaction(payload: Json) -> Reading:

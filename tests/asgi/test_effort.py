@@ -24,6 +24,7 @@ KEY = [("authorization", "Bearer key-of-acme"), ("content-type", "application/js
 ASKED = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
 LEARNED = 100  # so many chunks, and what they have in common is known
 CHUNKS = 50
+STREAM_CALLS_MAX = 250  # for one that comes in chunks, beside the calls of each chunk
 CALLS_MAX = 140  # for a request whose answer comes in one piece
 CALLS_A_CHUNK_MAX = 2  # the middleware's, and the look at the chunk
 
@@ -106,3 +107,17 @@ async def test_a_quiet_chunk_costs_two_calls(meter: TokenMeter) -> None:
         app = answering(200, headers, [chunk(n) for n in range(number)])
         counts.append(len(await counted(metered(app, meter), asked)))
     assert (counts[1] - counts[0]) / CHUNKS <= CALLS_A_CHUNK_MAX
+
+
+async def test_a_usual_stream_is_begun_and_ended_in_few_calls(meter: TokenMeter) -> None:
+    asked, headers = {**ASKED, "stream": True}, {"content-type": "text/event-stream"}
+    usage = {"prompt_tokens": 8, "completion_tokens": 3, "total_tokens": 11}
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "m", "created": 1}
+    begin = {**head, "choices": [{"index": 0, "delta": {"role": "assistant"}}]}
+    end = {**head, "choices": [], "usage": usage}
+    told = [f"data: {json.dumps(each)}\n\n".encode() for each in (begin, end)]
+    app = answering(200, headers, [told[0], *map(chunk, range(LEARNED)), told[1]])
+    calls = await counted(metered(app, meter), asked)
+    assert {"_first_chunk", "_last_chunk"} <= set(calls)
+    assert not {"read_chat", "settle_text", "events_of", "describe_as"} & set(calls)
+    assert len(calls) - LEARNED * CALLS_A_CHUNK_MAX <= STREAM_CALLS_MAX, len(calls)

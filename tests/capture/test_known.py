@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,6 +49,10 @@ def asked(**fields: Any) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
+def found_in(known: KnownCalls, body: bytes) -> Call | None:
+    return known.find("POST", URL, body, edits=True)
+
+
 PROMPT = [{"role": "user", "content": 'Say "hi", or \\ and ],{"model":"gpt-4"}'}]
 KNOWN = [
     asked(messages=PROMPT, model="gpt-4o"),
@@ -68,13 +73,14 @@ def test_a_request_like_one_before_asks_for_the_same(body: bytes) -> None:
     known.learn("POST", URL, body, described(body))
     other = body.replace(b"hi", b"something else, with [ and { in it")
     assert known.may_find("POST", URL)
-    assert known.find("POST", URL, other) == described(other)
-    assert known.find("POST", URL, body.replace(b"gpt-4o", b"gpt-5")) is None
-    assert known.find("GET", URL, body) is None
+    assert found_in(known, other) == described(other)
+    assert found_in(known, body.replace(b"gpt-4o", b"gpt-5")) is None
+    assert known.find("GET", URL, body, edits=True) is None
 
 
 UNKNOWN = {
-    "a stream": asked(messages=PROMPT, model="gpt-4o", stream=True),
+    "options that are none": asked(model="gpt-4o", stream=True, stream_options="x"),
+    "data of Azure's": asked(model="gpt-4o", stream=True, data_sources=None),
     "a stream that is no boolean": asked(messages=PROMPT, model="gpt-4o", stream="true"),
     "a model that is no text": asked(messages=PROMPT, model=["gpt-4o"]),
     "a model without a name": asked(messages=PROMPT, model=""),
@@ -92,7 +98,38 @@ def test_what_is_unusual_is_described_each_time(body: bytes) -> None:
     known = KnownCalls()
     known.learn("POST", URL, KNOWN[0], described(KNOWN[0]))
     known.learn("POST", URL, body, described(KNOWN[0]))
-    assert known.find("POST", URL, body) is None
+    assert found_in(known, body) is None
+
+
+def test_a_stream_that_reports_its_usage_is_known() -> None:
+    known = KnownCalls()
+    body = asked(
+        messages=PROMPT, model="gpt-4o", stream=True, stream_options={"include_usage": True}
+    )
+    known.learn("POST", URL, body, described(body))
+    found = found_in(known, body)
+    assert found == described(body)
+    assert found.streamed
+
+
+def test_a_stream_that_has_to_be_asked_for_its_usage_is_known_where_it_cannot_be() -> None:
+    known = KnownCalls()
+    body = asked(messages=PROMPT, model="gpt-4o", stream=True)
+    call = described(body)
+    assert call.edited_body is not None
+    known.learn("POST", URL, body, call)
+    assert found_in(known, body) is None
+    assert known.find("POST", URL, body, edits=False) == replace(call, edited_body=None)
+
+
+def test_each_stream_is_asked_for_its_usage_whatever_came_before(meter: TokenMeter) -> None:
+    player = Player([wire.chat_stream()])
+    client, body = player.client(), {"model": "gpt-4o", "messages": PROMPT, "stream": True}
+    for headers in ({"digest": "sha-256=x"}, {}, {"digest": "sha-256=x"}, {}):
+        client.post(URL, json=body, headers=headers)
+    asks = [b"include_usage" in request.content for request in player.sent]
+    assert asks == [False, True, False, True]
+    assert len(events_of(meter)) == 4
 
 
 def test_a_request_that_cannot_be_read_teaches_nothing(meter: TokenMeter) -> None:
@@ -108,8 +145,8 @@ def test_only_so_many_calls_are_remembered() -> None:
     for number in range(KNOWN_MAX + 1):
         body = asked(messages=PROMPT, model=f"m{number}")
         known.learn("POST", URL, body, described(body))
-    assert known.find("POST", URL, asked(messages=PROMPT, model="m0")) is None
-    assert known.find("POST", URL, asked(messages=PROMPT, model=f"m{KNOWN_MAX}")) is not None
+    assert found_in(known, asked(messages=PROMPT, model="m0")) is None
+    assert found_in(known, asked(messages=PROMPT, model=f"m{KNOWN_MAX}")) is not None
 
 
 def test_the_second_of_two_calls_is_metered_as_the_first(meter: TokenMeter) -> None:

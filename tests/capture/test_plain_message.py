@@ -90,7 +90,7 @@ def test_an_answer_that_is_no_utf_8_is_read_the_long_way() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"{", asked(model="m", stream=True), asked(model=5), asked(model="m", speed=1)]
+    "body", [b"{", asked(model="m", stream="x"), asked(model=5), asked(model="m", speed=1)]
 )
 def test_an_unusual_request_has_no_key(body: bytes) -> None:
     assert asked_message(body) is None

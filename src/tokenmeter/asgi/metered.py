@@ -155,10 +155,10 @@ class Metered:
             return
         asked = Asked(asking.request, asking.route, asking.body.known)
         if current_scope() is asking.scope:
-            own = open_exchange(asking.meter, asked)
+            own = open_exchange(asking.meter, asked, edits=False)
         else:  # the application answers from a task of its own
             with entered(asking.scope):
-                own = open_exchange(asking.meter, asked)
+                own = open_exchange(asking.meter, asked, edits=False)
         if own is not None:
             self._upstream.clear()  # it has told the scope, as upstream exchanges do
             self._own = own

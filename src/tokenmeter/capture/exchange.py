@@ -21,7 +21,7 @@ from tokenmeter.capture.gating import Ticket, settle
 from tokenmeter.capture.joining import joined_id
 from tokenmeter.capture.observation import FAILED_FROM, Outcome
 from tokenmeter.capture.passing import reader_after_close, reader_after_fault
-from tokenmeter.capture.plain import plain_event
+from tokenmeter.capture.plain import may_be_plain, plain_event
 from tokenmeter.capture.reader import Reader
 from tokenmeter.capture.refusal import Refusal, Refused
 from tokenmeter.capture.requests import Sent
@@ -114,10 +114,8 @@ class Exchange:
                 given = reader.feed(data)
             else:
                 given = self._decoded(self._decoder, data)
-            said = reader.reading.state == "success" and isinstance(reader, EventReader)
-            if said and not self.call.api.adds:  # where payloads add up, more may come
-                self.is_complete = True
-                self._close("success")
+            if isinstance(reader, EventReader) and reader.is_said and not self.call.api.adds:
+                self._said()  # where payloads add up, more may come
         except Exception as error:  # noqa: BLE001 - a fault of ours must not reach the user
             return self.broken(error).feed(data)
         return given
@@ -265,34 +263,36 @@ class Exchange:
             self.sink.fault(error)
         self._left()
 
+    def _said(self) -> None:
+        """Close a stream whose end the provider has told."""
+        self.is_complete = True
+        plain = self.reader.plain if isinstance(self.reader, EventReader) else None
+        if plain is not None and self.status == SUCCESS and may_be_plain(self):
+            self._close_plainly(plain, NO_HEADERS)
+        else:
+            self._close("success")
+
     def _plain(self, body: bytes, headers: Mapping[str, str]) -> bool:
         """Close with a whole body, if it is of the usual form and all that there is to say."""
-        sink, scope, call = self.sink, self.scope, self.call
-        read = call.api.plain
-        if read is None or self.is_draining or self._strip or self.joined or sink.gateways:
+        read = self.call.api.plain
+        if read is None or self._strip or not may_be_plain(self):
             return False
-        if not sink.shape.is_plain or (scope is not None and scope.keeps_notes) or call.repeated:
-            return False
-        answer = read(body, call)
-        if answer is None:
-            return False
-        if self._taken():
-            try:
-                event_id, reused = self._identified(answer)
-                event = plain_event(self, answer, event_id, headers, reused=reused)
-                sink.keep(event, scope)
-                if self.ticket is not None:
-                    settle(self.ticket, [event], SUCCESS)
-            except Exception as error:  # noqa: BLE001 - as in chunk()
-                sink.fault(error)
-            self._left()
-        return True
+        answer = read(body, self.call)
+        return answer is not None and self._close_plainly(answer, headers)
 
-    def _identified(self, answer: Plain) -> tuple[str, bool]:
-        """Return the id of the event; is the provider's used up."""
-        if self.event_id is not None:
-            return self.event_id, False  # as it was announced
-        return self.sink.ids.of_create(self.call, answer.response_id, self.attempt)
+    def _close_plainly(self, answer: Plain, headers: Mapping[str, str]) -> bool:
+        if not self._taken():
+            return True
+        sink = self.sink
+        try:
+            event = plain_event(self, answer, headers)
+            sink.keep(event, self.scope)
+            if self.ticket is not None:
+                settle(self.ticket, [event], SUCCESS)
+        except Exception as error:  # noqa: BLE001 - as in chunk()
+            sink.fault(error)
+        self._left()
+        return True
 
     def _left(self) -> None:
         self.sink.left(self._entered)

@@ -52,9 +52,14 @@ class Outgoing(Protocol):
         ...
 
 
-def open_exchange(sink: Sink, outgoing: Outgoing) -> Exchange | None:
-    """Open an exchange if a provider adapter knows this request; else None, cheaply."""
-    known = _known(sink, outgoing)
+def open_exchange(sink: Sink, outgoing: Outgoing, *, edits: bool = True) -> Exchange | None:
+    """
+    Open an exchange if a provider adapter knows this request; else None, cheaply.
+
+    `edits`: another body can still be sent.
+    """
+    edits = edits and sink.policy.include_usage
+    known = _known(sink, outgoing, edits=edits)
     if known is not None:
         return known
     host = known_host(outgoing.host, sink.hosts)
@@ -68,10 +73,10 @@ def open_exchange(sink: Sink, outgoing: Outgoing) -> Exchange | None:
     if call is None:
         return None
     stop_if_previewed(current_scope(), call, fields)
-    if call.edited_body is not None and not (sink.policy.include_usage and may_edit(headers)):
-        call = replace(call, edited_body=None)
     if _is_json(body) and fields and body:  # it could be read, so the call is known
         sink.known.learn(outgoing.method, outgoing.url, body, call)
+    if call.edited_body is not None and not (edits and may_edit(headers)):
+        call = replace(call, edited_body=None)
     if sink.known.previewed:
         call = sink.known.previewed.noted(call, fields)
     return Exchange(sink, call, _sent(outgoing, body, fields))
@@ -96,7 +101,7 @@ def _sent(outgoing: Outgoing, body: bytes | None, fields: Json) -> Sent:
     return Sent(outgoing.method, outgoing.url, hashed, fields, retry_count(headers))
 
 
-def _known(sink: Sink, outgoing: Outgoing) -> Exchange | None:
+def _known(sink: Sink, outgoing: Outgoing, *, edits: bool) -> Exchange | None:
     """Open the exchange of a request that asks for the same as one before, unless previewed."""
     method, url = outgoing.method, outgoing.url
     if sink.known.previewed or not sink.known.may_find(method, url):
@@ -104,7 +109,7 @@ def _known(sink: Sink, outgoing: Outgoing) -> Exchange | None:
     scope, body = current_scope(), outgoing.body()
     if not body or (scope is not None and scope.previews):
         return None
-    call = sink.known.find(method, url, body)
+    call = sink.known.find(method, url, body, edits=edits)
     if call is None:
         return None
     return Exchange(sink, call, Sent(method, url, body, None, retry_count(outgoing.headers)))

@@ -27,17 +27,13 @@ class Passed:
         self._sample = b""
         self._large_events = self._large_bytes = self._large_text = 0
 
-    @property
-    def is_sampled(self) -> bool:
-        """Whether enough small events have been kept; large ones are to be given all the same."""
-        return len(self._sample) >= SAMPLE_BYTES_MAX
-
-    def take(self, events: bytes) -> None:
-        """Take whole events."""
+    def take(self, events: bytes) -> bool:
+        """Take whole events; say whether more small ones are wanted, as large ones always are."""
         if len(events) > LARGE_BYTES:
             self._take_many(events)
         elif len(self._sample) < SAMPLE_BYTES_MAX:
             self._sample += events
+        return len(self._sample) < SAMPLE_BYTES_MAX
 
     def skip(self, size: int) -> None:
         """Leave an event of `size` bytes out that is too large to be kept: it is no text."""

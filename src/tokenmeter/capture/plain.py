@@ -32,21 +32,24 @@ if TYPE_CHECKING:
 SKEW_MAX_S = CLOCK_SKEW_MAX.total_seconds()
 
 
-def plain_event(
-    exchange: Exchange,
-    answer: Plain,
-    event_id: str,
-    headers: Mapping[str, str],
-    *,
-    reused: bool,
-) -> Event:
+def may_be_plain(exchange: Exchange) -> bool:
+    """Say whether an answer of the usual form would be all that there is to an exchange."""
+    sink, scope = exchange.sink, exchange.scope
+    if exchange.is_draining or exchange.joined or exchange.call.repeated or sink.gateways:
+        return False
+    return sink.shape.is_plain and (scope is None or not scope.keeps_notes)
+
+
+def plain_event(exchange: Exchange, answer: Plain, headers: Mapping[str, str]) -> Event:
     """
     Write the event of one attempt.
 
-    `reused`: the provider's id belongs to an event already. `headers`: the answer's, if the
-    exchange has not seen them yet.
+    `headers`: the answer's, if the exchange has not seen them yet.
     """
     call, attempt = exchange.call, exchange.attempt
+    event_id, reused = exchange.event_id, False  # as it was announced
+    if event_id is None:
+        event_id, reused = exchange.sink.ids.of_create(call, answer.response_id, attempt)
     attribution = attempt.attribution
     properties: dict[str, Property] = {
         **_head(call.provider, answer.model, call.request_model, call.api.operation),
@@ -62,7 +65,7 @@ def plain_event(
         "usage_source": "reported",
         "http_status": "200",
     }
-    if reused:
+    if reused:  # the provider's id belongs to an event already
         properties["id_reused"] = "true"
     return Event(
         _name(exchange),

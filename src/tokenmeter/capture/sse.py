@@ -8,13 +8,12 @@ unfinished event is kept, and a large one is squeezed.
 
 from __future__ import annotations
 
-import re
-
 from tokenmeter.capture.likeness import UNLIKE, likeness
+from tokenmeter.capture.needles import holds_needle
 from tokenmeter.capture.passed import BOUNDARY, Passed, event_data
 from tokenmeter.capture.reader import NOT_JSON, TOO_LARGE, fold_parsed, parse
 from tokenmeter.capture.squeeze import Squeezed
-from tokenmeter.providers.base import NO_READING, Api, Reading
+from tokenmeter.providers.base import NO_READING, Api, Plain, PlainStream, Reading
 
 HELD_BYTES_MAX = 64 * 1024  # an edited stream holds back at most this much of one event
 COUNT_EVERY = 16  # of so many quiet chunks one has its events counted, for all of them
@@ -25,10 +24,6 @@ NAMELESS_BYTES_MAX = 256 * 1024  # so far they may lie from the beginning
 TAIL_BYTES = 3  # of a boundary may stand in the chunk before its last byte
 
 _ENDS = (b"\n\n", b"\r\n\r\n")
-_NULLS = (b":null", b": null")
-_BACKSLASH = 0x5C  # a number is found in bytes six times as fast as a text
-_ESCAPES = b"\\u00"  # a letter may be written so, in a field's name as well
-_LETTER = re.compile(rb"\\u00[4-7]")
 CUT_SHORT = Reading(flags=frozenset({"cut_short"}))  # the stream ended without its end marker
 
 
@@ -36,29 +31,17 @@ class EventReader:
     """Reads a server-sent event stream; with `strip_usage`, takes our extra chunk out of it."""
 
     __slots__ = (
-        "_alike",
-        "_api",
-        "_compared",
-        "_counted",
-        "_large",
-        "_large_at",
-        "_last",
-        "_likes",
-        "_named",
-        "_needles",
-        "_passed",
-        "_pending",
-        "_quiet",
-        "_slow",
-        "_strip",
-        "_tail",
-        "bytes_seen",
-        "events_seen",
-        "reading",
+        *("_alike", "_api", "_compared", "_counted", "_first", "_large", "_large_at", "_last"),
+        *("_likes", "_named", "_needles", "_passed", "_pending", "_quiet", "_reading"),
+        *("_samples", "_slow", "_strip", "_tail", "_unread", "bytes_seen", "events_seen"),
+        "plain",
     )
 
     def __init__(self, api: Api, *, strip_usage: bool = False) -> None:
-        self.reading: Reading = NO_READING
+        self._reading: Reading = NO_READING
+        self._first: Reading | None = None  # of a stream that is a usual one so far
+        self.plain: Plain | None = None  # all that the stream says, if it is a usual one
+        self._unread = b""  # the event that `plain` comes from, not in `reading` yet
         self.bytes_seen = 0
         self.events_seen = 0
         self._api = api
@@ -77,6 +60,25 @@ class EventReader:
         self._compared = 0  # how often
         self._likes = 0  # chunks that were alike
         self._passed = Passed(api)
+        self._samples = True  # whether it wants more of them
+
+    @property
+    def reading(self) -> Reading:
+        """What was reported so far."""
+        if self._unread:
+            payload, self._unread, self.plain = self._unread, b"", None
+            self._fold_slowly(payload)
+        return self._reading
+
+    @reading.setter
+    def reading(self, reading: Reading) -> None:
+        """Go on from another reading."""
+        self._reading = reading
+
+    @property
+    def is_said(self) -> bool:
+        """Whether the provider has said that the answer is complete, and no failure."""
+        return self.plain is not None or self._reading.state == "success"
 
     @property
     def is_events(self) -> bool:
@@ -99,17 +101,18 @@ class EventReader:
             if at == len(data) - rest and data.endswith(after):
                 self._likes += 1
                 self.bytes_seen += len(data)
+                if self._samples:
+                    self._samples = self._passed.take(data)
                 return True
         return self._search(data)
 
     def _search(self, data: bytes) -> bool:
         """Do what `quiet` says for a chunk that is not as those before it."""
-        if not data.endswith(_ENDS) or self._holds_needle(data):
+        if not data.endswith(_ENDS) or holds_needle(data, self._needles):
             return False
         self.bytes_seen += len(data)
-        if len(data) > LIKE_BYTES_MAX or not self._passed.is_sampled:
-            self._passed.take(data)
-        elif self._compared < COMPARED_MAX:
+        self._samples = self._passed.take(data)
+        if self._compared < COMPARED_MAX and len(data) <= LIKE_BYTES_MAX:
             self._compare(data)
         if self._quiet % COUNT_EVERY == 0:
             self._counted += data.count(b"data:")
@@ -129,7 +132,7 @@ class EventReader:
         """Take the next bytes; return those the user is to get."""
         self.bytes_seen += len(data)
         whole = self._pending + data if self._pending else data
-        if self._slow or self._holds_needle(whole):
+        if self._slow or holds_needle(whole, self._needles):
             return self._feed_slowly(data)
         return self._skip(whole, data)
 
@@ -146,7 +149,8 @@ class EventReader:
         else:
             keep = self._read(held) if held.strip() else True
         self._pending = b""  # only now: after a fault of ours it is still to be had
-        if self._api.done is not None and self.events_seen and self.reading.state is None:
+        said = self.plain is not None or self._reading.state is not None
+        if self._api.done is not None and self.events_seen and not said:
             self.reading = self.reading | CUT_SHORT
         return held if self._strip and keep else b""
 
@@ -162,18 +166,6 @@ class EventReader:
         events += self._likes * self._alike.events
         unread = self.bytes_seen - self._large_at if self._large is not None else 0
         return self._passed.text_bytes(self.bytes_seen - unread - len(self._pending), events)
-
-    def _holds_needle(self, data: bytes) -> bool:
-        """Tell whether a needle stands here that is not null: most chunks have a null usage."""
-        for needle in self._needles:
-            at = data.rfind(needle)  # much faster than `in`
-            while at >= 0:
-                if not data.startswith(_NULLS, at + len(needle)):
-                    return True
-                at = data.rfind(needle, 0, at)
-        if _BACKSLASH not in data or data.rfind(_ESCAPES) < 0:
-            return False
-        return _LETTER.search(data) is not None
 
     def _skip(self, whole: bytes, data: bytes) -> bytes:
         """Pass whole events that hold nothing for us; keep the unfinished one."""
@@ -205,7 +197,7 @@ class EventReader:
             start = boundary.end()
         self._pending = rest[start:]
         strips = self._strip
-        if strips and self.reading.state == "success":
+        if strips and self.is_said:
             given.append(self._pending)  # our chunk has been taken out: nothing more to hold
             self._strip = False
         if len(self._pending) > HELD_BYTES_MAX:
@@ -249,14 +241,36 @@ class EventReader:
             return True
         self.events_seen += 1
         if payload == self._api.done:
-            self.reading = self.reading | Reading(state="success")
+            if self.plain is None:
+                self.reading = self.reading | Reading(state="success")
             return True
         if not self._is_wanted(payload):
             return True
         return self._fold(payload)
 
     def _fold(self, payload: bytes) -> bool:
-        """Parse one event; return False for the chunk to be taken out, which ends a stream."""
+        """Read one event; return False for the chunk to be taken out, which ends a stream."""
+        usual = self._api.stream
+        if usual is None or not self._fold_quickly(usual, payload):
+            return self._fold_slowly(payload)
+        return self.plain is None or not self._strip
+
+    def _fold_quickly(self, usual: PlainStream, payload: bytes) -> bool:
+        """Read the first event of a usual stream, or its last; False for any other."""
+        if self._reading is NO_READING:
+            first = usual.first(payload)
+            if first is not None:
+                self._reading = self._first = first
+            return first is not None
+        if self._reading is not self._first or self.plain is not None:
+            return False  # more was said than the first event
+        self.plain = usual.last(payload, self._reading)
+        if self.plain is None:
+            return False
+        self._unread = payload
+        return True
+
+    def _fold_slowly(self, payload: bytes) -> bool:
         parsed, doubts = parse(payload)
         extra = self._strip and self.reading.state != "success" and is_only_usage(parsed)
         self.reading = self.reading | doubts
@@ -270,7 +284,7 @@ class EventReader:
             if self.reading.response_id is None or self._named == 1:
                 return True
             self._named = FIRST_EVENTS
-        return self._holds_needle(payload)
+        return holds_needle(payload, self._needles)
 
 
 def is_only_usage(parsed: object) -> bool:

@@ -21,10 +21,10 @@ _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=LABEL_CHARS_MAX)]
 
 
 class _Asked(msgspec.Struct, frozen=True, gc=False):
-    """The fields of a request that its description depends on, unless it streams."""
+    """The fields of a request that its description depends on."""
 
     model: _Name | None = None
-    stream: Literal[False] | None = None
+    stream: bool | None = None
     service_tier: _Name | None = None
     speed: _Name | None = None
     inference_geo: _Name | None = None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tokenmeter.frozen import value
 from tokenmeter.usage import NOTHING, Number, Usage
@@ -126,6 +126,19 @@ class Plain:
     dimensions: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+class PlainStream(NamedTuple):
+    """
+    Reads a stream of the usual form by two of its events, of which nothing else is to be said.
+
+    Each returns None for an event that is not of the usual form: that is read by `Api.read`.
+    """
+
+    # The first event, as `Api.read` reads it: who answers, and no usage.
+    first: Callable[[bytes], Reading | None]
+    # The event that reports the usage and completes the answer, and what the first one said.
+    last: Callable[[bytes, Reading], Plain | None]
+
+
 def _stronger(now: State | None, later: State | None) -> State | None:
     """A failure stands; anything said later replaces the rest."""
     return now if now == "failed" or later is None else later
@@ -162,6 +175,8 @@ class Api:
     # Reads a whole answer of the usual form at once, settled; None for any other: that is read
     # by `read` and `settle`. See capture.plain and providers.usual.
     plain: Callable[[bytes, Call], Plain | None] | None = None
+    # The same for a stream of events.
+    stream: PlainStream | None = None
 
 
 @value(frozen=True, slots=True)

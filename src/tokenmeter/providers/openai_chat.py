@@ -8,7 +8,7 @@ from functools import partial
 import msgspec
 
 from tokenmeter.providers.base import Api, Call, Json, Reading, count, mapping, text
-from tokenmeter.providers.openai_plain import asked_chat, plain_chat
+from tokenmeter.providers.openai_plain import asked_chat, plain_chat, plain_chunks
 from tokenmeter.providers.openai_settle import settle_text
 from tokenmeter.providers.openai_wire import (
     Dialect,
@@ -29,6 +29,7 @@ _IMAGE = "image:"  # keys of `raw`: one per image that a choice holds
 
 def chat_api(dialect: Dialect, operation: str) -> Api:
     """Return the Api of chat or legacy completions."""
+    usual = operation == "chat.completions" and is_usual(dialect)
     return Api(
         operation=operation,
         event_name="text_generated",
@@ -39,7 +40,8 @@ def chat_api(dialect: Dialect, operation: str) -> Api:
         done=DONE,
         owns_ids=dialect.owns_ids,
         asked=asked_chat,
-        plain=plain_chat if operation == "chat.completions" and is_usual(dialect) else None,
+        plain=plain_chat if usual else None,
+        stream=plain_chunks if usual else None,
     )
 
 

@@ -12,9 +12,16 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from tokenmeter.providers.base import COUNT_MAX, TEXT_CHARS_MAX, Call, Plain
+from tokenmeter.providers.base import (
+    COUNT_MAX,
+    TEXT_CHARS_MAX,
+    Call,
+    Plain,
+    PlainStream,
+    Reading,
+)
 from tokenmeter.providers.usual import answered_by, asked_by
-from tokenmeter.usage import Number
+from tokenmeter.usage import NOTHING, Number
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_CHARS_MAX)]
@@ -35,13 +42,19 @@ _OUTPUT = {
 }
 
 
+class _Options(msgspec.Struct, frozen=True, gc=False):
+    include_usage: bool | None = None
+
+
 class _Asked(msgspec.Struct, frozen=True, gc=False):
-    """The fields of a chat's request that its description depends on, unless it streams."""
+    """The fields of a chat's request that its description depends on."""
 
     model: _Name | None = None
-    stream: Literal[False] | None = None
+    stream: bool | None = None
+    stream_options: _Options | None = None
     service_tier: _Name | None = None
     deferred: Literal[False] | None = None
+    data_sources: msgspec.UnsetType = msgspec.UNSET  # Azure's; there may be none
 
 
 _InputDetail = Literal[
@@ -83,10 +96,52 @@ class _Completion(msgspec.Struct, gc=False):
     usage: _Usage
     service_tier: _Name | None = None
     error: None = None
+    base_resp: None = None
+
+
+class _Delta(msgspec.Struct, gc=False):
+    images: None = None
+
+
+class _Piece(msgspec.Struct, gc=False):
+    delta: _Delta
+    error: None = None
+    usage: None = None
+
+
+class _First(msgspec.Struct, gc=False):
+    """The first chunk of a stream; Azure's has no choices."""
+
+    object: Literal["chat.completion.chunk"]
+    id: _Name
+    created: Annotated[int, msgspec.Meta(gt=0, lt=10**12)]
+    model: _Name
+    choices: list[_Piece]
+    service_tier: _Name | None = None
+    usage: None = None
+    error: None = None
+    x_groq: None = None
+    timings: None = None
+    base_resp: None = None
+
+
+class _Last(msgspec.Struct, gc=False):
+    """The chunk that brings the usage, behind the one that ended the text."""
+
+    choices: Annotated[list[None], msgspec.Meta(max_length=0)]
+    usage: _Usage
+    object: Literal["chat.completion.chunk"] | None = None
+    id: _Name | None = None
+    created: Annotated[int, msgspec.Meta(gt=0, lt=10**12)] | None = None
+    model: _Name | None = None
+    service_tier: _Name | None = None
+    error: None = None
+    base_resp: None = None
 
 
 asked_chat = asked_by(_Asked)
 _read_completion = answered_by(_Completion)
+_read_first, _read_last = answered_by(_First), answered_by(_Last)
 
 
 def plain_chat(body: bytes, _call: Call) -> Plain | None:
@@ -102,6 +157,38 @@ def plain_chat(body: bytes, _call: Call) -> Plain | None:
     return Plain(
         numbers, found.model, found.id, found.created, {"service_tier": tier} if tier else {}
     )
+
+
+def _first_chunk(payload: bytes) -> Reading | None:
+    """Return what the first chunk of a stream reports; None if it is not of the usual form."""
+    found = _read_first(payload)
+    if found is None or not (found.id.isprintable() and found.model.isprintable()):
+        return None
+    tier = found.service_tier
+    if tier is not None and not tier.isprintable():
+        return None
+    dimensions = {"service_tier": tier} if tier else {}
+    return Reading(NOTHING, found.model, found.id, found.created, dimensions=dimensions)
+
+
+def _last_chunk(payload: bytes, first: Reading) -> Plain | None:
+    """Return what a stream reports, settled, by the chunk that has its usage; None as above."""
+    found = _read_last(payload)
+    if found is None:
+        return None
+    model, response_id = found.model or first.model, found.id or first.response_id
+    if response_id is None or response_id != first.response_id:
+        return None
+    if model is None or not model.isprintable():
+        return None
+    tier, numbers = found.service_tier, _settled(found.usage)
+    if numbers is None or (tier is not None and not tier.isprintable()):
+        return None
+    dimensions = {"service_tier": tier} if tier else first.dimensions
+    return Plain(numbers, model, response_id, found.created or first.created, dimensions)
+
+
+plain_chunks = PlainStream(_first_chunk, _last_chunk)
 
 
 def _settled(usage: _Usage) -> dict[str, Number] | None:

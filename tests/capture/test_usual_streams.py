@@ -178,6 +178,7 @@ LASTS: dict[str, dict[str, Any]] = {
     "text beside it": {**LAST, "choices": [delta(content="x")]},
     "MiniMax's refusal": {**LAST, "base_resp": {"status_code": 1004}},
     "a name of two lines": {**LAST, "model": "gpt\n4"},
+    "a tier of two lines": {**LAST, "service_tier": "a\nb"},
     "a long tier": {**LAST, "service_tier": "t" * 300},
 }
 UNUSUAL = {

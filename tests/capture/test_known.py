@@ -108,6 +108,7 @@ def test_a_stream_that_reports_its_usage_is_known() -> None:
     )
     known.learn("POST", URL, body, described(body))
     found = found_in(known, body)
+    assert found is not None
     assert found == described(body)
     assert found.streamed
 

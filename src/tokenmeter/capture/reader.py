@@ -17,9 +17,15 @@ FIRST_BYTES = 64  # in which the first character of a JSON text stands
 
 
 class Reader(Protocol):
-    """Takes the plain bytes of an answer; `reading` is what they reported so far."""
+    """Takes the plain bytes of an answer."""
 
-    reading: Reading
+    @property
+    def reading(self) -> Reading:
+        """What they reported so far."""
+        ...
+
+    @reading.setter
+    def reading(self, reading: Reading) -> None: ...
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; return those that the user is to get."""

@@ -53,12 +53,14 @@ def observation_of(exchange: Exchange, ending: Outcome) -> Observation:
 
 
 def _is_cut_short(exchange: Exchange, outcome: Outcome, reading: Reading) -> bool:
-    """Whether the answer was left early, or broke off after text that the provider bills."""
+    """Whether the answer was left early, broke off, or failed, after text that is billed."""
     if outcome == "cancelled":
         return not exchange.is_complete
     reader = exchange.reader
-    if outcome != "failed" or reading.state is not None or not isinstance(reader, EventReader):
+    if outcome != "failed" or not isinstance(reader, EventReader):
         return False
+    if reading.state is not None and "output_tokens" in reading.usage:
+        return False  # the provider said that it failed, and what it used
     return (exchange.status or 0) < FAILED_FROM and reader.text_bytes() > 0
 
 

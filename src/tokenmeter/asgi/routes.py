@@ -41,7 +41,7 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
         re.compile(
             r"(?:/v1|/openai(?:/v1|/deployments/[^/]+)?)/(?:chat/completions|completions|responses"
             r"|embeddings|images/[a-z]+|videos|audio/[a-z]+|batches|threads|edits|decisions"
-            r"|evals/[^/]+/runs|fine_tuning/jobs)(?:/|$)"
+            r"|evals/[^/]+/runs|fine_tuning/jobs|containers)(?:/|$)"
             r"|/chat/completions/?$"
         ),
     ),

@@ -22,6 +22,7 @@ from tokenmeter.capture.stopping import CallStopped
 from tokenmeter.event import Event, Property
 from tokenmeter.money import Money
 from tokenmeter.pricing.asked import TEXT, Asked
+from tokenmeter.pricing.batch import each_asked, together
 from tokenmeter.pricing.history import NO_HISTORY, History, learned
 from tokenmeter.pricing.keywords import asked_by_keywords
 from tokenmeter.pricing.preview import Terms, prepared, quote
@@ -124,7 +125,8 @@ class Previews:
         self, call: Call, body: Json, whose: Attribution, caution: Caution | None = None
     ) -> Quote:
         """Quote a request that an adapter has described; its event will show the estimate."""
-        return self._remembered(self._quote(Asked.of_call(call, body), whose, caution), body)
+        asked = each_asked(call, body)
+        return self._remembered(together([self._quote(a, whose, caution) for a in asked]), body)
 
     def of_request(self, request: HttpRequest, whose: Attribution) -> Quote | None:
         """Quote a request before it is sent; None if no adapter meters it."""

@@ -64,7 +64,7 @@ def gate_of(
     charger = getattr(getattr(meter.backend, "engine", None), "charge_of", None)
     if limits:
         counters = _counters(meter)
-        counted = LimitGate(limits, counters, money_of(meter, charger))
+        counted = LimitGate(limits, counters, money_of(meter, charger), terms)
         _tell_of_jobs(meter, counters, counted.job_ended)
         gates.append(InDoubt(counted, terms, "limits"))
     if inspect.iscoroutinefunction(enforce):
@@ -150,12 +150,10 @@ def _counters(meter: TokenMeter) -> Counters:
 
 
 def money_of(meter: TokenMeter, charger: Charger | None) -> MoneyOf:
-    """Return what tells the charge of an event if a catalog applies, else its cost."""
+    """Return what tells the charge of an event if a catalog applies, else its cost if known."""
 
-    def money(event: Event) -> Decimal:
+    def money(event: Event) -> Decimal | None:
         charge = None if charger is None else charger(event)
-        if charge is not None:
-            return charge.amount
-        return meter.cost_of(event) or Decimal(0)
+        return meter.cost_of(event) if charge is None else charge.amount
 
     return money

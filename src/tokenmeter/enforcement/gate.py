@@ -35,6 +35,12 @@ class Ask:
     events: tuple[Event, ...] = ()
     most: tuple[Event, ...] = ()
 
+    @property
+    def operation(self) -> str | None:
+        """What is asked of the provider, as "chat.completions"; None if that is not known."""
+        said = self.events[0].properties.get("operation") if self.events else None
+        return said if isinstance(said, str) else None
+
 
 def references(event: Event, job: str = "") -> Iterator[str]:
     """Yield by what a hold may be known: its job, the id of the event's call, or its run's."""
@@ -44,6 +50,14 @@ def references(event: Event, job: str = "") -> Iterator[str]:
         said = event.properties.get(name)
         if isinstance(said, str):
             yield said
+
+
+COUNTS = frozenset({"request_count", "output_count"})  # say nothing of how much is used
+
+
+def is_measured(event: Event) -> bool:
+    """Whether an event says how much of anything is used."""
+    return not COUNTS.issuperset(event.usage)
 
 
 class Gate(Protocol):

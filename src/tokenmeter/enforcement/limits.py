@@ -9,17 +9,20 @@ from decimal import Decimal
 from typing import Literal, Protocol
 
 from tokenmeter.capture.refusal import Refusal
-from tokenmeter.enforcement.gate import Ask, Refused, Ticket, references
-from tokenmeter.enforcement.terms import is_number
+from tokenmeter.enforcement.doubt import undecided
+from tokenmeter.enforcement.gate import Ask, Refused, Ticket, is_measured, references
+from tokenmeter.enforcement.terms import Enforcement, is_number
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
 from tokenmeter.providers.models import model_type
 
 Per = Literal["minute", "hour", "day", "month"]
 Dimension = Literal["customer", "feature", "model", "plan"]
-MoneyOf = Callable[[Event], Decimal]  # what an event comes to: its charge, else its cost
+MoneyOf = Callable[[Event], Decimal | None]  # an event's charge, else its cost, if one is known
 Part = tuple[str, str, datetime, Decimal]  # unit, key, window and what a limit counted there
+Found = Sequence[tuple["Limit", str]]  # limits that apply, and what each counts a call under
 ZERO = Decimal(0)
+DEFAULT = Enforcement()
 _DIMENSIONS = ("customer", "feature", "model", "plan")
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
 
@@ -92,15 +95,20 @@ class Limit:
         start = at - (at - _EPOCH) % width
         return start, start + width
 
-    def expected(self, ask: Ask) -> Decimal:
-        """Return what a call may take: of money the most, of tokens what is expected."""
+    def expected(self, ask: Ask) -> Decimal | None:
+        """
+        Return what a call may take: of money the most, of tokens what is expected.
+
+        None if nobody knows.
+        """
         if self.requests is not None:
             return Decimal(1)
         if ask.quote is None:
-            return ZERO
-        if self.tokens is not None:
-            return _tokens(ask.quote.usage)
-        return ZERO if ask.quote.high is None else ask.quote.high.amount
+            return None
+        if self.tokens is None:
+            return None if ask.quote.high is None else ask.quote.high.amount
+        known = all(map(is_measured, ask.quote.events))
+        return sum((_tokens(e.usage) for e in ask.quote.events), ZERO) if known else None
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -142,30 +150,48 @@ class LimitGate:
         limits: Sequence[Limit],
         counters: Counters,
         money_of: MoneyOf,
+        terms: Enforcement = DEFAULT,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._limits = tuple(map(_limit, _listed(limits)))
         self._counters = counters
-        self._money_of = money_of
+        self._terms = terms
         self._clock = clock
+        self._money_of = _Priced(money_of, terms)
 
     def admit(self, ask: Ask) -> Ticket:
         """Count the call in; what was counted is taken back if a later limit refuses it."""
         now = self._clock()
         taken = _Taken(self._counters, self._money_of, [])
-        for limit in self._limits:
-            key = limit.key(ask)
-            if key is None:
-                continue
+        found = [(limit, key) for limit in self._limits if (key := limit.key(ask)) is not None]
+        for (limit, key), (wanted, most) in zip(found, self._wanted(ask, found), strict=True):
             start, end = limit.window(now)
-            wanted = limit.expected(ask)
-            if not self._counters.add(key, start, wanted, limit.most):
+            if not self._counters.add(key, start, wanted, most):
                 taken.settle(())
                 left_s = max(1, int((end - now).total_seconds()) + 1)
                 says = f"The limit of {limit.most} {limit.unit} per {limit.per} is reached."
                 raise Refused(Refusal(429, says, left_s))
             taken.parts.append((limit.unit, key, start, wanted))
         return taken
+
+    def _wanted(self, ask: Ask, found: Found) -> list[tuple[Decimal, Decimal]]:
+        """
+        Return what a call may take of each limit, and to what that may add up.
+
+        Of how many tokens nobody knows, one has to be left; of what price, the terms say.
+        """
+        wanted: list[tuple[Decimal, Decimal]] = []
+        for limit, _ in found:
+            expected = limit.expected(ask)
+            if expected is None and limit.tokens is not None:
+                wanted.append((ZERO, limit.most - 1))
+                continue
+            if expected is None:
+                expected = self._terms.without_price(ask.operation)
+            if expected is None:
+                undecided(self._terms, "There is no price for this call")
+            wanted.append((expected or ZERO, limit.most))
+        return wanted
 
     def job_ended(self, event: Event, job: str) -> None:
         """Replace what was expected of a job by what it used."""
@@ -177,9 +203,23 @@ class LimitGate:
 
 
 @dataclass(frozen=True, slots=True)
+class _Priced:
+    """What an event comes to, or what the terms say where nobody knows."""
+
+    money_of: MoneyOf
+    terms: Enforcement
+
+    def __call__(self, event: Event) -> Decimal:
+        found = self.money_of(event)
+        if found is None:
+            found = self.terms.without_price(event.properties.get("operation"))
+        return found or ZERO
+
+
+@dataclass(frozen=True, slots=True)
 class _Taken:
     counters: Counters
-    money_of: MoneyOf
+    money_of: _Priced
     parts: list[Part]
 
     def settle(self, events: Sequence[Event]) -> None:
@@ -193,7 +233,7 @@ class _Taken:
 
 
 def _put_right(
-    counters: Counters, money_of: MoneyOf, parts: list[Part], events: Sequence[Event]
+    counters: Counters, money_of: _Priced, parts: list[Part], events: Sequence[Event]
 ) -> None:
     while parts:
         unit, key, window, expected = parts[-1]
@@ -203,7 +243,7 @@ def _put_right(
         parts.pop()  # if it is done again, this is done
 
 
-def _used(unit: str, events: Sequence[Event], money_of: MoneyOf) -> Decimal:
+def _used(unit: str, events: Sequence[Event], money_of: _Priced) -> Decimal:
     """Return what a finished call took."""
     if unit == "requests":
         return Decimal(1) if events else ZERO

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from tokenmeter.capture.refusal import Refusal
-from tokenmeter.enforcement.gate import FREE, Ask, Refused, Ticket, references
+from tokenmeter.enforcement.gate import FREE, Ask, Refused, Ticket, is_measured, references
 from tokenmeter.enforcement.unsettled import UNSETTLED
 from tokenmeter.event import Event
 from tokenmeter.rating.filters import names_of
@@ -17,7 +17,6 @@ from tokenmeter.rating.meter import Meter
 
 ZERO = Decimal(0)
 NO_PLAN = Refusal(403, "No plan includes this call: the customer has no active subscription.")
-COUNTS = frozenset({"request_count", "output_count"})  # say nothing of how much is used
 
 
 class Quota(Protocol):
@@ -146,13 +145,9 @@ def _taken(meter: Meter, event: Event) -> Decimal | None:
         rule for rule in meter.filters if not facts.keys().isdisjoint(names_of(rule.key))
     )
     sample = (meter if known == meter.filters else replace(meter, filters=known)).sample(event)
-    if sample is None or (sample.lacks_field and _is_measured(event)):
+    if sample is None or (sample.lacks_field and is_measured(event)):
         return None  # of what is measured otherwise, it takes nothing
     return sample.quantity
-
-
-def _is_measured(event: Event) -> bool:
-    return not COUNTS.issuperset(event.usage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from tokenmeter.attribution import Attribution
@@ -49,10 +50,10 @@ class TapGate:
 def ask_of(meter: TokenMeter, call: Call, body: Json, whose: Attribution, caution: Caution) -> Ask:
     """Return what a gate is asked about a call: for whom it is, and what is expected of it."""
     quote = _estimated(meter, call, body, whose, caution)
-    expected, most = (None, None) if quote is None else (quote.event, quote.most)
-    events, at_most = (() if e is None else meter.shape.written(e) for e in (expected, most))
+    found = ((), ()) if quote is None else (quote.events, quote.most)
+    events, most = (tuple(chain.from_iterable(map(meter.shape.written, some))) for some in found)
     who = (whose.customer, whose.feature)
-    return Ask(*who, model=call.request_model, quote=quote, events=events, most=at_most)
+    return Ask(*who, model=call.request_model, quote=quote, events=events, most=most)
 
 
 def _estimated(

@@ -15,7 +15,7 @@ from tokenmeter.enforcement.unsettled import UNSETTLED
 from tokenmeter.engine.store.patience import Patience
 from tokenmeter.event import Event
 from tokenmeter.money import Money
-from tokenmeter.pricing.quote import Charger, Quote, charges_of
+from tokenmeter.pricing.quote import Charger, charges_of
 
 log = logging.getLogger("tokenmeter")
 
@@ -73,7 +73,7 @@ class WalletGate:
         """Hold the high estimate of the charge."""
         if ask.customer is None:
             raise Refused(Refusal(401, "Nobody pays for this call; send the key you were given."))
-        amount = self._amount(ask.quote)
+        amount = self._amount(ask)
         if amount is None:
             return undecided(self._terms, "There is no price for this call")
         try:
@@ -107,7 +107,8 @@ class WalletGate:
         charged = [c for c in found if c is not None and held.currency in {"", c.currency}]
         total, known = sum((c.amount for c in charged), Decimal(0)), tuple(billable)
         if len(charged) < len(billable):
-            total, known = max(total, self._terms.floor_price or total), ()
+            said = billable[-1].properties.get("operation")
+            total, known = max(total, self._terms.without_price(said) or total), ()
         self._desk.settle(hold_id, total, reference=billable[-1].event_id, events=known)
 
     def keep(self, hold_id: str, job: str) -> None:
@@ -127,12 +128,12 @@ class WalletGate:
                 break
         UNSETTLED.end(references(event))
 
-    def _amount(self, quote: Quote | None) -> Money | None:
-        """The most that the customer may be charged; the floor where there is no price."""
-        if quote is not None and quote.charge is not None:
-            return quote.charge.high
-        floor = self._terms.floor_price
-        return None if floor is None else Money(floor, "")
+    def _amount(self, ask: Ask) -> Money | None:
+        """The most that the customer may be charged; what the user says where nobody knows."""
+        if ask.quote is not None and ask.quote.charge is not None:
+            return ask.quote.charge.high
+        least = self._terms.without_price(ask.operation)
+        return None if least is None else Money(least, "")
 
 
 class _Holding:

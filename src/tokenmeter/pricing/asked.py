@@ -39,6 +39,7 @@ class Asked:
     body: Json = field(default_factory=dict[str, Any])
     outputs: int = 1
     stated: bool = False  # quantities were given: nothing is assumed beside them
+    requests: tuple[Asked, ...] = ()  # of a batch
     planned: Forecast | None = None  # what follows from it alone, once that is worked out
     # The rates of its usage; False if more than usage decides, None before somebody looked.
     tariff: Tariff | Literal[False] | None = None

@@ -17,6 +17,7 @@ from tokenmeter.frozen import value
 from tokenmeter.money import Money
 from tokenmeter.pricing import names
 from tokenmeter.pricing.asked import Asked, Forecast
+from tokenmeter.pricing.batch import summed
 from tokenmeter.pricing.card import over, plus, times
 from tokenmeter.pricing.forecast import forecast
 from tokenmeter.pricing.history import NO_HISTORY, History
@@ -125,8 +126,8 @@ def quote(asked: Asked, terms: Terms, book: PriceBook) -> Quote:
         exact=priced and expected.exact and planned.exact,
         counted=planned.counted,
         parts=expected.parts,
-        event=_billed(case.event(EXPECTED)) if terms.history.is_cautious else None,
-        most=_billed(case.event(most)) if terms.history.is_cautious else None,
+        events=(_billed(case.event(EXPECTED)),) if terms.history.is_cautious else (),
+        most=(_billed(case.event(most)),) if terms.history.is_cautious else (),
     )
 
 
@@ -134,6 +135,8 @@ def _planned(asked: Asked, history: History, book: PriceBook) -> Forecast:
     """Forecast a call; without a history that is done once for all that ask the same."""
     if not asked.tariff and names.is_free(asked.operation):
         return Forecast({})
+    if asked.requests:
+        return summed([forecast(a, history, _billed_by(a, book)) for a in asked.requests])
     if asked.operation.endswith("batches"):  # of many requests, which are elsewhere or too many
         return Forecast({})
     if history is not NO_HISTORY:

@@ -53,8 +53,8 @@ class Quote:
     counted: int | None = None  # tokens of the prompt by a local estimate, not corrected
     parts: tuple[Part, ...] = ()
     # What the call would become, as expected and at the most, where somebody decides by the quote.
-    event: Event | None = None
-    most: Event | None = None
+    events: tuple[Event, ...] = ()
+    most: tuple[Event, ...] = ()
 
     @property
     def low(self) -> Money | None:

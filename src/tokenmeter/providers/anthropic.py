@@ -25,6 +25,7 @@ from tokenmeter.providers.base import (
     Json,
     Reading,
     Request,
+    mapping,
     settled_as_read,
     text,
 )
@@ -80,7 +81,24 @@ COMPLETE = Api(
     (b'"stop_reason"', b'"error"'),
     _completion_text,
 )
-BATCH = Api("messages.batches", "text_generated", read_batch, settled_as_read, owns_ids=True)
+
+
+def _held(call: Call, body: Json) -> list[tuple[Call, Json]] | None:
+    """Return the requests of a batch; None if one of them is no request."""
+    listed: object = body.get("requests")
+    entries = [mapping(entry) for entry in listed] if isinstance(listed, list) else []
+    asked = [mapping(entry.get("params")) for entry in entries]
+    if not all(asked):
+        return None
+    return [
+        (Call(call.provider, MESSAGES, label(each.get("model")), dimensions=labels(each)), each)
+        for each in asked
+    ]
+
+
+BATCH = Api(
+    "messages.batches", "text_generated", read_batch, settled_as_read, owns_ids=True, held=_held
+)
 RESULTS = replace(BATCH, read=read_result, settle=settle_results, adds=True)
 
 

@@ -172,6 +172,8 @@ class Api:
     # Takes out of a request's body the only fields that `describe` looks at, as a key; None if
     # it cannot. See capture.known.
     asked: Callable[[bytes], Hashable | None] | None = None
+    # Returns the requests of a batch, where its body holds them; None if they cannot be told.
+    held: Callable[[Call, Json], list[tuple[Call, Json]] | None] | None = None
     # Reads a whole answer of the usual form at once, settled; None for any other: that is read
     # by `read` and `settle`. See capture.plain and providers.usual.
     plain: Callable[[bytes, Call], Plain | None] | None = None

@@ -13,8 +13,16 @@ from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
 from tokenmeter.providers.base import NO_READING, Api, Call, Json, Reading, count, mapping, text
-from tokenmeter.providers.google_content import TEXT, VIDEO, objects, read_body, total
-from tokenmeter.providers.google_predict import EMBEDDING, read_embedding
+from tokenmeter.providers.google_content import (
+    CONTENT,
+    TEXT,
+    VIDEO,
+    describe_content,
+    objects,
+    read_body,
+    total,
+)
+from tokenmeter.providers.google_predict import EMBED, EMBEDDING, read_embedding
 from tokenmeter.providers.google_usage import error_type, label, labels
 from tokenmeter.usage import Number, Usage
 
@@ -202,8 +210,39 @@ def settle_batch(reading: Reading, call: Call) -> Reading:
     )
 
 
+def _held(call: Call, body: Json) -> list[tuple[Call, Json]] | None:
+    """Return the requests of a batch; None if they are in a file, or it is not said clearly."""
+    source = _only(mapping(body.get("batch")), "inputConfig", "input_config")
+    listed: object = _only(source, "requests").get("requests")
+    if not isinstance(listed, list) or not source.keys().isdisjoint(("fileName", "file_name")):
+        return None
+    found = [mapping(mapping(entry).get("request")) for entry in listed]
+    if not all(_is_for(call.request_model, request) for request in found):
+        return None
+    return [(_asked(call, request), request) for request in found]
+
+
+def _only(fields: Json, *names: str) -> Json:
+    """Return what is said in one of two spellings; {} if in both."""
+    said = [fields[name] for name in names if name in fields]
+    return mapping(said[0]) if len(said) == 1 else {}
+
+
+def _is_for(model: str | None, request: Json) -> bool:
+    named = text(request.get("model"))
+    return bool(request) and (named is None or named.removeprefix("models/") == model)
+
+
+def _asked(call: Call, request: Json) -> Call:
+    """Describe one request of a batch as if it were sent by itself."""
+    if call.api.event_name == EMBEDDING:
+        return replace(call, api=EMBED)
+    kind, dimensions = describe_content(request, call.request_model or "")
+    return replace(call, api=CONTENT[kind, False], dimensions=dimensions)
+
+
 def _batch(operation: str, event_name: str) -> Api:
-    return Api(operation, event_name, read_batch, settle_batch, owns_ids=True)
+    return Api(operation, event_name, read_batch, settle_batch, owns_ids=True, held=_held)
 
 
 VIDEO_JOB = Api("predictLongRunning", VIDEO, read_operation, settle_video, owns_ids=True)

@@ -58,6 +58,15 @@ def test_a_home_that_is_new_is_healthy(home: Path) -> None:
     assert (found["journal"], found["jobs_pending"]) == ([], 0)
 
 
+def test_a_database_that_is_not_there_yet_is_told_and_not_made(home: Path) -> None:
+    url = f"sqlite:///{home}/usgae.db"
+    (said,) = doctor("--backend", url, exit_code=1)["problems"]
+    assert said.startswith("nothing is there yet")
+    assert "usgae.db" in said
+    assert not list(home.glob("usgae.db*"))
+    assert "nothing is there yet" in shown("--backend", url)
+
+
 def test_unpriced_models_and_events_of_nobody_are_told_of_a_database(home: Path) -> None:
     url = f"sqlite:///{home}/usage.db"
     metered(url, model="gpt-of-tomorrow")

@@ -9,6 +9,7 @@ import typer
 
 from tokenmeter.cli.reading import AsJson, Backend, open_engine, print_json
 from tokenmeter.config import default_backend_url, state_directory
+from tokenmeter.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from tokenmeter.delivery.checkup import Checkup
@@ -53,7 +54,7 @@ def doctor(
     url = backend or default_backend_url()
     again = _replayed(replay=replay, attribute=attribute, run=run)
     delivered = _delivered(url, timeout) if deliver or again is not None else None
-    found = examine(url, state_directory(), _stored)
+    found = examine(url, state_directory(), _stored, _absent)
     if as_json:
         print_json({**_plain(again, delivered=delivered), **found.to_dict()})
     else:
@@ -80,6 +81,21 @@ def _delivered(url: str, timeout_s: float) -> bool:
     from tokenmeter.meter import TokenMeter
 
     return TokenMeter(url).shutdown(timeout_s)
+
+
+def _absent(url: str) -> str | None:
+    """Say that there is no database yet: to open it would make it, and hide a misspelled name."""
+    if url.partition(":")[0] != "sqlite":
+        return None
+    from tokenmeter.engine.store.sqlite import database_path
+
+    try:
+        path = database_path(url)
+    except ConfigurationError:
+        return None  # opening it says why
+    if path is None or path.exists():
+        return None
+    return f"nothing is there yet: no file {path}; the first program that meters makes it"
 
 
 def _stored(url: str) -> dict[str, Any]:

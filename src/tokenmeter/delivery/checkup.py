@@ -45,14 +45,22 @@ class Checkup:
 
 
 Stored = Callable[[str], Mapping[str, Any]]
+Absent = Callable[[str], str | None]
 
 
-def examine(url: str, state_dir: Path, stored: Stored | None = None) -> Checkup:
+def nothing_absent(_url: str) -> str | None:
+    """Say that a backend may be opened: opening makes no file."""
+    return None
+
+
+def examine(
+    url: str, state_dir: Path, stored: Stored | None = None, absent: Absent = nothing_absent
+) -> Checkup:
     """
     Look at the state directory, then at the backend.
 
     `stored` tells of a local database what this layer cannot know: `unpriced`, by model, and
-    `unattributed`.
+    `unattributed`; `absent` says if there is none yet, which looking at it would make.
     """
     found = Checkup(str(state_dir), masked(url))
     if state_dir.is_dir():
@@ -61,9 +69,14 @@ def examine(url: str, state_dir: Path, stored: Stored | None = None) -> Checkup:
         _look_at_letters(found, state_dir)
         _look_at_status(found, state_dir)
         _look_at_jobs(found, state_dir)
-    _look_at_backend(found, url)
-    if stored is not None:
-        _look_at_stored(found, url, stored)
+    nothing = absent(url)
+    if nothing is not None:
+        found.check = {"reachable": False, "error": nothing}
+        _judge(found)
+    else:
+        _look_at_backend(found, url)
+        if stored is not None:
+            _look_at_stored(found, url, stored)
     if found.unpriced_models:
         models = ", ".join(list(found.unpriced_models)[:5])
         found.problems.append(

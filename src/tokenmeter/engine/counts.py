@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -14,8 +15,10 @@ from tokenmeter.engine.store.rows import microseconds, moment
 from tokenmeter.rating.rounding import plain
 
 KEPT = timedelta(days=40)  # longer than the longest window
-PRUNED_EVERY = timedelta(hours=1)
+PRUNED_EVERY_S = 3600.0
+STEP_S_MAX = 60.0  # a clock that was moved by more is not believed for an hour
 
+Monotonic = Callable[[], float]
 
 Part = tuple[str, str, datetime, Decimal]  # see enforcement.limits.Part
 
@@ -24,12 +27,18 @@ class StoredCounters:
     """Counts by key and window; see enforcement.limits.Counters."""
 
     def __init__(
-        self, store: Store, environment: str = "", *, clock: Clock = system_clock
+        self,
+        store: Store,
+        environment: str = "",
+        *,
+        clock: Clock = system_clock,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._store = store
         self._environment = environment
         self._clock = clock
-        self._pruned: datetime | None = None
+        self._monotonic = monotonic
+        self._looked = clock(), monotonic()
 
     def add(self, key: str, window: datetime, amount: Decimal, most: Decimal) -> bool:
         """Add if the sum stays within `most`; say whether it did."""
@@ -71,7 +80,11 @@ class StoredCounters:
         return [(u, key, moment(at_us), Decimal(much)) for u, key, at_us, much in json.loads(text)]
 
     def _prune(self, counts: Counts) -> None:
+        """Forget what is old by a clock that went evenly: by one that jumps, all would be."""
+        (since, since_s), now_s = self._looked, self._monotonic()
+        if now_s - since_s < PRUNED_EVERY_S:
+            return
         now = self._clock()
-        if self._pruned is None or now - self._pruned > PRUNED_EVERY:
-            self._pruned = now
+        self._looked = now, now_s
+        if abs((now - since).total_seconds() - (now_s - since_s)) <= STEP_S_MAX:
             counts.prune(microseconds(now - KEPT))

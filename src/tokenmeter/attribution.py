@@ -128,15 +128,20 @@ class Repeats:
     meter: object  # one per meter, compared by identity
 
 
-@value(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Note:
-    """A failed attempt, waiting to be claimed by its retry."""
+    """
+    An attempt, waiting to be claimed by the one that repeats it: it failed, or can be replayed.
+
+    What can be replayed is noted when it begins; its event and its end are filled in then.
+    """
 
     repeats: Repeats
     call_id: str
     attempt: int
     event_id: str
     failed_at_s: float  # monotonic
+    within: object = None  # the request that repeats nothing by a like call: it makes two
 
 
 class Scope:
@@ -176,6 +181,14 @@ class Scope:
         self.notes.append(note)
         if len(self.notes) > NOTES_MAX:
             del self.notes[0]
+
+    @property
+    def replayed_in(self) -> Scope:
+        """The outermost scope that keeps notes of all attempts: replays share it."""
+        found = self
+        while found.outer is not None and found.outer.keeps_notes:
+            found = found.outer
+        return found
 
     def add(self, event: Event) -> None:
         """Let the run, if there is one, keep an event."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from tokenmeter.attribution import NO_ATTRIBUTION, Attribution, Note, Repeats, Scope, innermost
@@ -17,7 +18,7 @@ class Attempt:
     `meter` is an object that stands for the meter; attempts of two meters are never one call.
     """
 
-    __slots__ = ("_meter", "_noted", "_scope", "_sent", "call_id", "number", "retry_of")
+    __slots__ = ("_meter", "_note", "_noted", "_repeated", "_scope", "_sent", "call_id", "number")
 
     def __init__(self, scope: Scope | None, sent: Sent, meter: object, *, window_s: float) -> None:
         self._scope = scope
@@ -25,23 +26,52 @@ class Attempt:
         self._meter = meter
         self._noted = False
         self.number = 1 + sent.retry_count
-        self.retry_of: str | None = None
         note = None if scope is None else claim(scope, self._repeats, window_s)
+        self._repeated = note
         if note is None:
             self.call_id = new_id("call_")
         else:
             self.call_id = note.call_id
             self.number = note.attempt + 1
-            self.retry_of = note.event_id
+        self._note: Note | None = None
+        if scope is not None and scope.keeps_notes:
+            self._begin(scope)
+
+    def _begin(self, scope: Scope) -> None:
+        """Leave a note now: what repeats this attempt may come while it is under way."""
+        self._note = Note(self._repeats(), self.call_id, self.number, "", math.inf, scope.run)
+        scope.replayed_in.leave_note(self._note)
 
     def leave_note(self, event_id: str = "") -> None:
         """Leave a note for the retry of this attempt, once; a failure has an id of its own."""
         if self._noted:
             return
         self._noted = True
-        event_id = event_id or attempt_id(self.call_id, self.number)
-        note = Note(self._repeats(), self.call_id, self.number, event_id, time.monotonic())
+        named = event_id or attempt_id(self.call_id, self.number)
+        if self._note is not None:
+            self._note.event_id, self._note.failed_at_s = named, time.monotonic()
+            self._note.within = self._note.within if event_id else None
+            return
+        note = Note(self._repeats(), self.call_id, self.number, named, time.monotonic())
         (self._scope or innermost()).leave_note(note)
+
+    def withdraw(self) -> None:
+        """Forget this attempt, which was none: whoever repeats it repeats what it repeated."""
+        note, self._note = self._note, None
+        if note is None or self._scope is None:
+            return
+        notes = self._scope.replayed_in.notes
+        try:
+            notes.remove(note)
+        except ValueError:
+            return  # another has claimed it
+        if self._repeated is not None:
+            notes.append(self._repeated)
+
+    @property
+    def retry_of(self) -> str | None:
+        """The event of the attempt that this one repeats, if it is known by now."""
+        return None if self._repeated is None else self._repeated.event_id or None
 
     @property
     def attribution(self) -> Attribution:
@@ -59,8 +89,9 @@ class Attempt:
         found: dict[str, Property] = {"call_id": self.call_id, "attempt": self.number}
         if self.number > 1:
             found["is_retry"] = "true"
-        if self.retry_of is not None:
-            found["retry_of"] = self.retry_of
+        repeated = self.retry_of
+        if repeated is not None:
+            found["retry_of"] = repeated
         return found
 
     def _repeats(self) -> Repeats:

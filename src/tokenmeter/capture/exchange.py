@@ -28,7 +28,7 @@ from tokenmeter.capture.requests import Sent
 from tokenmeter.capture.sink import Sink
 from tokenmeter.capture.sse import EventReader
 from tokenmeter.capture.underway import opened_line
-from tokenmeter.event import Event, attempt_id
+from tokenmeter.event import attempt_id
 from tokenmeter.providers.base import NO_READING, Call, Plain
 
 SUCCESS = 200  # the status of an answer that may be plain
@@ -239,6 +239,7 @@ class Exchange:
     def discard(self) -> None:
         """Forget this exchange: somebody else has seen the same thing. No event."""
         if self._taken():
+            self.attempt.withdraw()
             self._left()
 
     def _taken(self) -> bool:
@@ -254,9 +255,8 @@ class Exchange:
         if not self._taken():
             return
         try:
-            made: list[Event] = []
-            for observation in observations_of(self, ending):
-                made += self.sink.observed(observation, self.scope)
+            seen = observations_of(self, ending)
+            made = [event for each in seen for event in self.sink.observed(each, self.scope)]
             if self.ticket is not None:
                 settle(self.ticket, made, self.status, self.job)
         except Exception as error:  # noqa: BLE001 - as in chunk()

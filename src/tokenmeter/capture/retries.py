@@ -43,16 +43,18 @@ def claim(scope: Scope, wanted: Callable[[], Repeats], window_s: float) -> Note 
     level: Scope | None = scope
     while level is not None:
         if level.notes:
-            found = _claimed(level, wanted(), time.monotonic() - window_s)
+            found = _claimed(level, wanted(), time.monotonic() - window_s, scope.run)
             if found is not None:
                 return found
         level = level.outer
     return None
 
 
-def _claimed(level: Scope, repeats: Repeats, since_s: float) -> Note | None:
+def _claimed(level: Scope, repeats: Repeats, since_s: float, within: object) -> Note | None:
     for note in reversed(level.notes):
-        if note.failed_at_s > since_s and note.repeats == repeats and _taken(level, note):
+        if note.failed_at_s <= since_s or note.repeats != repeats:
+            continue
+        if (note.within is None or note.within is not within) and _taken(level, note):
             return note
     return None
 

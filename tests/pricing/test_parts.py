@@ -122,6 +122,21 @@ def test_fast_mode_costs_six_times_the_tokens_where_the_book_has_no_rates(model:
     assert priced(**opus, inference_geo="us").cost == Decimal("198.01")
 
 
+def test_googles_priority_costs_1_8_times_the_tokens_where_the_book_has_no_rates() -> None:
+    usage: dict[str, Property] = {"input_tokens": MILLION, "output_tokens": 0}
+    flash: dict[str, Property] = {"model": "gemini-3.5-flash", **usage}
+    got = priced(provider="google", **flash, service_tier="priority")
+    assert (got.cost, got.reason) == (Decimal("2.7"), "service_tier=priority: token rates x 1.8")
+    searched = priced(provider="google", **flash, service_tier="priority", web_search_count=1)
+    assert searched.cost == Decimal("2.714")
+    vertex = priced(provider="google-vertex", **flash, service_tier="on_demand_priority")
+    assert vertex.cost == Decimal("2.7")
+    told = priced(
+        provider="google", model="gemini-3.8-flash-tts", **usage, service_tier="priority"
+    )
+    assert (told.cost, told.reason) == (Decimal("0.9"), None)
+
+
 def test_another_provider_s_list_holds_at_standard_rates_only() -> None:
     usage: dict[str, Property] = {"model": "gpt-6-sol", "input_tokens": 10_000}
     assert priced(provider="openai", **usage, service_tier="flex").cost == Decimal("0.01")

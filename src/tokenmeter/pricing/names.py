@@ -111,6 +111,12 @@ FAST_FACTORS: Mapping[str, Decimal] = {
 # https://ai.google.dev/gemini-api/docs/optimization (2026-11-30)
 _FLEX, _BATCH = {"service_tier": "flex"}, {"processing": "batch"}
 
+# Google's priority tier costs 1.8 x on every token rate; genai-prices has it of a few models.
+# litellm 1.110.2, 267 of 271 rates of its rows that cite Google's price lists (2026-11-30)
+_PRIORITY = {"service_tier": "priority"}
+_PRIORITY_FACTOR = Decimal("1.8")
+_GEMINI = "gemini-"
+
 # Shortest billed audio in seconds (https://groq.com/pricing).
 SECONDS_MIN: Mapping[tuple[str, str], int] = {
     ("groq", "whisper-large-v3"): 10,
@@ -167,10 +173,16 @@ def prepaid(provider: str, tier: str | None) -> bool:
 
 
 def factors(
-    provider: str, model: str, context: Mapping[str, str], geo: str | None
+    provider: str, model: str, context: Mapping[str, str], geo: str | None, *, in_book: bool
 ) -> dict[str, Decimal]:
-    """Return the factors on token rates, by what was asked for: where it ran, how fast."""
+    """
+    Return the factors on token rates, by what was asked for: where it ran, how fast.
+
+    `in_book`: the price list has rates for this context.
+    """
     found: dict[str, Decimal] = {}
+    if provider == "google" and context == _PRIORITY and not in_book and model.startswith(_GEMINI):
+        found["service_tier=priority"] = _PRIORITY_FACTOR
     if provider != "anthropic":
         return found
     if geo == "us" and not _BEFORE_US_ONLY.match(model):

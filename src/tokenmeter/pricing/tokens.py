@@ -167,10 +167,9 @@ def _refs(ask: Ask) -> list[str]:
 def _terms(ask: Ask, provider: Provider, model: ModelInfo) -> Terms:
     batch = names.is_batch(_text(ask.operation))
     asked = names.price_context("batch" if batch else _text(ask.tier), _text(ask.speed))
-    context, notes = names.same_rates(
-        provider.id, asked, [variant.when for variant in model.price_variants or ()]
-    )
-    factors = names.factors(provider.id, model.id, asked, _text(ask.geo))
+    known = [variant.when for variant in model.price_variants or ()]
+    context, notes = names.same_rates(provider.id, asked, known)
+    factors = names.factors(provider.id, model.id, asked, _text(ask.geo), in_book=asked in known)
     context = {key: value for key, value in context.items() if f"{key}={value}" not in factors}
     return Terms(
         context=context,

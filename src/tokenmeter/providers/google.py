@@ -26,7 +26,7 @@ from tokenmeter.providers.base import (
     text,
 )
 from tokenmeter.providers.compatible import describe_compatible
-from tokenmeter.providers.google_content import CONTENT, LIVE, TEXT, describe_content
+from tokenmeter.providers.google_content import CONTENT, LIVE, TEXT, describe_content, tiered
 from tokenmeter.providers.google_interactions import DECISIONS, INTERACTIONS, describe_interaction
 from tokenmeter.providers.google_jobs import (
     BATCH,
@@ -133,9 +133,10 @@ def _generate(request: Request, provider: str, model: str, *, streamed: bool) ->
     tier = None if provider == GEMINI else request.headers.get(_TIER_HEADER)
     if tier:
         dimensions.update(labels(service_tier=tier.lower()))
+    api = _api(CONTENT[event_name, streamed], provider)
     return Call(
         provider,
-        _api(CONTENT[event_name, streamed], provider),
+        tiered(api) if "service_tier" in dimensions else api,
         request_model=label(model),
         streamed=streamed,
         dimensions=dimensions,
@@ -224,7 +225,8 @@ def _created(request: Request, provider: str, found: re.Match[str]) -> Call | No
     if not ours:
         return None
     call = describe_interaction(request.body, provider)
-    return replace(call, api=_api(call.api, provider))
+    api = _api(call.api, provider)
+    return replace(call, api=tiered(api) if "service_tier" in call.dimensions else api)
 
 
 def _retrieved(request: Request, provider: str, found: re.Match[str]) -> Call | None:

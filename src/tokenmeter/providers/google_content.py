@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -45,6 +46,7 @@ _COUNTED = "counted"  # key of `raw`: the last report of usage, as it came
 _CANDIDATE = "candidate:"  # keys of `raw`: one per candidate that delivered something
 _ENDED = "ended"  # key of `raw`: a candidate said why it ended
 _PLAIN_END = "STOP"
+_TIERS = frozenset({"standard", "flex", "priority"})
 PLACEHOLDER = "output_placeholder"  # flag: the output was not counted yet
 
 
@@ -240,6 +242,17 @@ CONTENT = {
 }
 # The messages of a Live session, for users who own its websocket: one report per turn.
 LIVE = replace(CONTENT[TEXT, True], operation="live", owns_ids=False)
+
+
+@lru_cache(maxsize=64)
+def tiered(api: Api) -> Api:
+    """Return the Api of a call that asks for a tier: the answer's headers say which one it got."""
+    return replace(api, read_headers=_served, asked=None, plain=None)
+
+
+def _served(headers: Mapping[str, str]) -> Reading:
+    tier = headers.get("x-gemini-service-tier", "").lower()
+    return Reading(dimensions={"service_tier": tier}) if tier in _TIERS else Reading()
 
 
 def describe_content(request_body: Json, model: str) -> tuple[str, dict[str, str]]:

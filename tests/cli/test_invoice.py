@@ -100,7 +100,7 @@ def test_a_closed_invoice_is_paid_by_credits_and_late_events_are_shown(url: str)
         (("invoice", "show", "INV-1"), "no invoice 'INV-1'"),
         (("invoice", "subscribe", "acme", "none"), "no plan 'none'"),
         (("invoice", "preview", "nobody"), "`tokenmeter invoice subscribe CUSTOMER PLAN`"),
-        (("wallet", "create", "nobody"), "no customer 'nobody'"),
+        (("wallet", "create", "nobody"), "no customer 'nobody'; make one with a plan by"),
         (("wallet", "show", "nobody"), "'nobody' has no wallet; open one by"),
         (("wallet", "topup", "w", "5"), "no wallet 'w'"),
     ],

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -325,3 +327,70 @@ def test_help_lists_every_command_and_an_unknown_one_is_a_mistake() -> None:
     for name in COMMANDS:
         assert name in result.output
     assert run("usag").exit_code == 2
+
+
+WIDE = {"input_tokens": 1_234_567, "cache_read_tokens": 55, "output_tokens": 10, "image_count": 3}
+
+
+@pytest.mark.parametrize("columns", [40, 80, 100])
+def test_a_narrow_terminal_hides_no_name_and_cuts_no_number(
+    database: str, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 80 columns customer and model had vanished, and costs ended in dots."""
+    more: dict[str, Property] = {
+        "model_type": "gpt-4",
+        "video_seconds": 5,
+        "world_count": 1,
+        "cost_usd": "12.34",
+    }
+    with Engine(database) as engine:
+        engine.ingest([called("wide", "globex", **WIDE, **more)])
+    monkeypatch.setenv("COLUMNS", str(columns))
+    result = run("usage", "--backend", database)
+    assert "\u2026" not in result.output
+    (line,) = [line for line in result.output.splitlines() if "globex" in line]
+    assert line.split()[:6] == ["globex", "gpt-4", "1", "1,234,567", "55", "10"]
+    assert line.split()[-1] == "12.34"
+
+
+def test_a_terminal_that_lacks_letters_shows_the_others(database: str) -> None:
+    with Engine(database) as engine:
+        engine.ingest([called("e", "\u5ba2-9", input_tokens=7)])
+    command = [sys.executable, "-m", "tokenmeter", "usage", "--backend", database]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    told = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "?-9" in told.stdout
+    assert told.stderr == ""
+
+
+def test_an_outcome_that_does_not_exist_is_refused(database: str) -> None:
+    result = run("events", "--backend", database, "--outcome", "fail")
+    assert result.exit_code == 2
+    assert "'unknown'" in result.output
+    (event,) = json.loads(
+        run("events", "--backend", database, "--outcome", "failed", "--json").output
+    )
+    assert event["event_id"] == "b"
+
+
+@pytest.mark.parametrize("command", ["usage", "events"])
+def test_who_asks_for_the_environment_that_applications_name_is_told_how(
+    database: str, command: str
+) -> None:
+    with Engine(database) as engine:
+        engine.ingest([called("e", "acme", environment="prod")])
+    said = " ".join(run(command, "--backend", database, "--environment", "prod").output.split())
+    assert said.endswith("is a property: tokenmeter usage --by environment")
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    result = run("--version")
+    assert (result.exit_code, result.output) == (0, f"tokenmeter {version('tokenmeter')}\n")
+
+
+@pytest.mark.parametrize("command", [[], ["usage"], ["wallet", "show"]])
+def test_help_has_a_short_name(command: list[str]) -> None:
+    assert run(*command, "-h").output == run(*command, "--help").output
+    assert run(*command, "-h").exit_code == 0

@@ -278,9 +278,6 @@ def test_the_python_of_docs_wallets_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    store, _, _ = opened("sqlite:///usage.db")
-    customer(store)
-    store.close()
     text = (Path(__file__).parents[2] / "docs" / "wallets.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
     exec(compile(code, "docs/wallets.md", "exec"), {})

@@ -8,7 +8,10 @@ COMMANDS is all that it takes to add one. A group is imported when it is used.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import sys
+from importlib.metadata import version
+from io import TextIOWrapper
+from typing import Annotated, Any
 
 import typer
 import typer.core
@@ -59,21 +62,39 @@ class Commands(typer.core.TyperGroup):
             raise typer.Exit(EXIT_MISTAKE) from error
 
 
+def _print_version(asked: bool) -> None:  # noqa: FBT001  as typer calls it
+    if asked:
+        typer.echo(f"tokenmeter {version('tokenmeter')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     cls=Commands,
     name="tokenmeter",
     help="Meter and price every AI provider call.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},  # of the commands, too
     add_completion=False,
     pretty_exceptions_enable=False,  # they would print local variables
 )
 
 
 @app.callback()
-def tokenmeter() -> None:
+def tokenmeter(
+    *,
+    version_asked: Annotated[  # told by its callback
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
     """Meter and price every AI provider call."""
 
 
 def main() -> None:
     """Run the command line; the console script `tokenmeter`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a name that the terminal's letters lack
     app(prog_name="tokenmeter")

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
-from tokenmeter.cli.tables import console, cost_cell, cost_decimals, quantity, shown, table
+from tokenmeter.cli.tables import (
+    console,
+    cost_cell,
+    cost_decimals,
+    no_events,
+    quantity,
+    shown,
+    table,
+)
 from tokenmeter.engine.store.events import Conflict
 from tokenmeter.event import Event
 from tokenmeter.usage import Number
@@ -35,10 +43,10 @@ TITLES = ("Time (UTC)", "Customer", "Event", "Model", "Try", "Outcome", "Usage",
 NUMBERS = ("Try", "Cost USD")
 
 
-def print_events(events: Sequence[Event]) -> None:
+def print_events(events: Sequence[Event], environment: str = "") -> None:
     """Print events as a table."""
     screen = console()
-    screen.print(event_table(events) if events else "No events match.")
+    screen.print(event_table(events) if events else no_events(environment))
 
 
 def print_conflicts(conflicts: Sequence[Conflict]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,10 +20,18 @@ LIMIT_MAX = 100_000
 PAGE = 1_000
 
 Limit = Annotated[int, typer.Option(min=1, max=LIMIT_MAX, help="Show at most this many.")]
-Outcome = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Only success, failed, cancelled or unknown."),
-]
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    SUCCESS = "success"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+Ended = Annotated[Outcome | None, typer.Option(help="Only attempts that ended so.")]
 Conflicts = Annotated[
     bool,
     typer.Option(
@@ -37,7 +46,7 @@ def events(
     backend: Backend = None,
     limit: Limit = LIMIT,
     customer: Customer = None,
-    outcome: Outcome = None,
+    outcome: Ended = None,
     environment: Environment = "",
     conflicts: Conflicts = False,
     as_json: AsJson = False,
@@ -49,7 +58,8 @@ def events(
         if conflicts:
             _show_conflicts(engine, limit=limit, as_json=as_json)
         else:
-            _show(_newest(engine, filters, limit, environment), as_json=as_json)
+            found = _newest(engine, filters, limit, environment)
+            _show(found, environment, as_json=as_json)
 
 
 def _newest(engine: Engine, filters: dict[str, str], limit: int, environment: str) -> list[Event]:
@@ -65,14 +75,14 @@ def _newest(engine: Engine, filters: dict[str, str], limit: int, environment: st
     return found
 
 
-def _show(found: list[Event], *, as_json: bool) -> None:
+def _show(found: list[Event], environment: str, *, as_json: bool) -> None:
     if as_json:
         print_json([event.to_dict() for event in found])
         return
     # Rich takes a while to import: programs that ask for JSON do not wait for it.
     from tokenmeter.cli.event_table import print_events
 
-    print_events(found)
+    print_events(found, environment)
 
 
 def _show_conflicts(engine: Engine, *, limit: int, as_json: bool) -> None:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tokenmeter.config import BACKEND_VARIABLE, default_backend_url
+from tokenmeter.config import (
+    BACKEND_VARIABLE,
+    DATABASE_NAME,
+    default_backend_url,
+    file_url,
+    make_state_directory,
+    state_directory,
+)
 from tokenmeter.errors import ConfigurationError, QueryError
 from tokenmeter.event import parse_timestamp
 
@@ -85,6 +92,8 @@ def open_engine(url: str | None, *, create: bool = False) -> Engine:
     path = database_path(chosen)
     if path is None:
         raise ConfigurationError(_UNREADABLE["memory"])
+    if create and chosen == file_url(state_directory() / DATABASE_NAME):
+        make_state_directory()
     if not create and not path.exists():
         raise ConfigurationError(
             f"there is no file {path}; meter something first, or name another with --backend"

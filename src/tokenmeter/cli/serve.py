@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tokenmeter.cli.listening import listening, port_of
 from tokenmeter.cli.reading import open_engine
 from tokenmeter.errors import ConfigurationError, MissingExtraError
 
@@ -53,19 +55,24 @@ def serve(
         ) from error
     from tokenmeter.engine.keys import ApiKeys
 
-    with open_engine(db, create=True) as engine:
+    with listening(host, port) as sockets, open_engine(db, create=True) as engine:
         made = first_key(ApiKeys(engine.store), environment, os.environ.get(KEY_VARIABLE))
         if made is not None:
             typer.echo(f"The first admin key, shown only now: {made}")
-        typer.echo(f"Serving {engine.store.name} at http://{host}:{port}/v1", err=True)
-        uvicorn.run(
+        typer.echo(f"Serving {engine.store.name} at {origin(host, port_of(sockets))}/v1", err=True)
+        settings = uvicorn.Config(
             create_app(engine),
-            host=host,
-            port=port,
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=DRAIN_S_MAX,
         )
+        with contextlib.suppress(KeyboardInterrupt):  # as uvicorn.run() does
+            uvicorn.Server(settings).run(sockets=sockets)
+
+
+def origin(host: str, port: int) -> str:
+    """Return the URL of what listens there; an IPv6 address stands in brackets."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def first_key(keys: ApiKeys, environment: str, named: str | None) -> str | None:

@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from tokenmeter.usage import Number
@@ -29,6 +29,23 @@ def console() -> Console:
     if found.is_terminal or "COLUMNS" in os.environ:
         return found
     return Console(width=PIPE_WIDTH)
+
+
+def no_events(environment: str) -> str:
+    """Say that nothing matches; two things are called environment, and only one is asked for."""
+    if not environment:
+        return "No events match."
+    return (
+        f"No events came with a server's key of the environment {environment!r}. What "
+        "attribute(environment=...) says is a property: tokenmeter usage --by environment"
+    )
+
+
+def print_whole(screen: Console, made: Table) -> None:
+    """Print a table; on a screen too narrow for it lines wrap, but no name or number is cut."""
+    frame = 2 * len(made.columns) + 1
+    screen.width = max(screen.width, frame + sum(map(_width_min, made.columns)))
+    screen.print(made)
 
 
 def table(names: Iterable[str], *, numbers: Iterable[str]) -> Table:
@@ -76,6 +93,13 @@ def cost_cell(cost: Decimal | None, *, unpriced: int, decimals: int) -> Text:
         return Text(UNPRICED, style="yellow") if unpriced else Text(DASH)
     rounded = cost.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP, _WIDE)
     return Text(f"{rounded:,f}")
+
+
+def _width_min(column: Column) -> int:
+    """Return what a column cannot do without: a text folds, a number does not."""
+    if not column.no_wrap:
+        return column.min_width or 0
+    return max(len(str(cell)) for cell in (column.header, *column.cells))
 
 
 def _decimals(cost: Decimal) -> int:

@@ -71,24 +71,33 @@ def usage(
     start, end = instant(since, now), instant(until, now)
     with open_engine(backend) as engine:
         names = known_dimensions(engine, [name.strip() for name in by.split(",") if name.strip()])
-        filters = {} if customer is None else {"customer": customer}
         rows = engine.usage(
             by=names,
             window=window.value if window else None,
             start=start,
             end=end,
-            filters=filters,
+            filters={"customer": customer} if customer is not None else {},
             environment=environment,
         )
         conflicting = bool(engine.conflicts(limit=1))
     if as_json:
         print_json([_plain(row) for row in rows])
         return
-    # Rich takes a while to import: programs that ask for JSON do not wait for it.
-    from tokenmeter.cli.usage_table import print_usage
+    _show(rows, names, window, environment)
+    if conflicting:
+        typer.echo("Some events came twice and differed: tokenmeter events --conflicts")
 
-    time_format = None if window is None else _TIME_FORMATS[window]
-    print_usage(rows, names, time_format=time_format, conflicting=conflicting)
+
+def _show(
+    rows: list[UsageRow], names: list[str], window: WindowSize | None, environment: str
+) -> None:
+    # Rich takes a while to import: programs that ask for JSON do not wait for it.
+    from tokenmeter.cli.usage_table import print_no_usage, print_usage
+
+    if rows:
+        print_usage(rows, names, _TIME_FORMATS[window] if window else None)
+    else:
+        print_no_usage(environment)
 
 
 def _plain(row: UsageRow) -> dict[str, Any]:

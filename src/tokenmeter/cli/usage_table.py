@@ -8,7 +8,16 @@ from decimal import Decimal
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from tokenmeter.cli.tables import console, cost_cell, cost_decimals, quantity, shown, table
+from tokenmeter.cli.tables import (
+    console,
+    cost_cell,
+    cost_decimals,
+    no_events,
+    print_whole,
+    quantity,
+    shown,
+    table,
+)
 from tokenmeter.engine.query import UsageRow
 
 if TYPE_CHECKING:
@@ -48,23 +57,19 @@ class _Column:
 
 
 def print_usage(
-    rows: Sequence[UsageRow],
-    dimensions: Sequence[str],
-    *,
-    time_format: str | None = None,
-    conflicting: bool = False,
+    rows: Sequence[UsageRow], dimensions: Sequence[str], time_format: str | None = None
 ) -> None:
-    """Print the rows of a usage report, their total, and what a reader must know about them."""
+    """Print the rows of a usage report, their total, and what is unpriced."""
     screen = console()
-    if not rows:
-        screen.print("No events match.")
-    else:
-        screen.print(usage_table(rows, dimensions, time_format=time_format))
+    print_whole(screen, usage_table(rows, dimensions, time_format=time_format))
     unpriced = sum(row.unpriced for row in rows)
     if unpriced:
         screen.print(f"{unpriced:,} unpriced: no cost is known for them, and none is counted.")
-    if conflicting:
-        screen.print("Some events came twice and differed: tokenmeter events --conflicts")
+
+
+def print_no_usage(environment: str) -> None:
+    """Say that nothing matches."""
+    console().print(no_events(environment))
 
 
 def usage_table(

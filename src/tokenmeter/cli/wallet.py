@@ -29,6 +29,8 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Open a wallet."""
+    from tokenmeter.engine.errors import NotFoundError
+
     with open_engine(backend) as engine:
         fields = {
             "external_customer_id": customer,
@@ -36,7 +38,13 @@ def create(
             "conversion_rate": rate,
             "initial_credits_to_load": credits_given,
         }
-        made = engine.wallets.balance(engine.wallets.create(fields)["id"])
+        try:
+            made = engine.wallets.balance(engine.wallets.create(fields)["id"])
+        except NotFoundError as error:
+            raise TokenmeterError(
+                f"there is no customer {customer!r}; make one with a plan by "
+                "`tokenmeter invoice subscribe CUSTOMER PLAN`"
+            ) from error
     _show([made], as_json=as_json)
 
 

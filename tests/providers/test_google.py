@@ -87,7 +87,7 @@ def test_a_method_at_the_end_of_the_path_is_known_under_any_host(
         "/v1beta/batches/b1:cancel",
         "/v1/projects/p/locations/l/endpoints/42:predict",
         f"{PUBLISHED}/anything:rawPredict",
-        "/v1/projects/p/locations/l/batchPredictionJobs",
+        "/v1/projects/p/locations/l/customJobs",
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "GET"])

@@ -24,6 +24,7 @@ HOSTS = {
     "anthropic": "api.anthropic.com",
     "google": "generativelanguage.googleapis.com",
 }
+VERTEX = "us-central1-aiplatform.googleapis.com"
 FREE = "costs nothing"
 # What costs something and makes no event has the words by which docs/events.md says so.
 NO_EVENT: dict[str, list[tuple[str, str]]] = {
@@ -60,8 +61,7 @@ NO_EVENT: dict[str, list[tuple[str, str]]] = {
         (r"/v1beta/voices.*", FREE),
         (r"/v1beta/triggers.*", "triggers"),
         (r"/(?:upload/)?v1beta/(?:fileSearchStores|x:(?:uploadTo|import).+)", "file search"),
-        (r"/v1beta/batchPredictionJobs.*", "batchPredictionJobs"),
-        (r"/v1beta/(?:x/)?tuningJobs.*", "tuningJobs"),
+        (r"/v1beta/batchPredictionJobs/.+|/v1beta/(?:x/)?tuningJobs[/:].+", FREE),
     ],
 }
 _POST = re.compile(r'self\._post\(\s*(?:path_template\()?f?"(/[^"?]*)')
@@ -91,9 +91,15 @@ def posted(name: str) -> set[str]:
 
 
 def is_metered(name: str, path: str) -> bool:
-    adapter = find(HOSTS[name], path)
-    request = Request("POST", HOSTS[name], path, body=_BODY)
-    return adapter is not None and adapter.describe(request) is not None
+    """Whether a path is metered at its host; of Google's, also as its SDK asks Vertex for it."""
+    asked = [(HOSTS[name], path)]
+    if name == "google":
+        asked.append((VERTEX, path.replace("/v1beta/", "/v1beta1/projects/p/locations/l/")))
+    found = ((find(host, path), host, path) for host, path in asked)
+    return any(
+        adapter is not None and adapter.describe(Request("POST", host, path, body=_BODY))
+        for adapter, host, path in found
+    )
 
 
 def reason(name: str, path: str) -> str | None:

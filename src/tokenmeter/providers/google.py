@@ -37,6 +37,7 @@ from tokenmeter.providers.google_jobs import (
 )
 from tokenmeter.providers.google_predict import CACHED_CONTENT, EMBED, describe_prediction
 from tokenmeter.providers.google_usage import label, labels
+from tokenmeter.providers.google_vertex_jobs import describe_vertex_job
 from tokenmeter.providers.mistral import OCR
 
 __all__ = ["ADAPTER", "LIVE", "describe"]
@@ -204,7 +205,7 @@ _ROUTES: dict[str, Route] = {
 def _describe_resource(request: Request, provider: str) -> Call | None:
     found = _RESOURCE.search(request.path)
     if found is None:
-        return None
+        return describe_vertex_job(request, provider)
     if found["compatible"]:
         return describe_compatible(request, provider)
     if request.method == "POST" and not found["cancel"]:

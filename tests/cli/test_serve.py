@@ -35,11 +35,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(database: Path, key: str | None) -> Generator[tuple[str, subprocess.Popen[str]]]:
+def serving(database: str, key: str | None) -> Generator[tuple[str, subprocess.Popen[str]]]:
     """The command, until the end of the block, when it is interrupted and must end well."""
     port = free_port()
     command = [sys.executable, "-c", "from tokenmeter.cli import main; main()", "serve"]
-    command += ["--db", f"sqlite:///{database}", "--port", str(port)]
+    command += ["--db", database, "--port", str(port)]
     environment = {**os.environ, **({} if key is None else {"TOKENMETER_API_KEY": key})}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     try:
@@ -67,7 +67,7 @@ def until_healthy(origin: str) -> None:
 
 def test_serve_takes_the_first_key_from_the_environment(tmp_path: Path) -> None:
     event = {"event_name": "api_calls", "external_customer_id": "c", "event_id": "evt_1"}
-    with serving(tmp_path / "usage.db", KEY) as (origin, _):
+    with serving(f"sqlite:///{tmp_path / 'usage.db'}", KEY) as (origin, _):
         headers = {"x-api-key": KEY}
         reply = httpx2.post(f"{origin}/v1/events", json=event, headers=headers)
         assert reply.status_code == 202
@@ -77,7 +77,7 @@ def test_serve_takes_the_first_key_from_the_environment(tmp_path: Path) -> None:
 
 
 def test_serve_makes_the_first_key_and_prints_it_once(tmp_path: Path) -> None:
-    with serving(tmp_path / "usage.db", None) as (origin, process):
+    with serving(f"sqlite:///{tmp_path / 'usage.db'}", None) as (origin, process):
         assert process.stdout is not None
         secret = process.stdout.readline().rpartition(" ")[2].strip()
         headers = {"x-api-key": secret}

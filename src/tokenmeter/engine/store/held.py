@@ -8,8 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
-from tokenmeter.engine.errors import NotFoundError
+from tokenmeter.engine.errors import AlreadyExistsError, NotFoundError
 from tokenmeter.engine.store.events import stored_copies
 from tokenmeter.engine.store.ledger import made_of, of_wallet, to_row
 from tokenmeter.engine.store.ledger_schema import holds
@@ -50,9 +51,12 @@ class Holds:
         self._environment = environment
 
     def add(self, hold: HoldRow) -> None:
-        """Keep a new hold."""
+        """Keep a new hold; AlreadyExistsError if its id is taken, be it just now by another."""
         row = {"environment": self._environment, **to_row(hold)}
-        self._connection.execute(insert(holds), row)
+        try:
+            self._connection.execute(insert(holds), row)
+        except IntegrityError:
+            raise AlreadyExistsError(f"There is a hold {hold.id!r} already.") from None
 
     def exists(self, hold_id: str) -> bool:
         """Say whether an id is taken, in whatever environment."""
@@ -114,6 +118,7 @@ _ALL = of_wallet(holds, HoldRow)
 _ONE = select(*_ALL.selected_columns).where(
     holds.c.environment == bindparam("in_environment"), holds.c.id == bindparam("of_hold")
 )
+_TAKEN = select(holds.c.id).where(holds.c.id == bindparam("of_hold"))
 _RENAME = (
     update(holds)
     .where(
@@ -123,7 +128,6 @@ _RENAME = (
     )
     .values(reference=bindparam("as_of_now"))
 )
-_TAKEN = select(holds.c.id).where(holds.c.id == bindparam("of_hold"))
 _DUE = _ALL.where(holds.c.state == HELD, holds.c.expires_us <= bindparam("by"))
 _WAITING = _ALL.where(holds.c.state == HELD, holds.c.reference == bindparam("under")).order_by(
     holds.c.created_us, holds.c.id

@@ -67,6 +67,12 @@ def tokenmeter() -> Subject:
     return Subject(meter.flush, arrived, ("tokenmeter",))
 
 
+def by_hand() -> Subject:
+    """No meter: the least that one could cost. See capture_byhand."""
+    tap = importlib.import_module("capture_byhand").switch_on()
+    return Subject(lambda: None, lambda: f'"input_tokens":{INPUT_TOKENS}'.encode() in tap.last, ())
+
+
 def _telemetry(module: str, package: str) -> Subject:
     """An OpenTelemetry instrumentation, with the SDK's cheapest way to an exporter."""
     trace = importlib.import_module("opentelemetry.sdk.trace")
@@ -117,6 +123,7 @@ def langfuse() -> Subject:
 
 SUBJECTS: dict[str, Callable[[], Subject]] = {
     "tokenmeter": tokenmeter,
+    "by-hand": by_hand,
     "otel-v2": otel_v2,
     "otel-genai": otel_genai,
     "openllmetry": openllmetry,

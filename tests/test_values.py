@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenmeter import METRICS, CurrencyError, Event, Money, Run, Usage
+from tokenmeter import METRICS, ConfigurationError, CurrencyError, Event, Money, Run, Usage
 from tokenmeter.attribution import (
     NOTES_MAX,
     RUN_EVENTS_MAX,
@@ -173,6 +173,7 @@ def test_two_currencies_do_not_mix() -> None:
             mix(dollar, yen)
     assert dollar + Money(Decimal(2), "USD") == Money(Decimal(3))
     assert dollar * 3 == Money(Decimal(3))
+    assert Money(Decimal(1), "USD") == dollar
     assert yen * Decimal("0.5") == Money(Decimal("0.5"), "jpy")
 
 
@@ -230,6 +231,20 @@ def test_notes_left_over_go_to_the_scope_outside_and_have_a_limit() -> None:
         assert len(innermost().notes) == NOTES_MAX
 
     contextvars.Context().run(outside)
+
+
+@pytest.mark.parametrize("amount", ["0.10", " 0.10 ", Decimal("0.1")])
+def test_money_of_a_text_is_exact_and_adds_up(amount: str | Decimal) -> None:
+    """Two texts had been joined: 0.10 and 0.20 was 0.100.20."""
+    assert Money(amount) + Money("0.20") == Money("0.3")
+    assert str(Money(amount, "EUR") * 3) in {"0.30 EUR", "0.3 EUR"}
+    assert Money(2).amount == Decimal(2)
+
+
+@pytest.mark.parametrize("amount", [0.1, "ten", "NaN", None, True])
+def test_money_of_what_is_no_exact_amount_is_refused(amount: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"an int or a text such as '0\.10'"):
+        Money(amount)
 
 
 def cost_of(run: Run) -> Money | None:

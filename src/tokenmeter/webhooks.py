@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from tokenmeter.attribution import NO_ATTRIBUTION, Scope, current_scope
 from tokenmeter.capture.observation import Observation
@@ -26,6 +27,8 @@ BODY_BYTES_MAX = 32 * 1024 * 1024  # a longer text is no webhook
 # Another name -> the adapter that reads its bodies, which say which of the two it is.
 _ALSO = {"google-vertex": "google"}
 _ALIKE = {"azure": "openai"}  # here they do not
+
+Recogniser: TypeAlias = Callable[[Json], Call | None]
 
 
 class Meter(Sink, Protocol):
@@ -50,7 +53,8 @@ def settle_job(meter: Meter, provider: str, payload: object) -> Event | None:
     this call counts where nobody has seen one. The same body again is the same event.
     Raises JobError for what is no such body, ConfigurationError for an unknown provider.
     """
-    call, reading = _read(provider, _body(payload))
+    recognise = _recogniser(provider)
+    call, reading = _read(provider, recognise, _body(payload))
     if reading.state not in ("success", "failed"):
         return None
     scope = current_scope()
@@ -70,7 +74,8 @@ def _body(payload: object) -> Json:
     body = as_wire(payload)
     if not body:
         raise JobError(
-            "a webhook's body is a JSON object; pass it as bytes, text or a dict. "
+            "a webhook's body is a JSON object that is not empty; "
+            "pass it as bytes, text or a dict. "
             "The job stays pending"
         )
     return body
@@ -85,7 +90,7 @@ def _parsed(payload: str | bytes | bytearray) -> object:
         raise JobError("this webhook's body is no JSON; the job stays pending") from error
 
 
-def _read(provider: str, body: Json) -> tuple[Call, Reading]:
+def _recogniser(provider: str) -> Recogniser:
     known = {a.name: a.webhook for a in adapters() if a.webhook is not None}
     recognise = known.get({**_ALSO, **_ALIKE}.get(provider, provider))
     if recognise is None:
@@ -93,6 +98,10 @@ def _read(provider: str, body: Json) -> tuple[Call, Reading]:
             f"no webhooks are known of {str(provider)[:40]!r}; use one of "
             f"{', '.join(sorted({*known, *_ALSO, *_ALIKE}))}"
         )
+    return recognise
+
+
+def _read(provider: str, recognise: Recogniser, body: Json) -> tuple[Call, Reading]:
     call = recognise(body)
     if call is None:
         raise JobError(

@@ -153,6 +153,13 @@ def test_an_absurdly_large_webhook_is_refused_unread(
 def test_an_unknown_provider_is_named_with_those_that_are_known(meter: TokenMeter) -> None:
     with pytest.raises(ConfigurationError, match=r"'acme'; use one of .*kling.*runway"):
         meter.settle_job("acme", TOLD)
+    with pytest.raises(ConfigurationError, match="'acme'"):
+        meter.settle_job("acme", {})
+
+
+def test_an_empty_webhook_is_told_from_one_of_the_wrong_type(meter: TokenMeter) -> None:
+    with pytest.raises(JobError, match="that is not empty"):
+        meter.settle_job("kling", {})
 
 
 def test_the_package_has_it_for_the_default_meter() -> None:

@@ -153,6 +153,32 @@ def test_a_meters_filters_can_be_added_to_and_not_taken_away_from(
         engine.catalog.plan(file)
 
 
+SPELLINGS = """
+meters:
+  users:
+    event_name: text_generated
+    aggregation: {type: %s, field: user}
+    reset_usage: %s
+"""
+
+
+@pytest.mark.parametrize("kind", ["COUNT_UNIQUE", "UNIQUE_COUNT", "count_unique"])
+@pytest.mark.parametrize("reset", ["BILLING_PERIOD", "Periodic", "billing_period"])
+def test_a_meter_that_others_spelled_differently_is_the_same(
+    engine: Engine, tmp_path: Path, kind: str, reset: str
+) -> None:
+    """One made by curl with the vendors' "Periodic" had to be written anew under another key."""
+    written = tmp_path / "catalog.yaml"
+    written.write_text(SPELLINGS % (kind, reset), encoding="utf-8")
+    engine.catalog.apply(written)
+    for other in (("UNIQUE_COUNT", "Periodic"), ("COUNT_UNIQUE", "BILLING_PERIOD")):
+        written.write_text(SPELLINGS % other, encoding="utf-8")
+        assert engine.catalog.plan(written) == []
+    written.write_text(SPELLINGS % (kind, "Cumulative"), encoding="utf-8")
+    with pytest.raises(InvalidOperationError, match="reset_usage"):
+        engine.catalog.plan(written)
+
+
 def test_what_was_made_one_by_one_is_exported_too(engine: Engine, tmp_path: Path) -> None:
     make = engine.definitions.create
     rule = {"type": "SUM", "field": "image_count"}

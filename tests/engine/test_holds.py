@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -200,6 +202,27 @@ def test_a_hold_that_makes_no_sense_is_refused(acme: Opened) -> None:
         wallets.settle("hold_1", d(1))
     with pytest.raises(NotFoundError, match="has no wallet"):
         wallets.hold("acme", d(1), currency="eur")
+
+
+@pytest.mark.parametrize("amount", [2, "2", "2.0", d(2)])
+def test_an_amount_is_held_and_settled_however_it_is_written(
+    acme: Opened, amount: int | str | Decimal
+) -> None:
+    _, wallets, _ = acme
+    held = wallets.hold("acme", amount)
+    assert (held.amount, wallets.available("acme")) == (d(2), d(8))
+    assert wallets.settle(held.id, amount).settled_amount == 2
+
+
+@pytest.mark.parametrize("amount", ["two", "NaN", None, True, -1, "-0.01"])
+def test_what_is_no_amount_is_neither_held_nor_settled(acme: Opened, amount: Any) -> None:
+    _, wallets, _ = acme
+    held = wallets.hold("acme", 1)
+    with pytest.raises(ValidationError):
+        wallets.hold("acme", amount)
+    with pytest.raises(ValidationError):
+        wallets.settle(held.id, amount)
+    assert wallets.held(held.id).state == "held"
 
 
 def test_wallets_in_two_currencies_are_told_apart(acme: Opened) -> None:

@@ -331,6 +331,8 @@ def test_stated_quantities_are_priced_as_their_event_and_nothing_beside() -> Non
         ("nobody", "x", {"prompt": "x"}, "no token price list for provider 'nobody'"),
         ("openai", "gpt-4o", {}, "nothing says how much would be used"),
         ("openai", "whisper-1", {}, "nothing says how much would be used"),
+        ("openia", "dall-e-3", {"n": 2}, "no token price list for provider 'openia'"),
+        ("openai", "gpt-99", {}, "no token price for 'gpt-99' of provider 'openai'"),
         ("openai", "dall-e-3", {"size": "8x8"}, "dall-e-3 has no price per image_count"),
         ("kling", "kling-v99", {"duration": 5}, "no price for 'kling-v99'"),
     ],

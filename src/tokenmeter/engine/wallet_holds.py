@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from tokenmeter.engine.charge_of import ChargeOf
 from tokenmeter.engine.clock import Clock
+from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.errors import NotFoundError, ValidationError
 from tokenmeter.engine.holds import Hold, HoldDesk
 from tokenmeter.engine.snapshots import OwedOf, Snapshots
@@ -65,7 +66,7 @@ class WalletHolds(ABC):
     def hold(
         self,
         customer: str,
-        amount: Decimal,
+        amount: Decimal | int | str,
         expires_s: float = 60.0,
         reference: str = "",
         *,
@@ -81,9 +82,9 @@ class WalletHolds(ABC):
         (in that currency).
         """
         wallet = self._wallet_for(customer, currency)
-        amount, steps = self._split(amount, events)
+        sure, steps = self._split(_exact(amount), events)
         said = {"reference": reference, "hold_id": hold_id}
-        made, left = self._desk.hold(wallet, amount, expires_s=expires_s, **said, steps=steps)
+        made, left = self._desk.hold(wallet, sure, expires_s=expires_s, **said, steps=steps)
         if is_due(wallet, left):
             self.watch(wallet.id)
         return made
@@ -91,14 +92,14 @@ class WalletHolds(ABC):
     def settle(
         self,
         hold_id: str,
-        amount: Decimal,
+        amount: Decimal | int | str,
         *,
         reference: str = "",
         events: Sequence[Event] = (),
     ) -> Hold:
         """Say what the call cost, once; `reference` may be the id of its event."""
-        amount, steps = self._split(amount, events)
-        return self._desk.settle(hold_id, amount, reference=reference, steps=steps)
+        sure, steps = self._split(_exact(amount), events)
+        return self._desk.settle(hold_id, sure, reference=reference, steps=steps)
 
     def void(self, hold_id: str) -> Hold:
         """Give back what was held."""
@@ -157,3 +158,10 @@ class WalletHolds(ABC):
             self._known.clear()
         self._known[place] = _Known(wallet, now)
         return wallet
+
+
+def _exact(amount: Decimal | int | str) -> Decimal:
+    known = amount if isinstance(amount, Decimal) else reading.amount({"amount": amount}, "amount")
+    if known is None:
+        raise ValidationError("amount is required.")
+    return known

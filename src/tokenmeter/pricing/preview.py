@@ -26,6 +26,7 @@ from tokenmeter.pricing.pricebook import PriceBook
 from tokenmeter.pricing.priced import Part
 from tokenmeter.pricing.quote import Charger, Quote, Range, charges_of
 from tokenmeter.pricing.tariff import Tariff
+from tokenmeter.pricing.tokens import NO_USAGE
 from tokenmeter.providers.media import VIDEO
 from tokenmeter.usage import METRICS, NOTHING, Usage
 
@@ -198,11 +199,10 @@ def _ranged(event: Event, book: PriceBook) -> _Bounds:
 
 
 def _reasons(event: Event, book: PriceBook, found: MediaQuote | None) -> tuple[str, ...]:
+    reason = book.price(event).reason
     if not any(name in METRICS for name in event.properties if name not in _COUNTS):
-        return (NOTHING_SAID,)
-    if found is not None:
-        return found.notes
-    return (book.price(event).reason or "no price is known",)
+        return (NOTHING_SAID if reason is None or reason == NO_USAGE else reason,)
+    return (reason or "no price is known",) if found is None else found.notes
 
 
 def _at_end(expected: _Bounds, planned: Forecast, end: int) -> Decimal | None:

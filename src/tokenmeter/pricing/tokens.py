@@ -34,6 +34,7 @@ _ASKED = (
 )
 _ONE = Decimal(1)
 NO_LIST = "no token price list for provider"  # the beginning of a reason
+NO_USAGE = "no usage was reported"
 
 
 class Ask(NamedTuple):
@@ -186,7 +187,7 @@ def _nothing_priced(facts: Mapping[str, Property], card: Card) -> str:
     used = (name for name in facts if name in METRICS and not isinstance(facts[name], str))
     reported = unrated(facts, card) or [name for name in used if name != "request_count"]
     if not reported:
-        return "no usage was reported"
+        return NO_USAGE
     return f"{card.model} has no rate for {', '.join(sorted(reported)[:METRICS_NAMED_MAX])}"
 
 

@@ -77,6 +77,7 @@ PATHS: list[tuple[str, str, str, str, Body]] = [
     ("databricks", "databricks", "POST", "/serving-endpoints/e/invocations", M),
     ("fal", "queue.fal.run", "POST", "/fal-ai/flux/dev", M),
     ("fal", "queue.fal.run", "GET", "/fal-ai/flux/requests/r", {}),
+    ("gateways", "gateway.ai.cloudflare.com", "POST", "/v1/a/g/openai/responses", M),
     ("google", GEMINI, "POST", "/v1beta/models/m:generateContent", {}),
     ("google", GEMINI, "POST", "/v1beta/models/m:streamGenerateContent", {}),
     ("google", GEMINI, "POST", "/v1beta/models/m:batchGenerateContent", {}),

@@ -18,6 +18,7 @@ from tokenmeter.event import Event, Property
 from tokenmeter.pricing.formula import Formula, formula_of, those_in
 from tokenmeter.pricing.gaps import LONG_WRITES, OUTPUT_PARTS
 from tokenmeter.pricing.media_words import REPORTED_UNITS
+from tokenmeter.pricing.names import SERVED_FROM_CACHE
 from tokenmeter.pricing.tariff import Tariff
 
 KINDS_MAX = 512  # sets of properties that are remembered
@@ -29,7 +30,12 @@ _TERMS = (
     *("service_tier", "speed", "inference_geo"),
 )
 _NEVER = datetime.min.replace(tzinfo=UTC)
-_UNUSUAL = frozenset({"reported_cost_usd", *REPORTED_UNITS, "cost_source", "tokens", LONG_WRITES})
+_UNUSUAL = frozenset(
+    {
+        *("reported_cost_usd", *REPORTED_UNITS, "cost_source", "tokens", LONG_WRITES),
+        SERVED_FROM_CACHE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,9 @@ UNTOLD: Mapping[str, str] = {
 _FREE = frozenset({"count_tokens", "countTokens", "input_tokens", "moderations"})
 _BATCHES = frozenset({"batch", "batches"})
 
+# What says that a gateway answered, and not the provider (providers/gateways.py).
+SERVED_FROM_CACHE = "served_from_cache"
+
 # How OpenAI names a fine-tuned model: "ft:gpt-4o-mini-2024-07-18:acme::id".
 FINE_TUNED = "ft:"
 

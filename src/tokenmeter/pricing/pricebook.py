@@ -216,6 +216,8 @@ def _not_billed(facts: Mapping[str, Property]) -> str | None:
     operation = facts.get("operation")
     if isinstance(operation, str) and names.is_free(operation):
         return f"{operation} is free of charge"
+    if facts.get(names.SERVED_FROM_CACHE) == "true":
+        return "served from the cache of a gateway: the provider was not asked"
     if facts.get("outcome") != "failed" or facts.get("usage_source") not in _NOT_REPORTED:
         return None
     status = str(facts.get("http_status", ""))

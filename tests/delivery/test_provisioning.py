@@ -186,6 +186,23 @@ def test_what_the_cloud_cannot_say_is_left_out_and_named(account: Account, tmp_p
     assert "no changes" in catalog("plan", written(tmp_path, text), "--to", cloud.url, exit_code=1)
 
 
+def test_words_that_are_ours_alone_reach_the_cloud_in_its_own(
+    account: Account, tmp_path: Path
+) -> None:
+    """It answers 400 to UNIQUE_COUNT, and to Periodic in a feature."""
+    strict, cloud = account
+    text = SHOP.replace(
+        "{type: COUNT}}", "{type: unique_count, field: user}, reset_usage: Periodic}"
+    )
+    catalog("apply", written(tmp_path, text), "--to", cloud.url)
+    (meter,) = [m for m in strict.of("meter") if m["name"] == "requests"]
+    assert (meter["aggregation"]["type"], meter["reset_usage"]) == (
+        "COUNT_UNIQUE",
+        "BILLING_PERIOD",
+    )
+    assert "no changes" in catalog("plan", written(tmp_path, text), "--to", cloud.url)
+
+
 def test_a_refused_key_is_one_sentence(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     _, cloud = account
     monkeypatch.setenv("TOKENMETER_FLEXPRICE_API_KEY", "sk_wrong")

@@ -15,14 +15,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, cast
 
-from tokenmeter.engine.catalog_fields import KINDS, Fields
+from tokenmeter.engine.catalog_fields import KINDS, Fields, in_one_spelling
 from tokenmeter.engine.catalog_file import CatalogFile, Entry
 from tokenmeter.engine.errors import InvalidOperationError
 from tokenmeter.event import parse_timestamp, timestamp_text
 from tokenmeter.rating.define import define_filters
-from tokenmeter.rating.errors import RatingError
 from tokenmeter.rating.filters import merged
-from tokenmeter.rating.meter import kind_of, reset_of
 from tokenmeter.rating.rounding import number, plain
 
 # Fields that cannot be changed once there is one; of a price they begin a new version instead.
@@ -214,19 +212,7 @@ def _own(kind: str, fields: Fields) -> dict[str, Any]:
     known = KINDS[kind]
     names = [*known.readers, *([known.key] if known.key else []), *_DERIVED.get(kind, ())]
     own = {**known.defaults, **{n: fields[n] for n in names if fields.get(n) not in _NOTHING}}
-    return _in_one_spelling(own) if kind == "meter" else own
-
-
-def _in_one_spelling(meter: dict[str, Any]) -> dict[str, Any]:
-    """Periodic is BILLING_PERIOD, UNIQUE_COUNT is COUNT_UNIQUE; a cloud may hold other words."""
-    rule = meter.get("aggregation")
-    with contextlib.suppress(RatingError):
-        meter = {**meter, "reset_usage": str(reset_of(str(meter.get("reset_usage"))))}
-    with contextlib.suppress(RatingError):
-        if isinstance(rule, Mapping):
-            kind = str(kind_of(str(rule.get("type"))))
-            meter = {**meter, "aggregation": {**rule, "type": kind}}
-    return meter
+    return in_one_spelling(own) if kind == "meter" else own
 
 
 _DERIVED = {"price": ("entity_type",)}

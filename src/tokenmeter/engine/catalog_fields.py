@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tokenmeter.pricing.media_yaml import Node
+from tokenmeter.rating.errors import RatingError
+from tokenmeter.rating.meter import kind_of, reset_of
 from tokenmeter.rating.rounding import plain
 
 TRUTHS = {"true": True, "false": False}
@@ -190,3 +193,15 @@ KINDS: Mapping[str, Kind] = {
         defaults={"cadence": "ONETIME", "expiration_type": "NEVER"},
     ),
 }
+
+
+def in_one_spelling(meter: dict[str, Any]) -> dict[str, Any]:
+    """Periodic is BILLING_PERIOD, UNIQUE_COUNT is COUNT_UNIQUE; a cloud may hold other words."""
+    rule = meter.get("aggregation")
+    with contextlib.suppress(RatingError):
+        meter = {**meter, "reset_usage": str(reset_of(str(meter.get("reset_usage"))))}
+    with contextlib.suppress(RatingError):
+        if isinstance(rule, Mapping):
+            kind = str(kind_of(str(rule.get("type"))))
+            meter = {**meter, "aggregation": {**rule, "type": kind}}
+    return meter

@@ -12,8 +12,8 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Any
 
+from tokenmeter.engine.catalog_fields import in_one_spelling
 from tokenmeter.engine.catalog_file import CatalogFile, Entry
 from tokenmeter.providers.models import model_type
 
@@ -154,7 +154,8 @@ def _filters(price: Entry) -> Filters:
 
 def _plain_meter(meter: Entry, made: CloudCatalog) -> Entry:
     """Leave out what is ours alone."""
-    fields: dict[str, Any] = {k: v for k, v in meter.fields.items() if k != "include_unbilled"}
+    own_words = {k: v for k, v in meter.fields.items() if k != "include_unbilled"}
+    fields = in_one_spelling(own_words)  # the cloud knows no other
     aggregation = dict(fields["aggregation"])
     aliases = aggregation.pop("aliases", None)
     if aliases:

@@ -145,6 +145,17 @@ def test_events_held_back_go_on_once_their_customer_is_named(home: Path) -> None
         assert meter.shutdown()
 
 
+def test_an_event_that_was_held_back_is_told_of_once_and_no_longer_as_nobodys(home: Path) -> None:
+    with serving() as cloud:
+        meter = TokenMeter(cloud.url)
+        meter.record("text_generated", {"input_tokens": 7})
+        assert meter.shutdown(20.0)
+        doctor("--backend", cloud.url, "--attribute", "acme", exit_code=1)
+        found = doctor("--backend", cloud.url, exit_code=1)
+    assert (found["held"], found["unattributed"]) == (0, 0)
+    assert found["unpriced_models"] == {"text_generated": 1}
+
+
 def test_what_a_killed_process_left_is_told_and_delivered(home: Path) -> None:
     url = f"sqlite:///{home}/usage.db"
     script = """

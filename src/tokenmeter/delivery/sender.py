@@ -42,6 +42,7 @@ class Sender:
         self.backend = backend
         self.batch_events_max = _batch_events_max(backend)
         self.settled: set[int] = set()  # id() of the events delivered or buried
+        self.buried: set[int] = set()  # id() of those of them that are in a file of their own
         self.sending_since: float | None = None
         self._name, self._dead, self._alarms = name, dead, alarms
         self._answers = self._failures = 0
@@ -110,6 +111,7 @@ class Sender:
         buried = [id(event) for event, _ in letters]
         self._suspected.difference_update(buried)
         self.settled.update(buried)
+        self.buried.update(buried)
         kind, verb = ("held", "holds back") if held else ("dead", "refused")
         self._alarms.sound(kind, f"{self._name} {verb} an event: {masked(letters[0][1])}")
 

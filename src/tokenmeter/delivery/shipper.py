@@ -275,12 +275,20 @@ class Shipper:
 
     def _acknowledge(self) -> bool:
         """Move the cursors over what is settled; True if they moved."""
-        done = self._flight.settle(self.sender.settled, self._status.saw)
+        saw = self._saw_delivered if self.sender.buried else self._status.saw
+        done = self._flight.settle(self.sender.settled, saw)
         with self._progress:  # so that flush() returns when this is all done, not half
             for log, end in done.items():
                 self._journal.advance(log, self.name, end)
             self._progress.notify_all()
         return bool(done)
+
+    def _saw_delivered(self, event: Event) -> None:
+        """Count what was delivered: what was buried counts when it comes again."""
+        if id(event) in self.sender.buried:
+            self.sender.buried.discard(id(event))
+        else:
+            self._status.saw(event)
 
 
 def _checked(events: Sequence[object]) -> Sequence[Event]:

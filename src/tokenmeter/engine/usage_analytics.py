@@ -284,7 +284,7 @@ def _names(group_by: Sequence[str]) -> Iterator[str]:
     for name in dict.fromkeys(group_by):
         if not _FIELD.fullmatch(name):
             raise ValidationError("group_by: a name has letters, digits, _ and dots.")
-        if name.startswith(PROPERTY):
+        if name.startswith(PROPERTY) and name != PROPERTY:
             yield name.removeprefix(PROPERTY)
         elif name == "source":
             yield SOURCE

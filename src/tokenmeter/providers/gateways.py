@@ -29,6 +29,7 @@ _UPSTREAMS = {
     "cerebras": ("cerebras", "api.cerebras.ai"),
     "cerebras-ai": ("cerebras", "api.cerebras.ai"),
     "cohere": ("cohere", "api.cohere.com"),
+    "workers-ai": ("cloudflare", "api.cloudflare.com"),
     "deepseek": ("deepseek", "api.deepseek.com"),
     "fal": ("fal", "fal.run"),
     "fireworks-ai": ("fireworks", "api.fireworks.ai"),
@@ -111,6 +112,9 @@ def _at_cloudflare(request: Request) -> Call | None:
         return _at(request, host, f"/openai/deployments/{parts[1]}/{place}")
     if provider == "aws-bedrock" and len(parts) > 2:
         return _at(request, f"{parts[0]}.{parts[1]}.amazonaws.com", f"/{'/'.join(parts[2:])}")
+    if provider == "workers-ai":
+        place = f"/ai{path}" if path.startswith("/v1/") else f"/ai/run{path}"
+        return _at(request, "api.cloudflare.com", place)
     upstream = _UPSTREAMS.get(provider)
     return None if upstream is None else _at(request, upstream[1], path)
 

@@ -23,6 +23,8 @@ _STANDS_FOR = {
     "byteplus": "ark.ap-southeast.bytepluses.com",
     "google-vertex": "aiplatform.googleapis.com",
     "kling": "api.klingai.com",
+    "snowflake": "named.snowflakecomputing.com",
+    "watsonx": "named.ml.cloud.ibm.com",
 }
 
 

@@ -21,7 +21,10 @@ from tokenmeter.providers.google_usage import label
 from tokenmeter.providers.mistral import OCR, describe_mistral
 from tokenmeter.providers.openai_routes import PATHS
 from tokenmeter.providers.perplexity import describe_perplexity
+from tokenmeter.providers.snowflake import describe_cortex
 from tokenmeter.providers.vercel import describe_vercel
+from tokenmeter.providers.watsonx import describe_watsonx
+from tokenmeter.providers.workers_ai import describe_workers_ai
 from tokenmeter.providers.zai import describe_zai
 
 # Azure hands these through to other makers' models.
@@ -59,7 +62,7 @@ def _describe_known(request: Request, name: str) -> Call | None:
     if "/providers/" in request.path:
         return _describe_handed_through(request, name)
     dialect = COMPATIBLE[name][0]
-    call = describe_zai(request) if name == "zai" else None
+    call = _FIRST[name](request) if name in _FIRST else None
     if name == "perplexity":
         call = describe_perplexity(request, dialect)
     call = call or describe_compatible(request, name)
@@ -68,11 +71,18 @@ def _describe_known(request: Request, name: str) -> Call | None:
     return call or describe_claude(request, name, dialect.cost)
 
 
+# What these serve at paths that end as OpenAI's.
+_FIRST: Mapping[str, Callable[[Request], Call | None]] = {
+    "watsonx": describe_watsonx,
+    "zai": describe_zai,
+}
 # What these serve in a form of their own.
 _OWN: Mapping[str, Callable[[Request], Call | None]] = {
     "azure": describe_azure_video,
     "mistral": describe_mistral,
     "vercel-gateway": describe_vercel,
+    "cloudflare": describe_workers_ai,
+    "snowflake": describe_cortex,
 }
 
 

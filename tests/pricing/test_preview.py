@@ -210,6 +210,8 @@ def test_several_answers_multiply_the_output_and_not_the_input() -> None:
     [
         ({"max_tokens": 5}, 5),
         ({"max_completion_tokens": "7", "max_tokens": 5}, 7),
+        ({"max_completion_tokens": 1, "max_tokens": 9}, 9),  # a provider may know one alone
+        ({"generationConfig": {"maxOutputTokens": 1, "max_output_tokens": 9}}, 9),
         ({"generationConfig": {"maxOutputTokens": 9}}, 9),
         ({"inferenceConfig": {"maxTokens": 11}}, 11),
         ({"max_tokens": None}, None),

@@ -4,48 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 
+from tokenmeter.capture.forms import form_fields
 from tokenmeter.providers.base import Json
 
-FIELD_BYTES_MAX = 4 * 1024  # a form field longer than this is no parameter
 REQUEST_BYTES_MAX = 32 * 1024 * 1024  # a larger request body is not read
-
-_BOUNDARY = re.compile(r'boundary="?([^";]+)"?', re.IGNORECASE)
-_NAME = re.compile(rb'name="([^"]*)"')
 
 
 def parse_body(body: bytes, content_type: str) -> Json:
     """Return the JSON object or the form fields of a request body; {} if there are none."""
     if not body or len(body) > REQUEST_BYTES_MAX:
         return {}
-    if content_type.startswith("multipart/"):
-        return dict(form_fields(body, content_type))
+    if content_type[:10].lower() == "multipart/":
+        return form_fields(body, content_type)
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
-
-
-def form_fields(body: bytes, content_type: str) -> Mapping[str, str]:
-    """Return the plain fields of a multipart body; files are named, their bytes left out."""
-    found = _BOUNDARY.search(content_type)
-    if found is None:
-        return {}
-    fields: dict[str, str] = {}
-    for part in body.split(b"--" + found[1].encode()):
-        head, _, value = part.partition(b"\r\n\r\n")
-        name = _NAME.search(head)
-        if name is None:
-            continue
-        key = name[1].decode(errors="replace")
-        if b"filename=" in head:
-            fields.setdefault(key, "")
-        elif len(value) <= FIELD_BYTES_MAX:
-            fields[key] = value.removesuffix(b"\r\n").decode(errors="replace")
-    return fields
 
 
 def fingerprint(method: str, url: str, body: bytes | Mapping[str, str]) -> bytes:

@@ -149,8 +149,12 @@ def _outputs(body: Json, dimensions: Mapping[str, str]) -> int:
     if not _NUMBERED.isdisjoint(body):
         found = [place[name] for place in places(body) for name in _OUTPUTS if name in place]
         said = found or said
-    number = max((whole(value) or 0 for value in said if value is not None), default=0)
+    number = max((whole(_trimmed(value)) or 0 for value in said if value is not None), default=0)
     return number if 0 < number <= OUTPUTS_MAX else 1
+
+
+def _trimmed(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
 
 
 def _completions(body: Json, outputs: int) -> int:

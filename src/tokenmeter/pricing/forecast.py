@@ -179,12 +179,12 @@ def _clip(draft: Forecast, asked: Asked) -> None:
 
 
 def output_limit(body: Json) -> int | None:
-    """Return the most tokens that the answer may have, wherever the format says so."""
-    for name in _LIMITS:
-        if name in body and (limit := whole(body[name])):
-            return limit
+    """
+    Return the most tokens that the answer may have, wherever the format says so.
+
+    Of several limits the largest: which of them a provider knows, it alone does.
+    """
+    said = [body[name] for name in _LIMITS if name in body]
     for place in places(body)[1:]:
-        for name in _CONFIG_LIMITS:
-            if name in place and (limit := whole(place[name])):
-                return limit
-    return None
+        said += [place[name] for name in _CONFIG_LIMITS if name in place]
+    return max((limit for limit in map(whole, said) if limit), default=None)

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tokenmeter.capture.exchange import Exchange
+from tokenmeter.capture.forms import FIELD_BYTES_MAX
 from tokenmeter.capture.opening import Outgoing, open_exchange
-from tokenmeter.capture.requests import FIELD_BYTES_MAX
 from tokenmeter.capture.sink import Sink
 from tokenmeter.capture.taps import guard
 from tokenmeter.providers.base import Json

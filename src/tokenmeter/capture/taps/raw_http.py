@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from tokenmeter.capture.forms import FIELD_BYTES_MAX
 from tokenmeter.capture.headers import ListedHeaders
-from tokenmeter.capture.requests import FIELD_BYTES_MAX
 from tokenmeter.providers.base import Json
 
 

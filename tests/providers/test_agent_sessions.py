@@ -246,3 +246,39 @@ def test_a_tier_that_says_nothing_changes_none() -> None:
         before = Session("sess_1", "m", service_tier="flex")
         heard = openai_agents.read_session(stated, before, "openai")
         assert heard.session.service_tier == kept_tier
+
+
+def ran(name: str, seconds: Any) -> Json:
+    usage = {"active_seconds": seconds, "input_tokens": 12, "output_tokens": 80}
+    return {"type": "session.usage", "id": name, "processed_at": AT, "usage": usage}
+
+
+def agent_session(**usage: Any) -> Json:
+    return {"type": "session", "id": "sesn_9", "agent": {"model": {"id": "m"}}, "usage": usage}
+
+
+def test_the_time_that_a_session_ran_counts_by_what_is_new(meter: TokenMeter) -> None:
+    meter.read_event("anthropic", agent_session())
+    for name, seconds in (("u1", 40.5), ("u2", 40.5), ("u3", 100), ("u1", 40.5), ("u4", 90)):
+        meter.read_event("anthropic", ran(name, seconds), session="sesn_9")
+    events = kept(meter)
+    assert [event.usage["time_seconds"] for event in events] == [Decimal("40.5"), Decimal("59.5")]
+    first = events[0]
+    assert (first.event_name, first.properties["operation"]) == ("api_calls", "sessions.runtime")
+    assert first.properties["cost_source"] == "unpriced"
+    assert "time of a session" in str(first.properties["unpriced_reason"])
+    assert "input_tokens" not in first.usage  # each call of the model has told its own
+
+
+def test_what_a_session_ran_before_it_was_handed_in_is_not_counted_again(
+    meter: TokenMeter,
+) -> None:
+    meter.read_event("anthropic", agent_session(active_seconds=100))
+    meter.read_event("anthropic", ran("u5", 130), session="sesn_9")
+    assert [event.usage["time_seconds"] for event in kept(meter)] == [30]
+
+
+def test_a_session_that_was_not_handed_in_counts_from_its_first_word_on(meter: TokenMeter) -> None:
+    for name, seconds in (("u1", 500), ("u2", 510), ("u3", "junk"), ("u4", None)):
+        meter.read_event("anthropic", ran(name, seconds), session="sesn_1")
+    assert [event.usage["time_seconds"] for event in kept(meter)] == [10]

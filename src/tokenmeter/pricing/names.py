@@ -81,7 +81,8 @@ CONTAINERS = ("container_id", "code_execution")
 CONTAINER_TIME = "the time of its container is not in this cost: no answer tells it"
 # By operation: why what names no model has no price.
 UNTOLD: Mapping[str, str] = {
-    "containers": "a container is billed by its minutes, which no answer tells"
+    "containers": "a container is billed by its minutes, which no answer tells",
+    "sessions.runtime": "no price list that we have says what the time of a session costs",
 }
 
 # By the last word of `operation`: free of charge, and results at batch rates.

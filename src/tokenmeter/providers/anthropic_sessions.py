@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from tokenmeter.providers.anthropic_usage import label, read_usage, with_totals
 from tokenmeter.providers.base import Api, Call, Json, Reading, mapping, settled_as_read
+from tokenmeter.providers.openai_numbers import seconds
 from tokenmeter.providers.sessions import Heard, Session
 from tokenmeter.usage import Usage
 
@@ -39,8 +40,9 @@ def read_event(payload: Json, session: Session, provider: str) -> Heard:
 
 def _read_session(payload: Json, session: Session, _: str) -> Heard:
     model = label(mapping(mapping(payload.get("agent")).get("model")).get("id"))
+    ran = seconds(mapping(payload.get("usage")).get("active_seconds")) or 0
     named = replace(session, session_id=session_id(payload), model=model or session.model)
-    return Heard(named)
+    return Heard(replace(named, runtime=ran))
 
 
 def _read_request(event: Json, session: Session, provider: str) -> Heard:
@@ -67,6 +69,25 @@ def _read_tool(event: Json, session: Session, provider: str) -> Heard:
     return Heard(session, Call(provider, TOOL, session.model), _named(reading, event, None))
 
 
+def _read_runtime(event: Json, session: Session, provider: str) -> Heard:
+    """
+    Read how long the session has run in all, which is billed by the hour: what is new counts.
+
+    Of a session that was not handed in nobody knows what has been counted before: its first
+    such event is where to begin.
+    """
+    ran = seconds(mapping(event.get("usage")).get("active_seconds"))
+    if ran is None:
+        return Heard(session)
+    new = 0 if session.runtime is None else ran - session.runtime
+    session = replace(session, runtime=max(ran, session.runtime or 0))
+    if new <= 0:
+        return Heard(session)
+    reading = Reading(Usage(time_seconds=new), state="success")
+    named = replace(_named(reading, event, None), flags=frozenset())
+    return Heard(session, Call(provider, RUNTIME), named)
+
+
 def _used(event: Json, field: str) -> Reading:
     return replace(with_totals(read_usage(event.get(field))), raw={})
 
@@ -85,9 +106,11 @@ def _named(reading: Reading, event: Json, model: str | None) -> Reading:
 REQUEST = Api("sessions", "text_generated", read_usage, settled_as_read, owns_ids=True)
 GRADING = replace(REQUEST, operation="sessions.outcome")
 TOOL = replace(REQUEST, operation="sessions.tool")
+RUNTIME = replace(REQUEST, operation="sessions.runtime", event_name="api_calls")
 _READERS: dict[str, Callable[[Json, Session, str], Heard]] = {
     "session": _read_session,
     "span.model_request_end": _read_request,
     "span.outcome_evaluation_end": _read_grading,
     "agent.tool_use": _read_tool,
+    "session.usage": _read_runtime,
 }

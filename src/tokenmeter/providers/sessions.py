@@ -16,6 +16,7 @@ class Session:
     model: str | None = None
     transcriber: str | None = None  # the model that writes down what the user says
     seconds: Number = 0  # of a cumulative count, what has been billed
+    runtime: Number | None = None  # seconds that it ran until now; None: nobody has told
     service_tier: str | None = None  # of an agent's calls, where the session states it
 
 

@@ -26,8 +26,10 @@ def state_directory() -> Path:
     return _platform_state() / "tokenmeter"
 
 
-def home_of(state_dir: str | Path | None, *, in_memory: bool) -> Path | None:
+def home_of(state_dir: object, *, in_memory: bool) -> Path | None:
     """Return where a meter keeps its state, wherever the program goes; None in memory."""
+    if not isinstance(state_dir, str | Path | None):
+        raise ConfigurationError(f"state_dir={state_dir!r} is no folder; write its path")
     if state_dir:
         return Path(state_dir).absolute()
     return None if in_memory else state_directory()

@@ -20,6 +20,7 @@ from tokenmeter.meter import FLUSH_TIMEOUT_S, EventShape, TokenMeter
 from tokenmeter.usage import Number
 
 if TYPE_CHECKING:
+    from tokenmeter.capture.sink import Sink
     from tokenmeter.delivery.backends import BackendSpec
     from tokenmeter.enforcement import Enforce
     from tokenmeter.pricing.quote import Quote
@@ -29,6 +30,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _lock = threading.Lock()
 _default: list[TokenMeter] = []  # none or one
+_inherits: list[TokenMeter] = []  # the default one, if only its predecessor was instrumented
 
 
 def configure(
@@ -45,7 +47,8 @@ def configure(
     """
     Set the default meter; the arguments are TokenMeter's. Returns it.
 
-    A default meter that was in use before is shut down.
+    A default meter that was in use before is shut down, and what it watched goes over to this
+    one: `instrument()` and `wrap()` may come first.
     """
     meter = TokenMeter(
         backend,
@@ -60,6 +63,9 @@ def configure(
     with _lock:
         before, _default[:] = _default[:], [meter]
     for old in before:
+        if taps.is_instrumented(old):
+            meter.instrument()
+            _inherits[:] = [meter]
         old.shutdown()
     return meter
 
@@ -80,18 +86,32 @@ def _meter() -> TokenMeter:
 
 def instrument() -> None:
     """Meter every known provider call of this process, whatever client makes it."""
-    default_meter().instrument()
+    meter = default_meter()
+    if meter not in _inherits or not taps.is_instrumented(meter):
+        meter.instrument()
+    _inherits.clear()
 
 
 def uninstrument() -> None:
     """Undo `instrument()`: the HTTP libraries are as they were before."""
+    _inherits.clear()
     if _default:
         _default[0].uninstrument()
 
 
 def wrap(client: Client) -> Client:
     """Meter this client only; returns the same object. Raises UnknownClientError."""
-    return default_meter().wrap(client)
+    from tokenmeter.capture.clients import wrap_client  # here to keep our import light
+
+    default_meter()  # what is wrong with its settings is raised now
+    wrap_client(client, _of_wrapped)
+    return client
+
+
+def _of_wrapped() -> Sink | None:
+    """The meter of what the package's `wrap()` wrapped: the default one, whichever it is now."""
+    running = [meter for meter in _default if not meter.is_shut]
+    return running[0] if running else taps.active_sink()
 
 
 @contextlib.contextmanager

@@ -101,6 +101,13 @@ def test_other_words_are_refused_with_those_that_are_known() -> None:
         Policy(billable=wrong)
     assert "Policy(on_abort=" in refused("memory:", policy=wrong)
     assert "{'llm.internal': 'vllm'}" in refused("memory:", hosts=["llm.internal"])
+    for gateways in (5, [5], [None], ["gateway"]):
+        assert "'https://gateway.internal:8080'" in refused("memory:", gateways=gateways)
+    for names in (["text_generated"], {"text_generated": 5}, {"text_generated": " "}):
+        assert "{'text_generated': 'chat'}" in refused("memory:", names=names)
+    assert "state_dir=5 is no folder" in refused("memory:", state_dir=5)
+    with pytest.raises(ConfigurationError, match="include_usage='no' must be True or False"):
+        Policy(include_usage="no")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("client", [None, 5, "openai", {}, object(), dict, Player, [1]])

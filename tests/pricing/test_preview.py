@@ -80,6 +80,17 @@ def test_an_exact_rule_gives_the_cost(
     assert sum(line.amount for line in found.lines) == Decimal(cost)
 
 
+@pytest.mark.parametrize(
+    "given", [1200, "1200", " 1200 ", 1200.0, Decimal(1200), Decimal("1.2E+3")]
+)
+def test_a_quantity_is_the_same_number_however_it_is_written(given: object) -> None:
+    """A recorded event's own metrics are Decimals, and were refused."""
+    wanted = previewed("openai", "gpt-4o", input_tokens=1200, output_tokens=5)
+    assert previewed("openai", "gpt-4o", input_tokens=given, output_tokens=Decimal(5)) == wanted
+    with pytest.raises(PreviewError, match="output_tokens must be a number"):
+        previewed("openai", "gpt-4o", input_tokens=given, output_tokens=Decimal("NaN"))
+
+
 def test_gpt_image_is_priced_by_the_table_and_the_prompt() -> None:
     found = previewed(
         "openai", "gpt-image-1", size="1024x1024", quality="high", n=2, prompt="a cat"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import cast
 from urllib.parse import urlsplit
 
 from tokenmeter.capture.requests import Sent
@@ -28,17 +29,19 @@ def joined_id(gateways: Collection[str], sent: Sent, headers: Mapping[str, str])
     return "" if RUN_ID_HEADER in headers else None
 
 
-def origins(urls: Iterable[str]) -> frozenset[str]:
+def origins(urls: object) -> frozenset[str]:
     """Return the origins of the gateways that a user lists; raises ConfigurationError."""
-    found: set[str] = set()
-    for url in (urls,) if isinstance(urls, str) else urls:
-        parts = urlsplit(url)
-        if parts.scheme not in _PORTS or not parts.hostname:
-            raise ConfigurationError(
-                f"gateways names {url!r}; use an origin such as 'https://gateway.internal:8080'"
-            )
-        found.add(origin(url))
-    return frozenset(found)
+    several = isinstance(urls, Iterable) and not isinstance(urls, str)
+    return frozenset(map(_listed, cast("Iterable[object]", urls) if several else [urls]))
+
+
+def _listed(url: object) -> str:
+    parts = urlsplit(url) if isinstance(url, str) else None
+    if parts is None or parts.scheme not in _PORTS or not parts.hostname:
+        raise ConfigurationError(
+            f"gateways names {url!r}; use an origin such as 'https://gateway.internal:8080'"
+        )
+    return origin(str(url))
 
 
 def origin(url: str) -> str:

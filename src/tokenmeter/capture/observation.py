@@ -112,7 +112,16 @@ def shape_of(
     """Return the shape of this name: flexprice, tokens_total; raises ConfigurationError."""
     if shape not in {"flexprice", "tokens_total"}:
         raise ConfigurationError(f"shape={shape!r} is unknown; use 'flexprice' or 'tokens_total'")
-    return Shape(billable, dict(names), shape == "tokens_total", fault)
+    return Shape(billable, _names_of(names), shape == "tokens_total", fault)
+
+
+def _names_of(given: object) -> dict[str, str]:
+    names = given if isinstance(given, Mapping) else None
+    if names is None or not all(isinstance(n, str) and n.strip() for n in names.values()):
+        raise ConfigurationError(
+            f"names={given!r:.80} must be a mapping of texts: {{'text_generated': 'chat'}}"
+        )
+    return dict(names)
 
 
 def provider_id(provider: str, response_id: str) -> str:

@@ -39,10 +39,16 @@ class Policy:
             raise ConfigurationError(
                 "retry_window_s must not be negative, and a number; use 0 to group nothing"
             )
+        if not _is_flag(self.include_usage):
+            raise ConfigurationError(f"include_usage={self.include_usage!r} must be True or False")
         if not callable(self.billable):
             raise ConfigurationError(
                 f"billable={self.billable!r} is no function of the attempt; leave it out for ours"
             )
+
+
+def _is_flag(given: object) -> bool:
+    return isinstance(given, bool)
 
 
 def _is_window(given: object) -> bool:

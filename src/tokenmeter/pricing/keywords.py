@@ -116,7 +116,8 @@ def _length(facts: Keywords) -> Number | None:
 
 def _quantity(name: str, value: object) -> Number:
     """Read a number, which may be written as text; raises PreviewError."""
-    number = decimal(value.strip() if isinstance(value, str) else value)
+    text = format(value, "f") if isinstance(value, Decimal) else value
+    number = decimal(text.strip() if isinstance(text, str) else text)
     if number is None or number > _QUANTITY_MAX:
         raise PreviewError(f"{name} must be a number from 0 on, such as {name}=2")
     return plain(number)

@@ -53,6 +53,11 @@ def instrument(sink: Sink) -> None:
     PATCHES.acquire()
 
 
+def is_instrumented(sink: Sink) -> bool:
+    """Whether an `instrument()` of `sink` is in force."""
+    return sink in _instrumented
+
+
 def uninstrument(sink: Sink) -> None:
     """Undo one `instrument()` of `sink`."""
     if sink in _instrumented:

@@ -13,7 +13,7 @@ import httpx2
 
 from tokenmeter.asgi import Incoming
 
-from .upstreams import Upstream, is_unseen, upstream_of
+from .upstreams import Upstream, is_offered, upstream_of
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
 WHOLE_BYTES_MAX = 256 * 1024  # an answer of this length goes on in one piece
@@ -31,8 +31,11 @@ _HOPS = frozenset(
 )
 # What proves who the client is, to us and to nobody else.
 _SECRETS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie"})
-_ASKED = _HOPS | _SECRETS
+# What would make it another request than the one that was looked at.
+_DISGUISES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
+_ASKED = _HOPS | _SECRETS | _DISGUISES
 _ANSWERED = _HOPS - {b"content-length"}
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # which have a length, if only 0
 _TIMEOUTS = TIMEOUT.as_dict()
 _KEPT_IN_PATH = "/:@!$&'()*+,;=-._~"  # a question mark that was encoded stays so: no query of it
@@ -67,7 +70,7 @@ class Proxy:
         if not self._knows(request):  # also where nothing is metered
             await _say(send, 401, "send the key you were given")
             return
-        if is_unseen(request.path):
+        if request.method not in _METHODS or not is_offered(request.path):
             await _say(send, 404, "this gateway does not offer it, as it would not be metered")
             return
         body, left = await _body(receive)

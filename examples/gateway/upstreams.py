@@ -39,16 +39,24 @@ BYTEPLUS = Upstream("https://ark.ap-southeast.bytepluses.com", "ARK_API_KEY", _b
 PREFIXES = {"/byteplus": "byteplus"}  # what the middleware is told, too
 
 
-# What hands a provider's key to the client, or has work done that no answer here shows.
-_UNSEEN = re.compile(
-    r"/(?:realtime|auth_tokens|chatkit|sessions|fine_tuning|evals|graders|organizations?)\b",
-    re.IGNORECASE,
+# What is metered, and what costs nothing beside it. All else is not offered: it may hand a
+# provider's key to the client, or have work done that no answer here shows.
+_OFFERED = re.compile(
+    r"(?:/v1|/openai/v1|/v1beta/openai)/(?:audio|batches|chat/completions|completions|containers"
+    r"|conversations|embeddings|files|images|models|moderations|responses|uploads|videos)(?:/|$)"
+    r"|/v1/(?:assistants|threads|messages|complete)(?:/|$)"
+    r"|/v1(?:beta|alpha)?/(?:models|files|operations|batches|interactions|cachedContents)(?:/|$)"
+    r"|/v1(?:beta|alpha)?/(?:tunedModels|dynamic)/[^/]+:"
+    r"|/(?:upload|download)/v1(?:beta|alpha)?/files(?:/|$)"
+    r"|/byteplus/api/v3/(?:chat/completions|responses|embeddings|images|contents|files|models)(?:/|$)"
+    r"|/byteplus/api/v3/(?:bots|context|batch)/chat/completions/?$"
 )
+_PLAIN = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[\w:.@$~+-]+)+/?", re.ASCII)
 
 
-def is_unseen(path: str) -> bool:
-    """Say whether what a path asks for would go past the metering."""
-    return _UNSEEN.search(path) is not None
+def is_offered(path: str) -> bool:
+    """Say whether a path asks for what is metered, or free; one that leads elsewhere is none."""
+    return _OFFERED.match(path) is not None and _PLAIN.fullmatch(path) is not None
 
 
 def upstream_of(path: str, headers: Mapping[str, str]) -> tuple[Upstream, str]:

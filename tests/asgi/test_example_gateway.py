@@ -150,6 +150,18 @@ async def test_an_answer_that_is_shorter_than_it_said_is_a_502() -> None:
     [
         *("/v1/realtime/client_secrets", "//v1/./Realtime/calls", "/v1/realtime;x/sessions"),
         *("/v1alpha/auth_tokens", "/v1/auth_tokens", "/v1/fine_tuning/jobs", "/v1/evals/e/runs"),
+        *(
+            "/v1/files/../realtime/calls",
+            "/v1/files/%2e%2e/realtime/calls",
+            "/v1/files\\..\\evals",
+        ),
+        *("/$rpc/google.ai.generativelanguage.v1beta.GenerativeService/GenerateContent", "/batch"),
+        *(
+            "/v1/engines/gpt-4o/completions",
+            "/v1/vector_stores/v/search",
+            "/v1/organization/users",
+        ),
+        *("/v1beta/corpora/x:query", "/v1beta/tunedModels", "/v1/sessions", "/v1/skills", "/"),
     ],
 )
 async def test_nothing_is_handed_out_that_goes_past_the_metering(path: str) -> None:
@@ -157,6 +169,38 @@ async def test_nothing_is_handed_out_that_goes_past_the_metering(path: str) -> N
     scope = {**scope_of("POST", "/", KEY), "path": path}
     assert (await gateway.ask(scope)).status == 404
     assert gateway.player.sent == []
+    gateway.meter.shutdown()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/v1/models",
+            "/v1/files/file-1/content",
+            "/v1/messages/count_tokens",
+            "/v1/moderations",
+        ),
+        *("/v1beta/models", "/upload/v1beta/files", "/v1beta/openai/chat/completions"),
+        *("/v1beta/models/gemini-2.5-flash:generateContent", "/v1beta/batches/123", "/v1/videos"),
+        *("/byteplus/api/v3/contents/generations/tasks/cgt-1", "/v1/responses/resp_1/cancel"),
+    ],
+)
+async def test_what_is_metered_or_free_is_offered(path: str) -> None:
+    gateway = Gateway()
+    await gateway.ask(scope_of("POST", path, KEY))
+    assert len(gateway.player.sent) == 1
+    gateway.meter.shutdown()
+
+
+async def test_no_request_is_another_one_in_disguise() -> None:
+    gateway = Gateway()
+    path = "/v1beta/models/gemini-2.5-flash:generateContent"
+    override = [("X-HTTP-Method-Override", "POST"), *KEY]
+    await gateway.ask(scope_of("GET", path, override), b"")
+    (sent,) = gateway.player.sent
+    assert "x-http-method-override" not in sent.headers
+    assert (await gateway.ask(scope_of("OPTIONS", path, override), b"")).status == 404
     gateway.meter.shutdown()
 
 

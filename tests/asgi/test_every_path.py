@@ -82,6 +82,12 @@ PATHS: list[tuple[str, str, str, str, Body]] = [
     ("databricks", "databricks", "POST", "/serving-endpoints/e/invocations", M),
     ("fal", "queue.fal.run", "POST", "/fal-ai/flux/dev", M),
     ("fal", "queue.fal.run", "GET", "/fal-ai/flux/requests/r", {}),
+    (
+        *("fireworks", "api.fireworks.ai", "POST"),
+        "/inference/v1/workflows/accounts/fireworks/models/f/text_to_image",
+        M,
+    ),
+    ("perplexity", "api.perplexity.ai", "POST", "/search", M),
     ("gateways", "gateway.ai.cloudflare.com", "POST", "/v1/a/g/openai/responses", M),
     ("google", GEMINI, "POST", "/v1beta/models/m:generateContent", {}),
     ("google", GEMINI, "POST", "/v1beta/models/m:streamGenerateContent", {}),
@@ -178,7 +184,7 @@ def test_no_provider_is_left_out() -> None:
     """All others speak OpenAI's API alone."""
     alone = {name for name in COMPATIBLE if name not in {row[0] for row in PATHS}}
     assert alone == {
-        *("openai", "groq", "deepseek", "openrouter", "cerebras", "fireworks", "huggingface"),
+        *("openai", "groq", "deepseek", "openrouter", "cerebras", "huggingface"),
         *("vllm", "litellm"),
     }
     assert {adapter.name for adapter in adapters()} - {"openai"} <= {row[0] for row in PATHS}

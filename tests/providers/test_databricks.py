@@ -37,3 +37,15 @@ def test_a_streamed_invocation_is_read_to_its_usage() -> None:
 def test_what_cannot_be_a_language_model_is_not_metered() -> None:
     assert described("POST", URL, {"dataframe_split": {}}) is None
     assert described("GET", URL, {"messages": []}) is None
+
+
+def test_a_model_behind_an_endpoint_of_sagemaker_is_read_alike() -> None:
+    host = "runtime.sagemaker.us-east-1.amazonaws.com"
+    url = f"https://{host}/endpoints/my-llama/invocations"
+    event = played(Step("POST", url, chat(chat_usage(9, 2)), ASK)).event
+    assert (event.properties["provider"], event.usage.input_tokens) == (host, 9)
+    bare = {"messages": ASK["messages"]}
+    call = described("POST", url, bare)
+    assert call is not None
+    assert call.request_model == "my-llama"
+    assert described("POST", url, {"inputs": "x"}) is None

@@ -63,3 +63,20 @@ def test_a_refused_submit_is_no_job() -> None:
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("POST", "/j1"), ("DELETE", "/j1")])
 def test_a_list_of_them_and_what_is_none_is_not_metered(method: str, path: str) -> None:
     assert described(method, LATER + path) is None
+
+
+@pytest.mark.parametrize("query", ["x", ["x", "y"]])
+def test_a_search_is_billed_by_the_request_however_many_queries_it_has(query: object) -> None:
+    found: Json = {"results": [{"title": "t", "url": "u"}], "id": "s1"}
+    event = played(Step("POST", f"{HOST}/search", found, {"query": query})).event
+    assert (event.event_name, event.properties["operation"]) == ("api_calls", "search")
+    assert event.usage["web_search_count"] == 1
+    assert event.properties["cost_usd"] == "0.005"
+
+
+def test_a_search_that_was_refused_or_is_none_counts_nothing() -> None:
+    call = described("POST", f"{HOST}/search", {"query": "x"})
+    assert call is not None
+    assert call.api.read({"error": {"type": "invalid_query"}}).error_type == "invalid_query"
+    assert call.api.read({"results": "x"}).state is None
+    assert described("GET", f"{HOST}/search", {}) is None

@@ -1,4 +1,8 @@
-"""Databricks: models behind ``/serving-endpoints/NAME/invocations``, in OpenAI's format."""
+"""
+Databricks and SageMaker: models behind an endpoint with a name, in OpenAI's format.
+
+``/serving-endpoints/NAME/invocations``, or ``/endpoints/NAME/invocations``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from tokenmeter.providers.compatible import describe_compatible
 
 __all__ = ["ADAPTER", "describe"]
 
-PATHS = re.compile(r"/serving-endpoints/(?P<name>[^/]+)/invocations/?$")
+PATHS = re.compile(r"/(?:serving-)?endpoints/(?P<name>[^/]+)/invocations/?$")
 # What a request holds tells which task its endpoint serves; a model of one's own has neither.
 _TASKS = {"messages": "chat/completions", "prompt": "completions", "input": "embeddings"}
 

@@ -17,6 +17,7 @@ from tokenmeter.providers.compatible import (
     describe_compatible,
     known_as,
 )
+from tokenmeter.providers.fireworks import describe_fireworks
 from tokenmeter.providers.google_usage import label
 from tokenmeter.providers.mistral import OCR, describe_mistral
 from tokenmeter.providers.openai_routes import PATHS
@@ -79,6 +80,7 @@ _FIRST: Mapping[str, Callable[[Request], Call | None]] = {
 # What these serve in a form of their own.
 _OWN: Mapping[str, Callable[[Request], Call | None]] = {
     "azure": describe_azure_video,
+    "fireworks": describe_fireworks,
     "mistral": describe_mistral,
     "vercel-gateway": describe_vercel,
     "cloudflare": describe_workers_ai,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -41,8 +42,9 @@ def sold(
     *,
     included: int | None = None,
     credit: str | None = None,
+    prices: Sequence[dict[str, Any]] = ({"amount": "0.01"},),
 ) -> None:
-    """Set up a plan with one metered feature at $0.01, and the customer acme on it."""
+    """Set up a plan with one metered feature, by default at $0.01, and the customer acme on it."""
     engine = Engine(url)
     make = engine.definitions.create
     plan = make("plan", {"name": "Pro", "lookup_key": "pro"})
@@ -52,8 +54,8 @@ def sold(
     )
     price = {"entity_type": "PLAN", "entity_id": plan["id"], "type": "USAGE", "currency": "usd"}
     terms = {"billing_model": "FLAT_FEE", "price_unit_type": "FIAT", "invoice_cadence": "ARREAR"}
-    meant = {"meter_id": feature["meter_id"], "amount": "0.01"}
-    make("price", {**price, **terms, **PERIOD, **meant})
+    for said in prices:
+        make("price", {**price, **terms, **PERIOD, "meter_id": feature["meter_id"], **said})
     if included is not None:
         limit = {"feature_type": "metered", "usage_limit": included}
         make("entitlement", {"plan_id": plan["id"], "feature_id": feature["id"], **limit})

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.asgi.driving import Answered, ask, scope_of
-from tests.asgi.funded import TOKEN_PRICE, funded_by_token
+from tests.asgi.funded import TOKEN_PRICE, funded_by_token, sold
 from tests.asgi.upstream import answering
 from tokenmeter import TokenMeter
 from tokenmeter.asgi import TokenMeterMiddleware
-from tokenmeter.enforcement import Enforcement, Limit
+from tokenmeter.enforcement import Ask, Enforcement, Limit
 from tokenmeter.enforcement.settling import SETTLER
 
 if TYPE_CHECKING:
@@ -213,3 +213,30 @@ async def test_the_texts_of_a_batch_of_embeddings_are_counted_together(meter: To
     quote = json.loads((await asked(meter, path, body, ("x-tokenmeter-preview", "true"))).body)
     assert quote["usage"]["input_tokens"] == 10
     assert quote["cost"] is not None
+
+
+@pytest.mark.parametrize("said", [{}, {"quality": "auto"}, {"quality": "auto", "size": "auto"}])
+@pytest.mark.parametrize("of_the_rest", [True, False])
+async def test_what_the_provider_chooses_itself_is_held_at_the_dearest_choice(
+    tmp_path: Path, said: dict[str, str], *, of_the_rest: bool
+) -> None:
+    url = f"sqlite:///{tmp_path}/images.db"
+    images = {
+        "event_name": "image_generated",
+        "aggregation": {"type": "SUM", "field": "image_count"},
+    }
+    dear = {"amount": "0.25", "filter_values": {"quality": ["high"]}}
+    sold(url, images, prices=[{"amount": "0.01"}, dear] if of_the_rest else [dear])
+    meter = TokenMeter(url)
+    body = {"model": "gpt-image-1", "prompt": "x", "n": 2, **said}
+    held: list[Decimal] = []
+
+    def decide(ask: Ask) -> None:
+        assert ask.quote is not None
+        assert ask.quote.charge is not None
+        held.append(ask.quote.charge.high.amount)
+
+    app = TokenMeterMiddleware(APP, customer=lambda _r: "acme", meter=meter, enforce=decide)
+    await ask(app, scope_of("POST", "/v1/images/generations"), json.dumps(body).encode())
+    assert held == [Decimal("0.50")]
+    meter.shutdown()

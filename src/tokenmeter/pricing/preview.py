@@ -19,6 +19,7 @@ from tokenmeter.pricing import names
 from tokenmeter.pricing.asked import Asked, Forecast
 from tokenmeter.pricing.batch import summed
 from tokenmeter.pricing.card import over, plus, times
+from tokenmeter.pricing.choices import chosen
 from tokenmeter.pricing.forecast import forecast
 from tokenmeter.pricing.history import NO_HISTORY, History
 from tokenmeter.pricing.media_quote import MediaQuote, billing_metrics, quote_rows
@@ -114,12 +115,13 @@ def quote(asked: Asked, terms: Terms, book: PriceBook) -> Quote:
         else:
             amounts.append(amount)
     cost = _cost(expected, amounts)
-    priced, most = cost is not None, HIGH if planned.open else EXPECTED
+    priced, cautious = cost is not None, terms.history.is_cautious
+    charge, most = _charge(case, terms.charger)
     return Quote(
         provider=asked.provider,
         model=asked.model,
         cost=cost,
-        charge=None if terms.charger is None else _charge(case, terms.charger),
+        charge=charge,
         basis=_basis(expected, planned) if priced else expected.basis,
         notes=(*planned.notes, *expected.notes) if priced else expected.notes,
         usage=Usage(planned.at(EXPECTED)) if priced else NOTHING,
@@ -127,8 +129,8 @@ def quote(asked: Asked, terms: Terms, book: PriceBook) -> Quote:
         exact=priced and expected.exact and planned.exact,
         counted=planned.counted,
         parts=expected.parts,
-        events=(_billed(case.event(EXPECTED)),) if terms.history.is_cautious else (),
-        most=(_billed(case.event(most)),) if terms.history.is_cautious else (),
+        events=(_billed(case.event(EXPECTED)),) if cautious else (),
+        most=(most,) if cautious else (),
     )
 
 
@@ -243,22 +245,31 @@ def _middle(bound: _Bounds) -> Decimal:
     return over(plus(bound.low, bound.high), 2)
 
 
-def _charge(case: _Case, charger: Charger) -> Range | None:
-    """Ask the catalog what the call would add to what its customer owes, at each end."""
+def _charge(case: _Case, charger: Charger | None) -> tuple[Range | None, Event]:
+    """
+    Ask the catalog what the call would add to what its customer owes, at each end.
+
+    Returns the event of the most, too: of what the provider chooses itself, the dearest.
+    """
     ends = (LOW, EXPECTED, HIGH) if case.planned.open else (EXPECTED,)
     events = [_billed(case.event(end)) for end in ends]
+    most = events[-1]
+    if charger is None:
+        return None, most
     if case.terms.history.is_cautious:
-        events.append(_written(events[-1]))
+        events += (_written(most), *chosen(most))
     charges = charges_of(charger, events)
     known = [charge for charge in charges[: len(ends)] if charge is not None]
-    if len(known) != len(ends):
-        return None
-    highest = [charge for charge in charges[len(ends) - 1 :] if charge is not None]
-    return Range(known[0], known[len(known) // 2], max(highest, key=_amount))
-
-
-def _amount(money: Money) -> Decimal:
-    return money.amount
+    last = len(ends) - 1
+    at_most = [(c.amount, at) for at, c in enumerate(charges) if c is not None and at >= last]
+    _, dearest = max(at_most, default=(_ZERO, last))
+    high = charges[dearest]
+    if high is None or (len(known) != len(ends) and dearest <= len(ends)):
+        return None, most
+    if dearest > len(ends):
+        most = events[dearest]
+    whole = known if len(known) == len(ends) else [high]
+    return Range(whole[0], whole[len(whole) // 2], high), most
 
 
 def _written(event: Event) -> Event:

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tokenmeter.cli import app
+from tokenmeter.engine.errors import NotFoundError
 from tokenmeter.engine.local import Engine
 from tokenmeter.event import Event, Property
 
@@ -102,10 +103,28 @@ def test_a_closed_invoice_is_paid_by_credits_and_late_events_are_shown(url: str)
         (("invoice", "preview", "nobody"), "`tokenmeter invoice subscribe CUSTOMER PLAN`"),
         (("wallet", "create", "nobody"), "no customer 'nobody'; make one with a plan by"),
         (("wallet", "show", "nobody"), "'nobody' has no wallet; open one by"),
-        (("wallet", "topup", "w", "5"), "no wallet 'w'"),
+        (("wallet", "topup", "w", "5"), "no wallet 'w'; `tokenmeter wallet show CUSTOMER` has"),
+        (("wallet", "transactions", "w"), "no wallet 'w'; `tokenmeter wallet show CUSTOMER` has"),
     ],
 )
 def test_a_mistake_is_one_sentence(url: str, arguments: tuple[str, ...], said: str) -> None:
     result = CliRunner().invoke(app, [*arguments, "--backend", url])
     assert result.exit_code == 2
     assert said in result.output
+
+
+def test_a_subscription_that_is_refused_leaves_no_customer(url: str) -> None:
+    """A mistyped plan had made the customer, and the zone of the next try was ignored."""
+    run(url, "catalog", "apply", "studio")
+    subscribe = ["invoice", "subscribe", "acme"]
+    zone = ["--timezone", "Asia/Kolkata"]
+    assert CliRunner().invoke(app, [*subscribe, "ai_por", "--backend", url]).exit_code == 2
+    with Engine(url) as engine, pytest.raises(NotFoundError):
+        engine.definitions.by_key("customer", "acme")
+    run(url, *subscribe, "ai_pro", *zone)
+    run(url, *subscribe, "ai_pro", *zone)
+    other = CliRunner().invoke(app, [*subscribe, "ai_pro", "--timezone", "UTC", "--backend", url])
+    assert other.exit_code == 2
+    assert "has the time zone Asia/Kolkata" in other.output
+    with Engine(url) as engine:
+        assert engine.definitions.by_key("customer", "acme")["timezone"] == "Asia/Kolkata"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Generator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,23 +39,24 @@ def subscribe(
     currency: Annotated[str, typer.Option(help="The currency of the plan's prices.")] = "usd",
     period: Annotated[str, typer.Option(help="MONTHLY, WEEKLY, ANNUAL, ...")] = "MONTHLY",
     cycle: Annotated[str, typer.Option(help="calendar or anniversary")] = "calendar",
-    timezone: Annotated[str, typer.Option(help="Of a new customer: an IANA name.")] = "UTC",
+    timezone: Annotated[
+        str | None, typer.Option(help="Of a new customer: an IANA name. Default: UTC.")
+    ] = None,
     since: Since = None,
     as_json: AsJson = False,
 ) -> None:
     """Give a customer a plan; a customer who is not known yet is made."""
     with open_engine(backend) as engine:
-        _known(engine, customer, timezone)
-        made = engine.subscriptions.create(
-            {
-                "external_customer_id": customer,
-                "plan_id": plan,
-                "currency": currency,
-                "billing_period": period,
-                "billing_cycle": cycle,
-                "start_date": instant(since, datetime.now(UTC)),
-            }
-        )
+        fields = {
+            "external_customer_id": customer,
+            "plan_id": plan,
+            "currency": currency,
+            "billing_period": period,
+            "billing_cycle": cycle,
+            "start_date": instant(since, datetime.now(UTC)),
+        }
+        with _known(engine, customer, timezone):
+            made = engine.subscriptions.create(fields)
     if as_json:
         print_json(made)
         return
@@ -127,14 +130,28 @@ def void(invoice: Which, *, backend: Backend = None, as_json: AsJson = False) ->
     _list([told], as_json=as_json)
 
 
-def _known(engine: Engine, customer: str, timezone: str) -> None:
+@contextlib.contextmanager
+def _known(engine: Engine, customer: str, timezone: str | None) -> Generator[None]:
+    """Make the customer if nobody knows it; if the block fails, nobody does as before."""
     from tokenmeter.engine.errors import NotFoundError
 
     try:
-        engine.definitions.by_key("customer", customer)
+        known = engine.definitions.by_key("customer", customer)
     except NotFoundError:
-        fields = {"external_id": customer, "name": customer, "timezone": timezone}
-        engine.definitions.create("customer", fields)
+        fields = {"external_id": customer, "name": customer, "timezone": timezone or "UTC"}
+        new = engine.definitions.create("customer", fields)
+        try:
+            yield
+        except TokenmeterError:
+            engine.definitions.delete("customer", new["id"])
+            raise
+        return
+    if timezone not in {None, known["timezone"]}:
+        raise TokenmeterError(
+            f"customer {customer!r} has the time zone {known['timezone']}, which its periods "
+            "follow; leave --timezone out"
+        )
+    yield
 
 
 def _show(told: dict[str, Any], late: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Generator
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +14,10 @@ from tokenmeter.errors import TokenmeterError
 app = typer.Typer(help="Prepaid credits of customers.", no_args_is_help=True)
 
 Whom = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's external id.")]
-Which = Annotated[str, typer.Argument(metavar="WALLET", help="The wallet's id.")]
+Which = Annotated[
+    str,
+    typer.Argument(metavar="WALLET", help="The wallet's id, as `wallet show CUSTOMER` has it."),
+]
 REASON = "PURCHASED_CREDIT_DIRECT"
 
 
@@ -83,7 +88,8 @@ def topup(
             "expiry_date_utc": expires,
             "priority": priority,
         }
-        engine.wallets.top_up(wallet, fields)
+        with _there(wallet):
+            engine.wallets.top_up(wallet, fields)
         told = engine.wallets.balance(wallet)
     _show([told], as_json=as_json)
 
@@ -97,7 +103,7 @@ def transactions(
     as_json: AsJson = False,
 ) -> None:
     """Show a wallet's ledger, the newest line first."""
-    with open_engine(backend) as engine:
+    with open_engine(backend) as engine, _there(wallet):
         page = engine.wallets.transactions(wallet, limit=limit)
     if as_json:
         print_json(page)
@@ -105,6 +111,19 @@ def transactions(
     from tokenmeter.cli.invoice_table import print_transactions
 
     print_transactions(page["items"])
+
+
+@contextlib.contextmanager
+def _there(wallet: str) -> Generator[None]:
+    """Say where the ids of wallets are found if this is none: a customer has several."""
+    from tokenmeter.engine.errors import NotFoundError
+
+    try:
+        yield
+    except NotFoundError as error:
+        raise TokenmeterError(
+            f"there is no wallet {wallet!r}; `tokenmeter wallet show CUSTOMER` has the ids"
+        ) from error
 
 
 def _show(wallets: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tests.pricing.events import priced
+import pytest
+
+from tests.pricing.events import event, priced
 from tokenmeter.event import Property
 from tokenmeter.pricing.names import CONTAINER_TIME, UNTOLD
+from tokenmeter.pricing.pricebook import PriceBook
 
 TOKENS: dict[str, Property] = {"input_tokens": 1_000_000, "output_tokens": 0}
 GPT5: dict[str, Property] = {"provider": "openai", "model": "gpt-5", **TOKENS}
@@ -62,3 +65,38 @@ def test_a_search_of_a_file_store_is_free_on_the_gemini_api_and_unknown_on_verte
     vertex = priced(provider="google-vertex", file_search_count=1, **usage)
     assert vertex.cost == Decimal("0.3")
     assert vertex.reason == "file_search_count has no rate in the price book"
+
+
+@pytest.mark.parametrize(
+    ("model", "rate"),
+    [
+        ("gpt-4o-search-preview-2025-03-11", "0.025"),
+        ("gpt-4o-mini-search-preview", "0.025"),
+        ("gpt-5-search-api", "0.01"),
+        ("gpt-4.1", "0.01"),
+    ],
+)
+def test_a_search_of_the_web_costs_what_the_model_s_own_row_says(model: str, rate: str) -> None:
+    tokens: dict[str, Property] = {"provider": "openai", "model": model, "input_tokens": 0}
+    assert priced(**tokens, web_search_count=2).cost == 2 * Decimal(rate)
+
+
+def test_a_search_of_the_web_has_a_price_of_azures_own() -> None:
+    azure: dict[str, Property] = {"provider": "azure", "model": "gpt-5", "input_tokens": 0}
+    assert priced(**azure, web_search_count=1).cost == Decimal("0.014")
+
+
+def test_the_first_tool_for_searches_costs_more_with_a_model_that_does_not_reason() -> None:
+    usage: dict[str, Property] = {"provider": "openai", "input_tokens": 0, "web_search_count": 1}
+    for model, rate in (("gpt-4.1-mini", "0.025"), ("gpt-4o", "0.025"), ("gpt-5", "0.01")):
+        assert priced(**usage, model=model, web_search="preview").cost == Decimal(rate)
+        assert priced(**usage, model=model).cost == Decimal("0.01")
+
+
+def test_the_formula_of_many_events_knows_the_tool_as_well() -> None:
+    book = PriceBook()
+    for tool, cost in ((None, "0.01"), ("preview", "0.025"), (None, "0.01")):
+        told: dict[str, Property] = {} if tool is None else {"web_search": tool}
+        for _ in range(3):
+            made = event(provider="openai", model="gpt-4.1", **TOKENS, web_search_count=1, **told)
+            assert book.cost(made) == Decimal("2") + Decimal(cost)

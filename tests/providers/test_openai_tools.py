@@ -12,10 +12,12 @@ from tests.providers.openai_wire import (
     ask,
     body_of,
     call,
+    chat,
     get,
     response,
     response_tokens,
     stream_of,
+    tokens,
 )
 from tokenmeter.providers import Reading
 
@@ -173,3 +175,41 @@ def test_a_container_is_not_looked_for_where_nobody_knows_the_host() -> None:
     assert ask("/v1/containers", {"name": "c"}, host="docker.test") is None
     assert ask("/v1/containers/cntr_1", method="GET") is None
     assert ask("/v1/containers/cntr_1/files", {"file_id": "f"}) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("web_search_preview", "preview"),
+        ("web_search_preview_2025_03_11", "preview"),
+        ("web_search", None),
+    ],
+)
+def test_the_tool_that_searched_the_web_is_named_where_it_has_prices_of_its_own(
+    kind: str, said: str | None
+) -> None:
+    asked = call(RESPONSES, {"model": "gpt-4.1"})
+    used = {"web_search": {"num_requests": 2}}
+    searched = answer(tools=[{"type": kind}], tool_usage=used)
+    reading = body_of(asked, searched)
+    assert (reading.usage.web_search_count, reading.dimensions.get("web_search")) == (2, said)
+    assert asked.api.plain is not None
+    assert asked.api.plain(json.dumps(searched).encode(), asked) is None
+    idle = answer(tools=[{"type": kind}], tool_usage={"web_search": {"num_requests": 0}})
+    assert "web_search" not in body_of(asked, idle).dimensions
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-search-preview-2025-03-11", "gpt-5-search-api"])
+def test_a_model_that_searches_in_each_chat_has_one_search_whole_or_streamed(model: str) -> None:
+    asked = call("/v1/chat/completions", {"model": model})
+    whole = chat(tokens(9, 3), model=model)
+    assert body_of(asked, whole).usage.web_search_count == 1
+    assert asked.api.plain is not None
+    assert asked.api.plain(json.dumps(whole).encode(), asked) is None
+    chunk = {**whole, "object": "chat.completion.chunk", "choices": []}
+    streamed = call("/v1/chat/completions", {"model": model, "stream": True})
+    assert stream_of(streamed, chunk, done=True).usage.web_search_count == 1
+    refused = body_of(asked, {"error": {"code": "x"}})
+    assert "web_search_count" not in refused.usage
+    elsewhere = call("/v1/chat/completions", {"model": model}, host="llm.test")
+    assert "web_search_count" not in body_of(elsewhere, whole).usage

@@ -27,7 +27,7 @@ RULES_MAX = 1024  # models and terms that are remembered for each
 # All that decides by which rates an event is priced, but for its time.
 _TERMS = (
     *("provider", "model", "request_model", "model_type", "operation", "outcome"),
-    *("service_tier", "speed", "inference_geo"),
+    *("service_tier", "speed", "inference_geo", "web_search"),
 )
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _UNUSUAL = frozenset(

@@ -158,6 +158,18 @@ _MAPS_RATES = (
     (re.compile(r"gemini-[3-9]"), Decimal("0.014")),
 )
 
+# OpenAI's models that search the web in each chat; and its first tool for searches with a model
+# that does not reason: what it found takes no tokens.
+# Azure has a price of its own (litellm cites Microsoft's retail prices).
+# litellm 1.110.2, search_context_cost_per_query (2026-11-30)
+_Rows = tuple[tuple[re.Pattern[str], Decimal], ...]
+_SEARCH_RATES: _Rows = (
+    (re.compile(r"gpt-4o(?:-mini)?-search-preview"), Decimal("0.025")),
+    (re.compile(r"gpt-5-search-api"), Decimal("0.01")),
+)
+_AZURE_SEARCH_RATES: _Rows = ((re.compile(r"gpt-|o\d"), Decimal("0.014")),)
+_PREVIEW_RATES: _Rows = ((re.compile(r"gpt-4o|gpt-4\.1"), Decimal("0.025")),)
+
 # Models whose output is images alone, even where the provider reports no split.
 DRAWS_ONLY = ("gpt-image", "chatgpt-image")
 
@@ -206,8 +218,17 @@ def same_rates(
     return _BATCH, ("service_tier=flex: the rates of batches are used, half of the standard",)
 
 
-def rates_by_the_piece(provider: str, model: str) -> dict[str, Decimal]:
-    """Return the USD that a tool costs each time, by metric; `provider` is our name."""
+def rates_by_the_piece(provider: str, model: str, search: str | None) -> dict[str, Decimal]:
+    """
+    Return the USD that a tool costs each time, by metric, where it is not the price book's.
+
+    `provider` is our name; `search` is which of OpenAI's two tools searched the web.
+    """
+    if provider in ("openai", "azure"):
+        rows = _AZURE_SEARCH_RATES if provider == "azure" else _SEARCH_RATES
+        rows = rows if search is None else (*rows, *_PREVIEW_RATES)
+        rate = next((rate for named, rate in rows if named.match(model)), None)
+        return {} if rate is None else {"web_search_count": rate}
     if provider not in ("google", "google-vertex"):
         return {}
     rates = {"file_search_count": Decimal(0)} if provider == "google" else {}

@@ -77,8 +77,9 @@ class Tariff:
         prices = self._model.get_prices(moment, context or None)
         more = names.MORE_RATES.get(self._model.id, {})
         rated = rates.rated(prices, self._units, more)
-        more_units = rates.by_the_piece(terms.by_the_piece)
-        *bands, short = rates.bands(rated, terms.factor or _ONE, more_units)
+        pieces = terms.by_the_piece
+        rated = [entry for entry in rated if names.METRICS[entry[0].usage_key] not in pieces]
+        *bands, short = rates.bands(rated, terms.factor or _ONE, rates.by_the_piece(pieces))
         priced = frozenset(unit.metric for unit in short.units)
         return Card(
             model=self._model.id,

@@ -30,7 +30,7 @@ METRICS_NAMED_MAX = 8  # in one reason
 # The properties of an event that an Ask holds, in its order.
 _ASKED = (
     *("provider", "model", "request_model", "model_type"),
-    *("service_tier", "speed", "inference_geo", "operation"),
+    *("service_tier", "speed", "inference_geo", "operation", "web_search"),
 )
 _ONE = Decimal(1)
 NO_LIST = "no token price list for provider"  # the beginning of a reason
@@ -48,6 +48,7 @@ class Ask(NamedTuple):
     speed: Property | None
     geo: Property | None
     operation: Property | None
+    search: Property | None
 
 
 class TokenPrices:
@@ -178,7 +179,11 @@ def _terms(ask: Ask, provider: Provider, model: ModelInfo) -> Terms:
         factor=prod(factors.values(), start=_ONE) if factors else None,
         seconds_min=names.SECONDS_MIN.get((provider.id, model.id), 0),
         grounded_once="processing" not in asked and names.grounded_once(provider.id, model.id),
-        by_the_piece=names.rates_by_the_piece(_text(ask.provider) or "", model.id),
+        by_the_piece=names.rates_by_the_piece(
+            _text(ask.provider) or "",
+            model.id if provider.id == "google" else _text(ask.model) or model.id,
+            _text(ask.search),
+        ),
         notes=(*notes, *(f"{term}: token rates x {by}" for term, by in factors.items())),
     )
 

@@ -159,7 +159,7 @@ def _through(api: Api, header: str, *, owns_ids: bool) -> Api:
             return told
         return told | Reading(dimensions={SERVED_FROM_CACHE: "true"})
 
-    return replace(api, read_headers=read, owns_ids=owns_ids, asked=None, plain=None)
+    return replace(api, read_headers=read, owns_ids=owns_ids, asked=None, plain=None, stream=None)
 
 
 _HELICONES = Gateway("helicone", _at_helicone, "helicone-cache")

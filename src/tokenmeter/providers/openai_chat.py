@@ -8,7 +8,12 @@ from functools import partial
 import msgspec
 
 from tokenmeter.providers.base import Api, Call, Json, Reading, count, mapping, text
-from tokenmeter.providers.openai_plain import asked_chat, plain_chat, plain_chunks
+from tokenmeter.providers.openai_plain import (
+    always_searches,
+    asked_chat,
+    plain_chat,
+    plain_chunks,
+)
 from tokenmeter.providers.openai_settle import settle_text
 from tokenmeter.providers.openai_wire import (
     Dialect,
@@ -19,6 +24,7 @@ from tokenmeter.providers.openai_wire import (
     refusal,
 )
 from tokenmeter.providers.usual import read_by
+from tokenmeter.usage import Usage
 
 DONE = b"[DONE]"
 _NEEDLES = (b'"usage"', b'"error"')
@@ -147,10 +153,19 @@ def _images(choice: Json) -> list[str]:
 
 
 def settle_chat(dialect: Dialect, reading: Reading, call: Call) -> Reading:
-    """Settle the tokens, and count the images that models of OpenRouter draw into a chat."""
+    """Settle the tokens; count images that models of OpenRouter draw into a chat, and searches."""
     settled = settle_text(dialect, reading, call)
+    if call.provider == "openai" and settled.state == "success":
+        settled = _with_search(settled, call)
     drawn = sum(mark.startswith(_IMAGE) for mark in reading.raw) if reading.raw else 0
     return replace(settled, usage=settled.usage | {"image_count": drawn}) if drawn else settled
+
+
+def _with_search(reading: Reading, call: Call) -> Reading:
+    """Count the search of a model that searches the web in every chat; no answer tells it."""
+    if not always_searches(reading.model or call.request_model or ""):
+        return reading
+    return replace(reading, usage=Usage(web_search_count=1) | reading.usage)
 
 
 def _choices(payload: Json) -> list[Json]:

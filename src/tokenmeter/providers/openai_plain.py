@@ -144,10 +144,17 @@ _read_completion = answered_by(_Completion)
 _read_first, _read_last = answered_by(_First), answered_by(_Last)
 
 
+def always_searches(model: str) -> bool:
+    """Say whether this is a model of OpenAI's that searches the web before each answer."""
+    return "-search-preview" in model or "-search-api" in model
+
+
 def plain_chat(body: bytes, _call: Call) -> Plain | None:
     """Return what a whole completion reports, settled; None if it is not of the usual form."""
     found = _read_completion(body)
     if found is None or not (found.id.isprintable() and found.model.isprintable()):
+        return None
+    if "-search-" in found.model:
         return None
     tier = found.service_tier
     numbers = _settled(found.usage)
@@ -163,6 +170,8 @@ def _first_chunk(payload: bytes) -> Reading | None:
     """Return what the first chunk of a stream reports; None if it is not of the usual form."""
     found = _read_first(payload)
     if found is None or not (found.id.isprintable() and found.model.isprintable()):
+        return None
+    if "-search-" in found.model:
         return None
     tier = found.service_tier
     if tier is not None and not tier.isprintable():

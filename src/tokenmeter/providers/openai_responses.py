@@ -20,7 +20,14 @@ from tokenmeter.providers.base import (
 from tokenmeter.providers.openai_chat import DONE
 from tokenmeter.providers.openai_plain import asked_chat
 from tokenmeter.providers.openai_settle import settle_text
-from tokenmeter.providers.openai_tools import ITEMS, NEEDLES, counted, read_item, with_tools
+from tokenmeter.providers.openai_tools import (
+    ITEMS,
+    NEEDLES,
+    counted,
+    read_item,
+    searched,
+    with_tools,
+)
 from tokenmeter.providers.openai_wire import Dialect, Head, answer, error_type, is_usual
 from tokenmeter.providers.usual import read_by
 
@@ -76,7 +83,7 @@ class _Body(Head, gc=False, kw_only=True):
 
 
 def _without_texts(body: _Body) -> Json | None:
-    if any(item.type in ITEMS for item in body.output):
+    if searched(body.tool_usage) or any(item.type in ITEMS for item in body.output):
         return None
     return {**msgspec.structs.asdict(body), "output": []}
 

@@ -62,6 +62,8 @@ def with_tools(reading: Reading, body: Json) -> Reading:
         flags |= {"missing:tool_usage"}
     marked = replace(reading, raw={**reading.raw, **_marks(items)}, flags=flags, usage=usage)
     dimensions = {**reading.dimensions, **_memory(body, marked.raw)}
+    if searches.numbers.get("web_search_count") and _is_preview(body):
+        dimensions["web_search"] = "preview"
     return replace(marked, dimensions=dimensions, parts=(*parts, *svg_parts(*made)))
 
 
@@ -88,6 +90,17 @@ def _container(item: Json) -> str | None:
     return text(item.get("container_id")) or text(
         mapping(item.get("environment")).get("container_id")
     )
+
+
+def searched(tool_usage: object) -> bool:
+    """Say whether the web was searched: then the tool decides what that costs."""
+    return bool(mapping(mapping(tool_usage).get("web_search")).get("num_requests"))
+
+
+def _is_preview(body: Json) -> bool:
+    """Whether the first of OpenAI's two tools searched the web, which has prices of its own."""
+    kinds = (text(tool.get("type")) or "" for tool in objects(body.get("tools")))
+    return any(kind.startswith("web_search_preview") for kind in kinds)
 
 
 def _memory(body: Json, marks: Mapping[str, Any]) -> dict[str, str]:

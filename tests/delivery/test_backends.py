@@ -6,11 +6,13 @@ import inspect
 from collections.abc import Sequence
 from decimal import Decimal
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.delivery.records import MOMENT, Sink, event
+from tokenmeter import Money, TokenMeter
 from tokenmeter.delivery.backends import backend_name, open_backend
 from tokenmeter.delivery.backends.console import ConsoleBackend
 from tokenmeter.delivery.backends.fanout import FanOut
@@ -53,6 +55,32 @@ def test_a_list_is_a_fan_out_that_gives_each_event_to_all() -> None:
     assert first.ids == second.ids == ["evt_1"]
     backend.close()
     assert (first.closed, second.closed) == (1, 1)
+
+
+def test_of_several_backends_the_one_with_an_engine_answers(tmp_path: Path) -> None:
+    """With the cloud beside it, a local database had no engine, no charges and no wallets."""
+    meter = TokenMeter(["memory:", f"sqlite:///{tmp_path / 'usage.db'}"], state_dir=tmp_path)
+    engine = meter.engine
+    engine.catalog.apply("studio")
+    engine.definitions.create("customer", {"external_id": "acme"})
+    terms = {"currency": "usd", "billing_period": "MONTHLY"}
+    engine.subscriptions.create({"external_customer_id": "acme", "plan_id": "ai_pro", **terms})
+    image = {"model": "dall-e-3", "size": "1024x1024", "quality": "standard"}
+    quote = meter.preview(provider="openai", customer="acme", n=2, **image)
+    assert quote.charge is not None
+    assert quote.charge.expected == Money("0.08")
+    with meter.attribute(customer="acme"):
+        meter.record("image_generated", {"image_count": 3}, model="dall-e-3")
+    assert meter.flush()
+    assert engine.aggregate("image_generated", "SUM", "image_count") == 3
+    assert meter.shutdown()
+
+
+def test_several_backends_without_an_engine_say_which_has_one() -> None:
+    meter = TokenMeter(["memory:", "console:"])
+    with pytest.raises(ConfigurationError, match="has no local engine"):
+        _ = meter.engine
+    assert meter.shutdown()
 
 
 def test_a_fan_out_rejects_what_one_of_them_rejects() -> None:

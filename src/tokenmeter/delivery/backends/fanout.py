@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from tokenmeter.delivery.protocol import Backend, Receipt, Rejection
 from tokenmeter.event import Event
@@ -20,6 +21,16 @@ class FanOut:
     def __init__(self, backends: Sequence[Backend]) -> None:
         self.backends = tuple(backends)
 
+    @property
+    def engine(self) -> Any:
+        """The local engine of the first that has one, else None."""
+        return self._first("engine")
+
+    @property
+    def account(self) -> Any:
+        """The account of the first that has one at a server, else None."""
+        return self._first("account")
+
     def send(self, events: Sequence[Event]) -> Receipt:
         """Send to each in turn; an event that one of them rejects is rejected."""
         rejected: dict[str, Rejection] = {}
@@ -33,3 +44,7 @@ class FanOut:
         """Close each of them."""
         for backend in self.backends:
             backend.close()
+
+    def _first(self, name: str) -> Any:
+        held = (getattr(backend, name, None) for backend in self.backends)
+        return next((one for one in held if one is not None), None)

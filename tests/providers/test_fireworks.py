@@ -47,3 +47,11 @@ def test_a_refusal_names_its_code_and_other_paths_are_no_images() -> None:
     assert ask(f"/inference/v1/workflows/{MODEL}/get_result", host=HOST) is None
     chat = call("/inference/v1/chat/completions", {"model": MODEL}, host=HOST)
     assert (chat.provider, chat.api.operation) == ("fireworks", "chat.completions")
+
+
+def test_a_decision_counts_the_input_that_its_cache_held() -> None:
+    asked = call("/inference/v1/decisions", {"model": MODEL}, host=HOST)
+    used = {"input_tokens": 900, "output_tokens": 3, "cached_input_tokens": 800}
+    reading = body_of(asked, {"id": "d", "model": MODEL, "usage": used})
+    assert (reading.usage.cache_read_tokens, reading.usage.uncached_input_tokens) == (800, 100)
+    assert reading.flags == frozenset()

@@ -241,3 +241,25 @@ def test_a_speech_stream_reports_tokens_and_all_its_output_is_sound() -> None:
     assert reading.usage.characters == 2
     begun = stream_of(asked, delta)
     assert (begun.state, dict(begun.usage)) == (None, {})
+
+
+def test_microsofts_images_tell_the_parts_of_their_input_alone() -> None:
+    asked = call(
+        "/mai/v1/images/generations",
+        {"model": "MAI-Image-2.6"},
+        host="mine.services.ai.azure.com",
+    )
+    used = {"num_input_text_tokens": 40, "num_input_image_tokens": 600, "num_output_tokens": 1024}
+    reading = body_of(asked, {"data": [{"b64_json": "aGk="}], "usage": used})
+    assert (asked.provider, reading.flags) == ("azure", frozenset())
+    assert dict(reading.usage) == {
+        "input_text_tokens": 40,
+        "input_image_tokens": 600,
+        "input_tokens": 640,
+        "uncached_input_tokens": 640,
+        "output_tokens": 1024,
+        "output_image_tokens": 1024,
+        "total_tokens": 1664,
+        "image_count": 1,
+        "output_count": 1,
+    }

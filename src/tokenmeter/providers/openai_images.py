@@ -19,6 +19,7 @@ _DEFAULTS = (
     ("gpt-image", {"size": "auto", "quality": "auto"}),
     ("chatgpt-image", {"size": "auto", "quality": "auto"}),
 )
+_INPUT_PARTS = ("input_text_tokens", "input_image_tokens")
 COUNTED = frozenset({"counted"})  # seen in the answer, not reported as usage
 
 
@@ -84,8 +85,15 @@ def svg_parts(*images: Json) -> tuple[Part, ...]:
 
 
 def settle_images(dialect: Dialect, reading: Reading, call: Call) -> Reading:
-    """Settle tokens; output tokens that no detail explains are image tokens."""
+    """
+    Settle tokens; output tokens that no detail explains are image tokens.
+
+    Microsoft's models tell the input's parts alone: 40 of text and 600 of images are 640.
+    """
     usage = reading.usage
+    parts = [usage[name] for name in _INPUT_PARTS if name in usage]
+    if parts and "input_tokens" not in usage:
+        usage = usage | {"input_tokens": sum(parts)}
     if usage.output_tokens is not None and usage.output_image_tokens is None:
         explained = usage.output_text_tokens or 0
         usage = usage | {"output_image_tokens": usage.output_tokens - explained}

@@ -89,6 +89,10 @@ USAGE: _Names = {
     "completion_tokens_details": _OUTPUT_DETAILS,
     "output_tokens_details": _OUTPUT_DETAILS,
     "output_token_details": _OUTPUT_DETAILS,
+    "num_input_text_tokens": "input_text_tokens",  # of Microsoft's images
+    "num_input_image_tokens": "input_image_tokens",
+    "num_output_tokens": "output_tokens",
+    "cached_input_tokens": "cache_read_tokens",  # of Fireworks' decisions
     "cached_tokens": "cache_read_tokens",  # Together; of image tools
     "num_cached_tokens": "cache_read_tokens",  # Mistral
     "cached_tokens_details": _CACHED_DETAILS,

@@ -9,9 +9,16 @@ import re
 from tokenmeter.providers.base import Json, mapping
 
 PDF_CHARS_MAX = 16 * 1024 * 1024  # of base64; a longer file is not opened
+PACKED_CHARS = 4_096  # a longer text of base64's letters alone is a file, not a prompt
+_PACKED = re.compile(r"(?:data:[^,]{0,256},)?[A-Za-z0-9+/=_-]*")
 _PAGE = re.compile(rb"/Type\s*/Page(?![a-zA-Z])")
 _COUNT = re.compile(rb"/Count\s+(\d{1,5})\b")
 _START = b"%PDF-"
+
+
+def is_packed(text: str) -> bool:
+    """Say whether a text is a file in base64."""
+    return len(text) > PACKED_CHARS and _PACKED.fullmatch(text) is not None
 
 
 def pdf_pages(text: object) -> int | None:

@@ -15,6 +15,7 @@ from tokenmeter.pricing.image_tokens import (
 )
 from tokenmeter.pricing.prompt import cached_for
 from tokenmeter.pricing.seedance import clip_tokens
+from tokenmeter.pricing.unseen import unseen_tokens
 from tokenmeter.providers.base import Json
 from tokenmeter.providers.media import IMAGE, VIDEO, WORLD, whole
 
@@ -82,6 +83,19 @@ def _input(draft: Forecast, asked: Asked, history: History) -> None:
     elif not asked.stated:
         draft.exact = False
         draft.notes.append("no prompt is given: the input is not in this quote")
+    if history.is_cautious:
+        _unseen(draft, asked.body)
+
+
+def _unseen(draft: Forecast, body: Json) -> None:
+    """Add what no rule counts to the most that the input may be."""
+    more = unseen_tokens(body)
+    if not more:
+        return
+    sure = draft.sure.pop("input_tokens", 0)
+    given = draft.open.get("input_tokens", Spread(sure, sure, sure))
+    draft.add("input_tokens", given._replace(high=given.high + more))
+    draft.notes.append("some text of this request is not known to be part of its prompt")
 
 
 def _cache(draft: Forecast, asked: Asked) -> None:

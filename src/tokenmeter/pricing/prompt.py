@@ -6,11 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tokenmeter.pricing.documents import file_of, pdf_pages, texts_of
+from tokenmeter.pricing.documents import file_of, is_packed, pdf_pages, texts_of
 from tokenmeter.providers.base import Json, mapping
 
 DEPTH_MAX = 32  # of nesting that is looked at
-ATTACHMENT_CHARS = 4_096  # a longer text without a space is a file, not a prompt
 
 # Where the formats keep what the model reads.
 _FIELDS = frozenset(
@@ -209,8 +208,7 @@ def _read_head(item: Json, prompt: Prompt) -> None:
 
 
 def _add_text(value: str, prompt: Prompt) -> None:
-    packed = len(value) > ATTACHMENT_CHARS and " " not in value[:ATTACHMENT_CHARS]
-    if packed or value.startswith("data:"):
+    if is_packed(value) or value.startswith("data:"):
         prompt.files.add("attachment")
     else:
         prompt.texts.append(value)
@@ -238,7 +236,8 @@ def _add_call(item: Json, prompt: Prompt) -> None:
 def _read_tools(body: Json, prompt: Prompt) -> None:
     for tool in _each(body.get("tools"), body.get("functions")):
         declared = tool.get("functionDeclarations", tool.get("function_declarations"))
-        functions = list(_each(declared)) if declared else [mapping(tool.get("function")) or tool]
+        own = mapping(tool.get("function") or tool.get("custom")) or tool
+        functions = list(_each(declared)) if declared else [own]
         for function in functions:
             if "name" in function and _is_ours(function):
                 prompt.tools.append(function)

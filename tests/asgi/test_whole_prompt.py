@@ -1,0 +1,94 @@
+"""What is held covers all text of a request, wherever it stands; and no more for what is usual."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.asgi.driving import ask, scope_of
+from tests.asgi.upstream import answering
+from tokenmeter import TokenMeter
+from tokenmeter.asgi import TokenMeterMiddleware
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tokenmeter.enforcement import Ask
+
+WORDS = "lorem ipsum dolor sit amet " * 4_000  # some 24,000 tokens
+LEAST = 20_000
+CHAT, RESPONSES, CLAUDE = "/v1/chat/completions", "/v1/responses", "/v1/messages"
+GEMINI = "/v1beta/models/gemini-2.5-flash:generateContent"
+USER = {"role": "user", "content": "Hi"}
+BODIES: dict[str, dict[str, Any]] = {
+    CHAT: {"model": "gpt-4o", "max_tokens": 5, "messages": [USER]},
+    RESPONSES: {"model": "gpt-4o", "max_output_tokens": 5, "input": "Hi"},
+    CLAUDE: {"model": "claude-sonnet-4-6", "max_tokens": 5, "messages": [USER]},
+    GEMINI: {"contents": [{"parts": [{"text": "Hi"}]}]},
+}
+TEXT = {"type": "text/plain", "data": base64.b64encode(WORDS.encode()).decode()}
+BYTES = base64.b64encode(bytes(range(256)) * 4_000).decode()
+PICTURE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{BYTES}"}}
+SOUND = {"type": "input_audio", "input_audio": {"data": BYTES, "format": "wav"}}
+
+
+@pytest.fixture
+def meter() -> Iterator[TokenMeter]:
+    made = TokenMeter("memory:")
+    yield made
+    made.shutdown()
+
+
+async def held(meter: TokenMeter, path: str, more: dict[str, Any]) -> int:
+    """Return the input tokens that a gate is asked about at the most."""
+    asked: list[Ask] = []
+    app = answering(200, {"content-type": "application/json"}, [b"{}"])
+    gateway = TokenMeterMiddleware(
+        app, customer=lambda _r: "acme", meter=meter, enforce=asked.append
+    )
+    body = json.dumps({**BODIES[path], **more}).encode()
+    await ask(gateway, scope_of("POST", path), body)
+    (most,) = asked[0].most
+    return int(most.properties["input_tokens"])
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        (CHAT, {"tools": [{"type": "custom", "custom": {"name": "a", "description": WORDS}}]}),
+        (CHAT, {"prediction": {"type": "content", "content": WORDS}}),
+        (CHAT, {"a_field_of_next_year": {"within": [{"a_list": WORDS}]}}),
+        (CHAT, {"a_field_of_next_year": {WORDS: True}}),
+        (CHAT, {"messages": [{"role": "user", "content": f"data: {WORDS}"}]}),
+        (CHAT, {"messages": [{"role": "user", "content": WORDS.replace(" ", "\n")}]}),
+        (CHAT, {"messages": [{"role": "user", "content": WORDS.replace(" ", "_")}]}),
+        (CHAT, {"messages": [{"role": "user", "content": "你好世界" * 10_000}]}),
+        (RESPONSES, {"tools": [{"type": "mcp", "server_label": "a", "description": WORDS}]}),
+        (RESPONSES, {"input": [{"type": "mcp_call", "id": "1", "name": "a", "output": WORDS}]}),
+        (CLAUDE, {"output_format": {"type": "json_schema", "schema": {"title": WORDS}}}),
+        (GEMINI, {"contents": [{"parts": [{"inlineData": {**TEXT, "mimeType": "text/plain"}}]}]}),
+    ],
+)
+async def test_text_is_held_wherever_it_stands(
+    meter: TokenMeter, path: str, more: dict[str, Any]
+) -> None:
+    assert await held(meter, path, more) > LEAST
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "most"),
+    [
+        (CHAT, {}, 20),
+        (CHAT, {"messages": [USER] * 300, "user": "u" * 64, "metadata": {"a": "b"}}, 1_600),
+        (CHAT, {"messages": [{"role": "user", "content": [PICTURE]}]}, 2_000),
+        (CHAT, {"messages": [{"role": "user", "content": [SOUND]}]}, 20_100),
+        (CLAUDE, {"system": [{"type": "text", "text": WORDS}]}, 36_000),
+    ],
+)
+async def test_a_usual_request_is_held_as_it_is_counted(
+    meter: TokenMeter, path: str, more: dict[str, Any], most: int
+) -> None:
+    assert await held(meter, path, more) <= most

@@ -204,6 +204,16 @@ def test_it_is_a_backend_by_its_url(database: str) -> None:
         assert list(engine.events().events) == numbered(3)[::-1]
 
 
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql+psycopg", "PostgreSQL"])
+def test_a_server_is_known_however_its_scheme_is_written(
+    postgres_server: str, scheme: str
+) -> None:
+    database = new_database(postgres_server).replace("postgresql:", f"{scheme}:", 1)
+    backend = open_backend(database)
+    assert backend.send(numbered(1)) == Receipt(1)
+    backend.close()
+
+
 def test_eight_processes_store_and_count_every_event_once(database: str) -> None:
     """Their batches overlap, and a meter comes while they write."""
     spawn = multiprocessing.get_context("spawn")

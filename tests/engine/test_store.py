@@ -59,6 +59,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
         ("usage.db", "is not a backend URL"),
         ("sqlite:///", "names no file; write sqlite:///usage.db"),
         ("sqlite://", "names no file; write sqlite:///usage.db"),
+        ("postgresql://me:p@ss@host/db", "a password has an @; write %40 for it"),
         ("mysql://host/db", "keeps events in SQLite or PostgreSQL, not in mysql"),
         ("sqlite:////no/such/folder/usage.db", "folder /no/such/folder does not exist"),
     ],

@@ -75,7 +75,7 @@ def open_engine(url: str | None, *, create: bool = False) -> Engine:
     The file must exist, unless it may be created.
     """
     chosen = url or default_backend_url()
-    scheme = chosen.partition(":")[0].partition("+")[0]
+    scheme = chosen.partition(":")[0].partition("+")[0].lower()
     if scheme in _UNREADABLE:
         raise ConfigurationError(_UNREADABLE[scheme])
     if scheme not in _READABLE:

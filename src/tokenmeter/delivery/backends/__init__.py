@@ -24,6 +24,7 @@ _REMEDY = f"use {_KNOWN}, or install the package that provides it"
 _REMEDIES = {  # a copied or frozen program may have lost the entry points that we install
     "sqlite": "install tokenmeter again: what it installed beside its code is missing"
 }
+_DRIVEN = {"postgresql+psycopg": "postgresql"}  # as SQLAlchemy writes it
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
 
@@ -80,7 +81,7 @@ def _class_name(backend: Backend) -> str:
 def _open_url(url: str) -> Backend:
     match = _SCHEME.match(url)
     scheme = match[1].lower() if match else ""
-    opener = _opener(scheme)
+    opener = _opener(_DRIVEN.get(scheme, scheme))
     if opener is None:
         raise ConfigurationError(
             f"no backend is known for {masked(repr(url))}; {_REMEDIES.get(scheme, _REMEDY)}."

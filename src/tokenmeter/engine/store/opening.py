@@ -15,7 +15,7 @@ _POSTGRES = frozenset({"postgresql", "postgres"})
 
 def is_server(url: str) -> bool:
     """Tell whether a URL names a database server rather than a file."""
-    return url.partition(":")[0].partition("+")[0] in _POSTGRES
+    return url.partition(":")[0].partition("+")[0].lower() in _POSTGRES
 
 
 def open_store(url: str) -> Store:
@@ -25,6 +25,8 @@ def open_store(url: str) -> Store:
             parsed = make_url(url)
         except ArgumentError as error:
             raise ConfigurationError(f"this is not a backend URL; write {_EXAMPLE}") from error
+        if "@" in (parsed.host or ""):  # a part of the password would be shown as the host
+            raise ConfigurationError("in this URL a password has an @; write %40 for it")
         from tokenmeter.engine.store.postgres import PostgresStore  # an optional part
 
         return PostgresStore(parsed)

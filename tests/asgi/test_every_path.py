@@ -80,6 +80,8 @@ PATHS: list[tuple[str, str, str, str, Body]] = [
     ("cohere", "api.cohere.com", "POST", "/v2/chat", M),
     ("cohere", "api.cohere.com", "POST", "/v2/rerank", M),
     ("databricks", "databricks", "POST", "/serving-endpoints/e/invocations", M),
+    ("deepgram", "api.deepgram.com", "POST", "/v1/listen", {}),
+    ("elevenlabs", "api.elevenlabs.io", "POST", "/v1/text-to-speech/v/stream", {"text": "x"}),
     ("fal", "queue.fal.run", "POST", "/fal-ai/flux/dev", M),
     ("fal", "queue.fal.run", "GET", "/fal-ai/flux/requests/r", {}),
     (

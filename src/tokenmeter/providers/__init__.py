@@ -61,6 +61,7 @@ REGISTRY = (
     "luma",
     "minimax",
     "alibaba",
+    "voices",
     "gateways",
 )
 

@@ -21,6 +21,7 @@ _STANDS_FOR = {
     "azure": "named.openai.azure.com",
     "bedrock": "bedrock-runtime.named.amazonaws.com",
     "byteplus": "ark.ap-southeast.bytepluses.com",
+    "deepgram": "api.deepgram.com",
     "google-vertex": "aiplatform.googleapis.com",
     "kling": "api.klingai.com",
     "snowflake": "named.snowflakecomputing.com",

@@ -16,8 +16,9 @@ from tokenmeter.capture.refusal import Refusal
 from tokenmeter.enforcement.counters import MemoryCounters
 from tokenmeter.enforcement.doubt import InDoubt
 from tokenmeter.enforcement.gate import Ask, Gate, Refused, Ticket, Together
-from tokenmeter.enforcement.limits import Counters, Limit, LimitGate, MoneyOf
+from tokenmeter.enforcement.limits import Limit, LimitGate
 from tokenmeter.enforcement.own import Decide, OwnGate
+from tokenmeter.enforcement.parts import Counters, MoneyOf
 from tokenmeter.enforcement.quota import QuotaGate
 from tokenmeter.enforcement.settling import JobEnded, tell_of_jobs
 from tokenmeter.enforcement.terms import Enforcement, enforcement_of

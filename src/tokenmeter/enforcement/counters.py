@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from tokenmeter.enforcement.limits import Part
+from tokenmeter.enforcement.parts import Part
 
 JOBS_MAX = 100_000  # remembered until their end, the oldest is forgotten first
 COUNTS_MAX = 100_000  # the oldest windows are forgotten first

@@ -6,11 +6,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Literal
 
 from tokenmeter.capture.refusal import Refusal
 from tokenmeter.enforcement.doubt import undecided
 from tokenmeter.enforcement.gate import Ask, Refused, Ticket, is_measured, references
+from tokenmeter.enforcement.parts import (
+    ZERO,
+    Counters,
+    Ends,
+    MoneyOf,
+    Part,
+    Priced,
+    put_right,
+    tokens_of,
+)
 from tokenmeter.enforcement.terms import Enforcement, is_number
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
@@ -18,10 +28,7 @@ from tokenmeter.providers.models import model_type
 
 Per = Literal["minute", "hour", "day", "month"]
 Dimension = Literal["customer", "feature", "model", "plan"]
-MoneyOf = Callable[[Event], Decimal | None]  # an event's charge, else its cost, if one is known
-Part = tuple[str, str, datetime, Decimal]  # unit, key, window and what a limit counted there
 Found = Sequence[tuple["Limit", str]]  # limits that apply, and what each counts a call under
-ZERO = Decimal(0)
 DEFAULT = Enforcement()
 _DIMENSIONS = ("customer", "feature", "model", "plan")
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
@@ -108,30 +115,10 @@ class Limit:
         if self.tokens is None:
             return None if ask.quote.high is None else ask.quote.high.amount
         known = all(map(is_measured, ask.quote.events))
-        return sum((_tokens(e.usage) for e in ask.quote.events), ZERO) if known else None
+        return sum((tokens_of(e.usage) for e in ask.quote.events), ZERO) if known else None
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Counters(Protocol):
-    """Counts by key and window; `add` and `taken_back` are atomic."""
-
-    def add(self, key: str, window: datetime, amount: Decimal, most: Decimal) -> bool:
-        """Add if the sum stays within `most`; say whether it did."""
-        ...
-
-    def correct(self, key: str, window: datetime, by: Decimal) -> None:
-        """Add what may be negative, whatever the sum."""
-        ...
-
-    def keep(self, reference: str, parts: Sequence[Part]) -> None:
-        """Remember what was counted for a job until its end."""
-        ...
-
-    def taken_back(self, reference: str) -> Sequence[Part]:
-        """Return what was remembered, and forget it; nothing if nothing was."""
-        ...
 
 
 def _limit(given: object) -> Limit:
@@ -157,7 +144,8 @@ class LimitGate:
         self._counters = counters
         self._terms = terms
         self._clock = clock
-        self._money_of = _Priced(money_of, terms)
+        self._money_of = Priced(money_of, terms)
+        self._ends = Ends()
 
     def admit(self, ask: Ask) -> Ticket:
         """Count the call in; what was counted is taken back if a later limit refuses it."""
@@ -198,33 +186,22 @@ class LimitGate:
         for reference in references(event, job):
             parts = list(self._counters.taken_back(reference))
             if parts:
-                _put_right(self._counters, self._money_of, parts, [event])
-                break
-
-
-@dataclass(frozen=True, slots=True)
-class _Priced:
-    """What an event comes to, or what the terms say where nobody knows."""
-
-    money_of: MoneyOf
-    terms: Enforcement
-
-    def __call__(self, event: Event) -> Decimal:
-        found = self.money_of(event)
-        if found is None:
-            found = self.terms.without_price(event.properties.get("operation"))
-        return found or ZERO
+                self._ends.begin(job, parts, event)
+                put_right(self._counters, self._money_of, parts, [event])
+                return
+        more = [(unit, key, window, ZERO) for unit, key, window in self._ends.of(job, event)]
+        put_right(self._counters, self._money_of, more, [event])
 
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
     counters: Counters
-    money_of: _Priced
+    money_of: Priced
     parts: list[Part]
 
     def settle(self, events: Sequence[Event]) -> None:
         """Replace what was expected by what was used."""
-        _put_right(self.counters, self.money_of, self.parts, events)
+        put_right(self.counters, self.money_of, self.parts, events)
 
     def keep(self, job: str) -> None:
         """Remember what was expected of a job."""
@@ -232,34 +209,10 @@ class _Taken:
             self.counters.keep(job, self.parts)
 
 
-def _put_right(
-    counters: Counters, money_of: _Priced, parts: list[Part], events: Sequence[Event]
-) -> None:
-    while parts:
-        unit, key, window, expected = parts[-1]
-        difference = _used(unit, events, money_of) - expected
-        if difference:
-            counters.correct(key, window, difference)
-        parts.pop()  # if it is done again, this is done
-
-
-def _used(unit: str, events: Sequence[Event], money_of: _Priced) -> Decimal:
-    """Return what a finished call took."""
-    if unit == "requests":
-        return Decimal(1) if events else ZERO
-    if unit == "tokens":
-        return sum((_tokens(event.usage) for event in events), ZERO)
-    return sum((money_of(event) for event in events if _is_billable(event)), ZERO)
-
-
 def _names(ask: Ask, dimension: str) -> tuple[str | None, ...]:
     """Return what something is called, the canonical name last: a model has many names."""
     said: str | None = getattr(ask, dimension)
     return (said,) if said is None or dimension != "model" else (said, model_type(said))
-
-
-def _tokens(usage: Mapping[str, int | Decimal]) -> Decimal:
-    return Decimal(usage.get("input_tokens", 0)) + Decimal(usage.get("output_tokens", 0))
 
 
 def _is_text(given: object) -> bool:
@@ -276,7 +229,3 @@ def _listed(given: object) -> tuple[object, ...]:
             f"limits={given!r} is no list; use [Limit(per='minute', requests=60)]"
         )
     return tuple(given)
-
-
-def _is_billable(event: Event) -> bool:
-    return event.properties.get("billable") != "false"

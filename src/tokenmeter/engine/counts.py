@@ -20,11 +20,11 @@ STEP_S_MAX = 60.0  # a clock that was moved by more is not believed for an hour
 
 Monotonic = Callable[[], float]
 
-Part = tuple[str, str, datetime, Decimal]  # see enforcement.limits.Part
+Part = tuple[str, str, datetime, Decimal]  # see enforcement.parts.Part
 
 
 class StoredCounters:
-    """Counts by key and window; see enforcement.limits.Counters."""
+    """Counts by key and window; see enforcement.parts.Counters."""
 
     def __init__(
         self,

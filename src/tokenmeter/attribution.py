@@ -8,6 +8,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType
 
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.frozen import value
@@ -78,7 +79,7 @@ def name_of(given: object) -> str | None:
     return text or None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Run:
     """One request of the user's product; its events, in the order they closed."""
 
@@ -141,7 +142,13 @@ class Note:
     attempt: int
     event_id: str
     failed_at_s: float  # monotonic
-    within: object = None  # the request that repeats nothing by a like call: it makes two
+    # The request that repeats nothing by a like call: it makes two. Weak: notes outlive requests.
+    within: ReferenceType[Run] | None = None
+
+    def may_be_claimed_in(self, run: Run | None) -> bool:
+        """Whether an attempt of this request can be the repetition."""
+        owner = None if self.within is None else self.within()
+        return owner is None or owner is not run
 
 
 class Scope:

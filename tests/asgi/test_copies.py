@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,10 @@ import httpx2
 import pytest
 
 from tests.asgi.driving import ask, scope_of
-from tests.asgi.upstream import forwarding, read_all, reply
+from tests.asgi.upstream import answering, forwarding, read_all, reply
 from tokenmeter import TokenMeter
 from tokenmeter.asgi import TokenMeterMiddleware
+from tokenmeter.asgi.asking import GatewayRun
 from tokenmeter.enforcement import Refusal
 
 if TYPE_CHECKING:
@@ -158,3 +160,14 @@ async def test_a_copy_that_was_refused_is_no_attempt(meter: TokenMeter) -> None:
     first, second = events(meter)
     assert (second.properties["attempt"], second.properties["retry_of"]) == (2, first.event_id)
     await client.aclose()
+
+
+async def test_a_request_that_is_over_is_not_kept_for_its_copies(meter: TokenMeter) -> None:
+    app = answering(200, {"content-type": "application/json"}, [b"{}"])
+    gateway = TokenMeterMiddleware(app, customer=lambda _r: "acme", meter=meter)
+    for number in range(20):
+        keyed = [("idempotency-key", f"order-{number}")]
+        await ask(gateway, scope_of("POST", CHAT, keyed), ASKED)
+    gc.collect()
+    kept = [found for found in gc.get_objects() if type(found) is GatewayRun]
+    assert len(kept) <= 1  # the last one, by this task

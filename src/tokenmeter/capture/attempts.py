@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from weakref import ref
 
 from tokenmeter.attribution import NO_ATTRIBUTION, Attribution, Note, Repeats, Scope, innermost
 from tokenmeter.capture.requests import Sent
@@ -39,7 +40,8 @@ class Attempt:
 
     def _begin(self, scope: Scope) -> None:
         """Leave a note now: what repeats this attempt may come while it is under way."""
-        self._note = Note(self._repeats(), self.call_id, self.number, "", math.inf, scope.run)
+        own = None if scope.run is None else ref(scope.run)
+        self._note = Note(self._repeats(), self.call_id, self.number, "", math.inf, own)
         scope.replayed_in.leave_note(self._note)
 
     def leave_note(self, event_id: str = "") -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import count
 
-from tokenmeter.attribution import Note, Repeats, Scope, name_of
+from tokenmeter.attribution import Note, Repeats, Run, Scope, name_of
 
 # Ids must differ, not be secret: each process counts from a number of its own, out of 2**128.
 _ids: list[Iterator[int]] = []
@@ -50,11 +50,11 @@ def claim(scope: Scope, wanted: Callable[[], Repeats], window_s: float) -> Note 
     return None
 
 
-def _claimed(level: Scope, repeats: Repeats, since_s: float, within: object) -> Note | None:
+def _claimed(level: Scope, repeats: Repeats, since_s: float, run: Run | None) -> Note | None:
     for note in reversed(level.notes):
         if note.failed_at_s <= since_s or note.repeats != repeats:
             continue
-        if (note.within is None or note.within is not within) and _taken(level, note):
+        if note.may_be_claimed_in(run) and _taken(level, note):
             return note
     return None
 

@@ -128,3 +128,17 @@ def test_a_subscription_that_is_refused_leaves_no_customer(url: str) -> None:
     assert "has the time zone Asia/Kolkata" in other.output
     with Engine(url) as engine:
         assert engine.definitions.by_key("customer", "acme")["timezone"] == "Asia/Kolkata"
+
+
+@pytest.mark.parametrize("columns", ["30", "60"])
+def test_a_narrow_terminal_still_shows_the_wallets_id(url: str, columns: str) -> None:
+    run(url, "catalog", "apply", "studio")
+    run(url, "invoice", "subscribe", "acme", "ai_pro")
+    made = answer(url, "wallet", "create", "acme", "--credits", "1234567.25")[0]
+    command = ["wallet", "show", "acme", "--backend", url]
+    shown = CliRunner().invoke(app, command, env={"COLUMNS": columns}).output
+    assert "1234567.25 USD" in shown
+    assert "\u2026" not in shown
+    assert made["id"][:6] in shown
+    folded = "".join(line[1:7].strip() for line in shown.splitlines()[3:])
+    assert folded == made["id"]

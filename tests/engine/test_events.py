@@ -24,6 +24,7 @@ def test_pages_hold_every_event_once_also_while_new_ones_arrive(engine: Engine) 
     cursor: str | None = None
     while True:
         page = engine.events(limit=3, cursor=cursor)
+        assert list(page) == list(page.events)
         seen += [event.event_id for event in page.events]
         engine.ingest([made(f"later_{len(seen)}", at=START + timedelta(days=1))])
         cursor = page.cursor

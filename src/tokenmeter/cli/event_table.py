@@ -11,6 +11,7 @@ from tokenmeter.cli.tables import (
     cost_cell,
     cost_decimals,
     no_events,
+    print_whole,
     quantity,
     shown,
     table,
@@ -46,7 +47,10 @@ NUMBERS = ("Try", "Cost USD")
 def print_events(events: Sequence[Event], environment: str = "") -> None:
     """Print events as a table."""
     screen = console()
-    screen.print(event_table(events) if events else no_events(environment))
+    if events:
+        print_whole(screen, event_table(events))
+    else:
+        screen.print(no_events(environment))
 
 
 def print_conflicts(conflicts: Sequence[Conflict]) -> None:
@@ -59,7 +63,7 @@ def print_conflicts(conflicts: Sequence[Conflict]) -> None:
     for found in conflicts:
         environment = shown(found.environment or None)
         made.add_row(shown(found.event_id), environment, shown(found.difference))
-    screen.print(made)
+    print_whole(screen, made)
 
 
 def event_table(events: Sequence[Event]) -> Table:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from tokenmeter.cli.tables import UNPRICED, console, shown, table
+from tokenmeter.cli.tables import UNPRICED, console, print_whole, shown, table
 
 Json = Mapping[str, Any]
 
@@ -29,7 +29,7 @@ def print_invoice(invoice: Json, late: Iterable[Json]) -> None:
             found.add_row(Text("  tier", style="dim"), "", tier["quantity"], price, amount)
     for one in invoice["unpriced"]:
         found.add_row(*_unpriced(one))
-    screen.print(found)
+    print_whole(screen, found)
     for name, label in _TOTALS:
         if name in {"total", "amount_due"} or str(invoice[name]).strip("0."):
             screen.print(f"{label:>16}  {invoice[name]}")
@@ -55,7 +55,7 @@ def print_invoices(invoices: Iterable[Json]) -> None:
             invoice["total"],
             f"{invoice['amount_remaining']} {invoice['currency'].upper()}",
         )
-    console().print(found)
+    print_whole(console(), found)
 
 
 def print_wallets(wallets: Iterable[Json]) -> None:
@@ -73,7 +73,7 @@ def print_wallets(wallets: Iterable[Json]) -> None:
             wallet["available_balance"],
             wallet["alert_state"],
         )
-    console().print(found)
+    print_whole(console(), found)
 
 
 def print_transactions(transactions: Iterable[Json]) -> None:
@@ -89,7 +89,7 @@ def print_transactions(transactions: Iterable[Json]) -> None:
             one["credit_balance_after"],
             shown(one["reference_id"]),
         )
-    console().print(found)
+    print_whole(console(), found)
 
 
 _NUMBERS = ("quantity", "unit price", "amount")

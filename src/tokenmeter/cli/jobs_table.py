@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tokenmeter.cli.tables import DASH, console, shown, table
+from tokenmeter.cli.tables import DASH, console, print_whole, shown, table
 
 if TYPE_CHECKING:
     from tokenmeter.cli.jobs_poll import Answer
@@ -31,7 +31,7 @@ def print_waiting(found: Sequence[Waiting]) -> None:
             shown(job.model),
             _estimate(job.estimate_usd),
         )
-    out.print(rows)
+    print_whole(out, rows)
 
 
 def print_answers(answers: Sequence[Answer]) -> None:
@@ -43,7 +43,7 @@ def print_answers(answers: Sequence[Answer]) -> None:
     rows = table(["provider", "job", "customer", "result", "reason"], numbers=())
     for answer in answers:
         rows.add_row(*(shown(text) for text in answer))
-    out.print(rows)
+    print_whole(out, rows)
 
 
 def age(seconds: int) -> str:

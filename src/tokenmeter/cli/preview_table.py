@@ -10,6 +10,7 @@ from tokenmeter.cli.tables import (
     COST_DECIMALS_MIN,
     console,
     cost_cell,
+    print_whole,
     quantity,
     shown,
     table,
@@ -36,9 +37,9 @@ def print_quote(quote: Quote) -> None:
         if found is not None:
             cells = [_cell(money, decimals) for money in _ends(found)]
             totals.add_row(name, *cells, found.expected.currency.upper())
-    out.print(totals)
+    print_whole(out, totals)
     if quote.lines:
-        out.print(_lines(quote))
+        print_whole(out, _lines(quote))
     out.print(shown(f"Based on: {quote.basis}"), soft_wrap=True)
     for note in quote.notes:
         out.print(shown(f"Note: {note}"), soft_wrap=True)

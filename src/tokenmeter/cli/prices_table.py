@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from tokenmeter.cli.tables import console, quantity, shown, table
+from tokenmeter.cli.tables import console, print_whole, quantity, shown, table
 from tokenmeter.engine.query import UsageRow
 from tokenmeter.pricing.media import USERS, MediaPrices
 from tokenmeter.pricing.media_rows import USD, Row
@@ -28,7 +28,7 @@ def print_rows(rows: Sequence[Row], book: MediaPrices, now: datetime, *, sources
         cells = [row.provider, row.model, _per(row), _dimensions(row), _usd(row, book, now)]
         cells += [f"{row.origin.as_of:%Y-%m-%d}", "; ".join(_notes(row))]
         made.add_row(*map(shown, [*cells, row.origin.source] if sources else cells))
-    screen.print(made)
+    print_whole(screen, made)
     screen.print(f"{len(rows):,} prices of {book.version}. Token prices are genai-prices'.")
 
 
@@ -45,14 +45,14 @@ def print_check(
                 shown(provider), shown(f"{as_of:%Y-%m-%d}"), quantity(count), shown(source)
             )
         screen.print(f"Older than {days} days:")
-        screen.print(made)
+        print_whole(screen, made)
     if unpriced:
         made = table(("Provider", "Model", "Events", "Reason"), numbers=("Events",))
         for row in unpriced:
             who = map(shown, (row.group["provider"], row.group["model"]))
             made.add_row(*who, quantity(row.unpriced), shown(row.group["unpriced_reason"]))
         screen.print("Without a price:")
-        screen.print(made)
+        print_whole(screen, made)
     screen.print("; ".join(_summary(old, unpriced, book, days)) + ".")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -79,10 +79,17 @@ class UsageRow:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """Events in order; `cursor` asks for the page after it, None says there is none."""
+    """
+    Events in order, also to iterate over.
+
+    `cursor` asks for the page after it, None says there is none.
+    """
 
     events: tuple[Event, ...]
     cursor: str | None
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self.events)
 
 
 def dimension_name(name: str) -> str:

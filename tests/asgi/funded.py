@@ -43,8 +43,13 @@ def sold(
     included: int | None = None,
     credit: str | None = None,
     prices: Sequence[dict[str, Any]] = ({"amount": "0.01"},),
+    also: Sequence[dict[str, Any]] = (),
 ) -> None:
-    """Set up a plan with one metered feature, by default at $0.01, and the customer acme on it."""
+    """
+    Set up a plan with a metered feature, by default at $0.01, and the customer acme on it.
+
+    `also`: other meters that are sold at $0.01.
+    """
     engine = Engine(url)
     make = engine.definitions.create
     plan = make("plan", {"name": "Pro", "lookup_key": "pro"})
@@ -56,6 +61,11 @@ def sold(
     terms = {"billing_model": "FLAT_FEE", "price_unit_type": "FIAT", "invoice_cadence": "ARREAR"}
     for said in prices:
         make("price", {**price, **terms, **PERIOD, "meter_id": feature["meter_id"], **said})
+    for number, other in enumerate(also):
+        named = {"name": f"also {number}", "lookup_key": f"also_{number}", "type": "metered"}
+        counts = {**reset, "name": f"also {number}", **other}
+        found = make("feature", {**named, "meter": counts})["meter_id"]
+        make("price", {**price, **terms, **PERIOD, "meter_id": found, "amount": "0.01"})
     if included is not None:
         limit = {"feature_type": "metered", "usage_limit": included}
         make("entitlement", {"plan_id": plan["id"], "feature_id": feature["id"], **limit})

@@ -240,3 +240,23 @@ async def test_what_the_provider_chooses_itself_is_held_at_the_dearest_choice(
     await ask(app, scope_of("POST", "/v1/images/generations"), json.dumps(body).encode())
     assert held == [Decimal("0.50")]
     meter.shutdown()
+
+
+@pytest.mark.parametrize("by_token", [True, False])
+async def test_a_price_for_the_request_alone_is_no_price_where_tokens_have_one(
+    tmp_path: Path, *, by_token: bool
+) -> None:
+    url = f"sqlite:///{tmp_path}/both.db"
+    counted = {"event_name": "text_generated", "aggregation": {"type": "COUNT"}}
+    tokens = {
+        "event_name": "text_generated",
+        "aggregation": {"type": "SUM", "field": "total_tokens"},
+    }
+    sold(url, counted, credit="1.00", also=[tokens] if by_token else [])
+    meter = TokenMeter(url)
+    assert (await asked(meter, "/v1/batches", FILE)).status == (503 if by_token else 200)
+    terms = Enforcement(batch_price=Decimal("0.60"))
+    assert (await asked(meter, "/v1/batches", FILE, terms=terms)).status == 200
+    left = Decimal("0.40") if by_token else Decimal("0.98")
+    assert meter.engine.wallets.available("acme") == left
+    meter.shutdown()

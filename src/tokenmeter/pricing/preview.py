@@ -19,7 +19,7 @@ from tokenmeter.pricing import names
 from tokenmeter.pricing.asked import Asked, Forecast
 from tokenmeter.pricing.batch import summed
 from tokenmeter.pricing.card import over, plus, times
-from tokenmeter.pricing.choices import chosen
+from tokenmeter.pricing.choices import COUNTS, chosen, much_of
 from tokenmeter.pricing.forecast import forecast
 from tokenmeter.pricing.history import NO_HISTORY, History
 from tokenmeter.pricing.media_quote import MediaQuote, billing_metrics, quote_rows
@@ -35,7 +35,6 @@ NOTHING_SAID = (
     "nothing says how much would be used: give the prompt, or quantities such as "
     "input_tokens=1200 or audio_seconds=60"
 )
-_COUNTS = frozenset({"request_count", "output_count"})
 LOW, EXPECTED, HIGH = 0, 1, 2  # places in a Spread
 _WITHIN = frozenset({"input_tokens", "cache_read_tokens", "cache_write_tokens"})
 _ANY_TIME = datetime.min.replace(tzinfo=UTC)
@@ -202,7 +201,7 @@ def _ranged(event: Event, book: PriceBook) -> _Bounds:
 
 def _reasons(event: Event, book: PriceBook, found: MediaQuote | None) -> tuple[str, ...]:
     reason = book.price(event).reason
-    if not any(name in METRICS for name in event.properties if name not in _COUNTS):
+    if not any(name in METRICS for name in event.properties if name not in COUNTS):
         return (NOTHING_SAID if reason is None or reason == NO_USAGE else reason,)
     return (reason or "no price is known",) if found is None else found.notes
 
@@ -257,6 +256,8 @@ def _charge(case: _Case, charger: Charger | None) -> tuple[Range | None, Event]:
     if charger is None:
         return None, most
     if case.terms.history.is_cautious:
+        if (much := much_of(most)) is not None and len(set(charges_of(charger, [most, much]))) > 1:
+            return None, most
         events += (_written(most), *chosen(most))
     charges = charges_of(charger, events)
     known = [charge for charge in charges[: len(ends)] if charge is not None]

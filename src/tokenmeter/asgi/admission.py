@@ -25,8 +25,9 @@ UNREADABLE = Refusal(400, "The body cannot be read; send JSON, and compress it w
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What decides about requests, and with what caution they are quoted for it."""
+    """What decides about a meter's requests, and with what caution they are quoted for it."""
 
+    meter: TokenMeter
     gate: Gate
     caution: Caution
 

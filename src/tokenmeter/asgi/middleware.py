@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from tokenmeter.asgi.admission import TOO_LARGE, Door
@@ -88,9 +88,8 @@ class TokenMeterMiddleware:
         self._replays = Replays()
         self._anonymous = anonymous
         terms = enforcement_of(enforcement)
-        self._door = (
-            _door(meter, enforce, limits, terms) if enforce is not None or limits else None
-        )
+        self._open_door = partial(_door, enforce=enforce, limits=limits, terms=terms)
+        self._door = self._open_door(self._metered_by()) if enforce is not None or limits else None
         if not _is_size(body_bytes_max):
             raise ConfigurationError("body_bytes_max must be at least 1; leave it out for 32 MiB")
         self._body_bytes_max = body_bytes_max
@@ -122,6 +121,8 @@ class TokenMeterMiddleware:
         if self._door is None:
             await Metered(asking, send, FREE).run(self.app)
         else:
+            if self._door.meter is not asking.meter:  # the default meter is another one by now
+                self._door = self._open_door(asking.meter) or self._door
             await self._enforced(self._door, asking, identity, send)
 
     async def _enforced(self, door: Door, asking: Asking, identity: Identity, send: Send) -> None:
@@ -200,8 +201,7 @@ def _checked(meter: TokenMeter | None) -> TokenMeter | None:
 
 
 def _door(
-    meter: TokenMeter | None, enforce: Enforce | None, limits: Sequence[Limit], terms: Enforcement
+    meter: TokenMeter, enforce: Enforce | None, limits: Sequence[Limit], terms: Enforcement
 ) -> Door | None:
-    meter = meter or default_meter()
     gate = gate_of(meter, enforce, limits, terms)
-    return None if gate is None else Door(gate, caution_of(meter, enforce, terms))
+    return None if gate is None else Door(meter, gate, caution_of(meter, enforce, terms))

@@ -155,6 +155,8 @@ HOLDS = {"usage", "usageMetadata", "usage_metadata", "tool_usage", "billed_units
 COUNTED = METRICS - {
     *("request_count", "output_count", "image_count", "video_count", "video_jobs"),
     *("audio_seconds", "video_seconds", "time_seconds", "characters", "page_count"),
+    # These are counted by what an answer holds.
+    *("file_search_count", "maps_grounding_count", "code_execution_count"),
 }
 # Their numbers stand elsewhere too: in headers, in `statistics`, in the list of searches.
 ELSEWHERE = ("bedrock-invoke", "vertex-predict", "vertex-generatecontent-d5b1d3f735ba")

@@ -159,7 +159,11 @@ COUNTED = METRICS - {
     *("file_search_count", "maps_grounding_count", "code_execution_count"),
 }
 # Their numbers stand elsewhere too: in headers, in `statistics`, in the list of searches.
-ELSEWHERE = ("bedrock-invoke", "vertex-predict", "vertex-generatecontent-d5b1d3f735ba")
+ELSEWHERE = (
+    *("bedrock-invoke", "vertex-predict", "vertex-generatecontent-d5b1d3f735ba"),
+    # Models that search in each chat, whatever the usage says.
+    *("openai-chat.completions-40520f6c7743", "openai-chat.completions-9e0b36319a2e"),
+)
 TIMES = 3
 
 

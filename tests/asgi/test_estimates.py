@@ -71,6 +71,8 @@ async def asked(
     ("path", "body", "answers"),
     [
         ("/v1/completions", {**OLD, "prompt": "a", "n": 2, "best_of": 5}, 5),
+        ("/v1/completions", {**OLD, "prompt": "a", "n": " 7 "}, 7),
+        ("/v1/completions", {**OLD, "prompt": "a", "n": 5_000}, 1_000),  # more than any makes
         ("/v1/completions", {**OLD, "prompt": ["a", "b", "c"], "n": 2}, 6),
         ("/v1/completions", {**OLD, "prompt": [[1, 2], [3]], "best_of": 2}, 4),
         ("/v1/completions", {**OLD, "prompt": [1, 2, 3]}, 1),  # one prompt, of three tokens

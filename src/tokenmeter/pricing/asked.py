@@ -14,7 +14,7 @@ from tokenmeter.providers.media import VIDEO, asked_of, seconds, whole
 from tokenmeter.providers.models import model_type
 from tokenmeter.usage import Number
 
-OUTPUTS_MAX = 1_000  # more of one call is a mistake of the wire
+OUTPUTS_MAX = 1_000  # no provider makes more by one call
 SORA_SECONDS = 4  # of a video whose request says no length (openai 3.57.0, VideoCreateParams)
 TEXT, EMBEDDING = "text_generated", "embedding_created"
 _CONFIGS = frozenset({"generationConfig", "generation_config", "inferenceConfig", "parameters"})
@@ -150,7 +150,7 @@ def _outputs(body: Json, dimensions: Mapping[str, str]) -> int:
         found = [place[name] for place in places(body) for name in _OUTPUTS if name in place]
         said = found or said
     number = max((whole(_trimmed(value)) or 0 for value in said if value is not None), default=0)
-    return number if 0 < number <= OUTPUTS_MAX else 1
+    return min(number, OUTPUTS_MAX) or 1
 
 
 def _trimmed(value: object) -> object:

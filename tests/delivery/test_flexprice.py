@@ -271,6 +271,29 @@ def test_a_bad_event_is_found_and_the_rest_of_its_batch_goes_through(
     assert len(cloud.requests) < 25 * len(bad)
 
 
+@pytest.mark.parametrize("status", [400, 413, 422, 503])
+def test_what_was_taken_before_a_part_failed_is_not_sent_again(
+    tmp_path: Path, status: int
+) -> None:
+    asked: list[int] = []
+
+    def every_third_fails(request: Request) -> Reply:
+        asked.append(len(request.events))
+        return error(status, "no", "not now") if len(asked) % 3 == 0 else strict(request)
+
+    with serving(every_third_fails) as cloud:
+        parts = backend(cloud, body_bytes_max=20_000)
+        with delivering(parts, tmp_path) as delivery:
+            for n in range(1_000):
+                delivery.append(record(f"evt_{n}"))
+            assert delivery.flush(PATIENCE_S)
+            assert delivery.health()["dead_letters"] == 0
+    assert len(asked) > 9
+    assert sorted(each["event_id"] for each in cloud.taken) == sorted(
+        f"evt_{n}" for n in range(1_000)
+    )
+
+
 def test_a_server_that_takes_less_is_not_asked_for_more_again(tmp_path: Path) -> None:
     refused: list[int] = []
 

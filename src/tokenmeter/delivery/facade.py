@@ -72,9 +72,8 @@ class Delivery:
             close_all(self._backends)
             raise
         read = self._fresh.read if price else self._fresh.read_records
-        self._wiring = Wiring(
-            self._journal, self._dead, resolve, self._chores, read, price or _as_it_is
-        )
+        known = (self._journal, self._dead, resolve, self._chores, read, price or _as_it_is)
+        self._wiring = Wiring(*known, has_chores=lambda: not self._deferred.empty())
         self.waits = self._wiring.waits  # before events are sent
         self._shippers: list[Shipper] = []
         self._inherited: list[Backend] = []  # of the parent; kept, so that nothing closes them

@@ -107,6 +107,11 @@ class Journal:
                 own.lock_again()
 
     @property
+    def mark(self) -> tuple[int, int] | None:
+        """Another with each record of ours, the same without; None: some wait for the disk."""
+        return None if self._writer.waiting else self._writer.unproven.mark
+
+    @property
     def dropped(self) -> int:
         """How many records found neither disk nor memory."""
         return self._writer.dropped

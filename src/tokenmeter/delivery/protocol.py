@@ -11,7 +11,13 @@ from tokenmeter.event import Event
 
 
 class TransientError(TokenmeterError):
-    """The backend cannot take events at the moment; the shipper tries again later."""
+    """
+    The backend cannot take events at the moment; the shipper tries again later.
+
+    `taken`: those of the batch that it has taken before; they do not come again.
+    """
+
+    taken: Sequence[Event] = ()
 
     def __init__(self, message: str | None = None, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -19,7 +25,13 @@ class TransientError(TokenmeterError):
 
 
 class RefusedError(TokenmeterError):
-    """The backend refuses the batch for what is in it; it is split to find the bad event."""
+    """
+    The backend refuses the batch for what is in it; it is split to find the bad event.
+
+    `taken`: as above.
+    """
+
+    taken: Sequence[Event] = ()
 
 
 @dataclass(frozen=True, slots=True)

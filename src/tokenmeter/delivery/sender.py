@@ -121,15 +121,24 @@ class Sender:
         let_others_in()
         try:
             receipt = self._send(events)
-        except TransientError:
+        except TransientError as error:
+            self._taken(error.taken)
             raise
         except RefusedError as error:
-            self._refused(events, masked(str(error)))
+            self._taken(error.taken)
+            left = [event for event in events if id(event) not in self.settled]
+            self._refused(left, masked(str(error)))
         except BaseException as error:  # noqa: BLE001  a border: it may raise even SystemExit
             self._failed(error)
             self._suspect(events, error)
         else:
             self._settle(events, receipt)
+
+    def _taken(self, events: Sequence[Event]) -> None:
+        """Settle the first ones of a batch that went in parts, of which a later one did not."""
+        self._answers += bool(events)
+        self.settled.update(map(id, events))
+        self._suspected.difference_update(self.settled)
 
     def _refused(self, events: Sequence[Event], reason: str) -> None:
         self._answers += 1
@@ -137,7 +146,7 @@ class Sender:
         if len(events) > 1:
             middle = len(events) // 2
             self._apart += [events[middle:], events[:middle]]
-        else:
+        elif events:
             self._bury(events[0], reason)
 
     def _suspect(self, events: Sequence[Event], error: BaseException) -> None:

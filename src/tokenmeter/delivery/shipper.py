@@ -12,6 +12,7 @@ from tokenmeter.delivery.alarms import Alarms
 from tokenmeter.delivery.inflight import InFlight
 from tokenmeter.delivery.masking import masked
 from tokenmeter.delivery.protocol import Backend, TransientError, optional
+from tokenmeter.delivery.resting import LINGER_S, Rest
 from tokenmeter.delivery.sender import Sender
 from tokenmeter.delivery.slices import GROUP_BYTES_MAX, GROUP_MAX, let_others_in
 from tokenmeter.delivery.status import Status
@@ -20,7 +21,6 @@ from tokenmeter.delivery.writerlog import Chunk, WriterLog
 from tokenmeter.event import Event
 from tokenmeter.lines import whole_records
 
-LINGER_S = 0.2  # between two looks at the journal; callers do not wake the thread
 BACKOFF_BASE_S = 0.1
 BACKOFF_CAP_S = 60.0
 PENDING_MAX = 2_000  # records in flight, those that become no event included
@@ -45,7 +45,7 @@ class Shipper:
         self._positions: dict[WriterLog, int] = {}
         self._failures = 0
         self._retry_at = self._not_before = 0.0
-        self._wake = threading.Event()
+        self._rest = Rest(self._journal, wiring.has_chores)
         self._stopping = threading.Event()
         self._progress = threading.Condition()
         self._thread = threading.Thread(
@@ -59,7 +59,7 @@ class Shipper:
     def hurry(self) -> None:
         """Look at the journal now, and try again now unless the backend named a time."""
         self._retry_at = self._not_before
-        self._wake.set()
+        self._rest.wake.set()
 
     def wait_for(self, targets: Mapping[WriterLog, int], deadline: float) -> bool:
         """Wait until every log is delivered up to its target; False at the deadline."""
@@ -74,7 +74,7 @@ class Shipper:
     def ask_to_stop(self) -> None:
         """End the thread after the batch it is sending, and close the backend."""
         self._stopping.set()
-        self._wake.set()
+        self._rest.wake.set()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread to end; False if it hangs."""
@@ -116,6 +116,7 @@ class Shipper:
         self._tell()
         if time.monotonic() < self._not_before:
             return False
+        self._rest.mark()
         self._fill()
         self._behind = self._room() <= 0
         if not self._flight.records or time.monotonic() < self._retry_at:
@@ -150,8 +151,7 @@ class Shipper:
                 self.alarms.sound("shipper", message)
                 self._status.failed(message)
             if not (busy and self._behind):
-                self._wake.wait(self._pause_s())
-                self._wake.clear()
+                self._rest.take(self._pause_s, is_busy=bool(self._flight.records))
         self._tell(now=True)
         try:
             self.sender.backend.close()

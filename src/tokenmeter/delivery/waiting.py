@@ -70,15 +70,23 @@ class Unproven:
     Other code may close it and get its number for a file of its own, which takes what we write.
     """
 
-    __slots__ = ("_lines", "add", "start")
+    __slots__ = ("_lines", "_proofs", "add", "start")
 
     def __init__(self) -> None:
         self._lines: list[bytes] = []
+        self._proofs = 0  # that were about any
         self.add = self._lines.append  # once per record, on the caller's path
         self.start = 0  # the offset that the first one was to have
 
+    @property
+    def mark(self) -> tuple[int, int]:
+        """Another with each record, and the same without."""
+        return self._proofs, len(self._lines)
+
     def prove(self, end: int) -> None:
         """They are in our file, which ends there; the next ones are not yet known to be."""
+        if self._lines:
+            self._proofs += 1
         self._lines.clear()
         self.start = end
 

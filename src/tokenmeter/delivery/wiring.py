@@ -23,8 +23,9 @@ class Wiring:
 
     `read` makes of a line the event that it is, or the record that it holds; None if it is
     damaged. `resolve` turns a record into events and `price` an event into what is sent; both may
-    be called again for the same line. `chores` runs before each batch is read, each of `waits`
-    before it is sent, with its events: it may wait, and must not raise.
+    be called again for the same line. `chores` runs before each batch is read, and soon if
+    `has_chores` says so; each of `waits` runs before a batch is sent, with its events: it may
+    wait, and must not raise.
     """
 
     journal: Journal
@@ -33,4 +34,5 @@ class Wiring:
     chores: Callable[[], None]
     read: Callable[[bytes], Event | Record | None] = record_of
     price: Callable[[Event], Event] = lambda event: event
+    has_chores: Callable[[], bool] = lambda: True
     waits: list[Wait] = field(default_factory=list["Wait"])

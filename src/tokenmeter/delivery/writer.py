@@ -47,7 +47,7 @@ class Writer:
         self._fsync, self._alarms = fsync, alarms
         # Re-entrant: a signal handler that makes a metered call may interrupt an append.
         self._lock = threading.RLock()
-        self.waiting, self._unproven = Waiting(), Unproven()
+        self.waiting, self.unproven = Waiting(), Unproven()
         self._fd = -1  # open only while nothing waits; else every append takes the slow path
         self._segment_start, self._file = 0, NO_FILE  # the segment that is open
         self._disk_end = 0  # while no segment is open; else the size of its file is the truth
@@ -78,7 +78,7 @@ class Writer:
                 self._keep(line)
             else:
                 if written == len(line):
-                    self._unproven.add(line)
+                    self.unproven.add(line)
                     self._room = room = self._room - written
                     if room > 0:
                         return
@@ -236,7 +236,7 @@ class Writer:
         """Write to a descriptor that has just been seen to be our file's."""
         self._fd = fd
         self._room = 0 if self._fsync else min(self._left(), UNPROVEN_BYTES_MAX)
-        self._unproven.prove(self._end_on_disk(fd))
+        self.unproven.prove(self._end_on_disk(fd))
 
     def _write_again(self) -> None:
         """Give a deleted segment a file again, with all that our descriptor still holds."""
@@ -277,8 +277,8 @@ class Writer:
             if is_file(fd, self._file, also_deleted=True):
                 close(fd)
             else:
-                self.waiting.add_before(self._unproven.beyond(self._disk_end))
-            self._unproven.prove(self._disk_end)
+                self.waiting.add_before(self.unproven.beyond(self._disk_end))
+            self.unproven.prove(self._disk_end)
             self._busy = was_busy
 
     def _refused(self, error: OSError) -> None:

@@ -67,8 +67,15 @@ class FlexpriceBackend:
         ready = [e for e in events if e.external_customer_id != UNATTRIBUTED] if held else events
         rejected = [Rejection(event.event_id, _HELD, held=True) for event in held]
         parts = bodies(ready, self.account.unbilled_suffix, bytes_max=self._bytes_max)
+        taken: list[Event] = []
         for part, body in parts:
-            rejected += self._post(part, body)
+            try:
+                refused = self._post(part, body)
+            except (RefusedError, TransientError) as error:
+                error.taken = tuple(taken)
+                raise
+            taken += () if refused else part
+            rejected += refused
         return Receipt(len(events) - len(rejected), tuple(rejected))
 
     def check(self) -> dict[str, Any]:

@@ -154,6 +154,7 @@ def without(payload: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 FIRSTS: dict[str, dict[str, Any]] = {
+    "a model that searches each time": {**FIRST, "model": "gpt-4o-search-preview-2025-03-11"},
     "an error": {**FIRST, "error": {"code": "overloaded"}},
     "an error in a choice": {**FIRST, "choices": [{**delta(), "error": {"code": 502}}]},
     "a usage": {**FIRST, "usage": {**USAGE}},
@@ -178,6 +179,7 @@ LASTS: dict[str, dict[str, Any]] = {
     "text beside it": {**LAST, "choices": [delta(content="x")]},
     "MiniMax's refusal": {**LAST, "base_resp": {"status_code": 1004}},
     "a name of two lines": {**LAST, "model": "gpt\n4"},
+    "a model that searches each time": {**LAST, "model": "gpt-4o-search-preview-2025-03-11"},
     "a tier of two lines": {**LAST, "service_tier": "a\nb"},
     "a long tier": {**LAST, "service_tier": "t" * 300},
 }

@@ -169,32 +169,38 @@ def plain_chat(body: bytes, _call: Call) -> Plain | None:
 def _first_chunk(payload: bytes) -> Reading | None:
     """Return what the first chunk of a stream reports; None if it is not of the usual form."""
     found = _read_first(payload)
-    if found is None or not (found.id.isprintable() and found.model.isprintable()):
+    if found is None or not _is_plain(found.id, found.model, found.service_tier):
         return None
-    if "-search-" in found.model:
-        return None
-    tier = found.service_tier
-    if tier is not None and not tier.isprintable():
-        return None
-    dimensions = {"service_tier": tier} if tier else {}
-    return Reading(NOTHING, found.model, found.id, found.created, dimensions=dimensions)
+    served = _served(found.service_tier)
+    return Reading(NOTHING, found.model, found.id, found.created, dimensions=served)
 
 
 def _last_chunk(payload: bytes, first: Reading) -> Plain | None:
     """Return what a stream reports, settled, by the chunk that has its usage; None as above."""
     found = _read_last(payload)
-    if found is None:
+    if found is None or (found.id or first.response_id) != first.response_id:
         return None
-    model, response_id = found.model or first.model, found.id or first.response_id
-    if response_id is None or response_id != first.response_id:
+    name, model, tier = (
+        first.response_id or "",
+        found.model or first.model or "",
+        found.service_tier,
+    )
+    numbers = _settled(found.usage)
+    if numbers is None or not _is_plain(name, model, tier):
         return None
-    if model is None or not model.isprintable():
-        return None
-    tier, numbers = found.service_tier, _settled(found.usage)
-    if numbers is None or (tier is not None and not tier.isprintable()):
-        return None
-    dimensions = {"service_tier": tier} if tier else first.dimensions
-    return Plain(numbers, model, response_id, found.created or first.created, dimensions)
+    served = _served(tier) or first.dimensions
+    return Plain(numbers, model, name, found.created or first.created, served)
+
+
+def _is_plain(name: str, model: str, tier: str | None) -> bool:
+    """Whether the names are clean, and nothing is billed that no answer tells."""
+    if not (name.isprintable() and model.isprintable() and (tier is None or tier.isprintable())):
+        return False
+    return "-search-" not in model
+
+
+def _served(tier: str | None) -> dict[str, str]:
+    return {"service_tier": tier} if tier else {}
 
 
 plain_chunks = PlainStream(_first_chunk, _last_chunk)

@@ -195,6 +195,17 @@ def test_grown_cache_writes_take_their_lifetimes_from_the_iterations() -> None:
     assert reading.flags == frozenset()
 
 
+def test_a_split_of_the_last_iteration_alone_is_made_whole_by_the_others() -> None:
+    entries = [
+        entry("message", tokens(3, 20, write=200, cache_creation=lifetimes(0, 200))),
+        entry("message", tokens(4, 30, write=100, cache_creation=lifetimes(0, 100))),
+    ]
+    reading = with_entries(tokens(7, 50, write=300, cache_creation=lifetimes(0, 100)), *entries)
+    assert reading.usage.cache_write_5m_tokens == 0
+    assert reading.usage.cache_write_1h_tokens == 300
+    assert reading.flags == frozenset()
+
+
 def test_grown_cache_writes_stay_unknown_where_the_iterations_do_not_split_them() -> None:
     first = tokens(3, 1, write=100, cache_creation=lifetimes(100, 0))
     for split in (None, lifetimes(20, 0)):

@@ -144,6 +144,12 @@ def test_a_usage_field_that_nobody_knows_is_flagged_unless_it_is_empty() -> None
     assert reading.flags == {"unknown:hyper_tokens"}
 
 
+def test_times_beside_the_tokens_are_no_usage_that_nobody_knows() -> None:
+    times = {"engine_ttft_ms": 136, "service_ttlt_ms": 1521}
+    reading = body_of(call(CHAT), chat(tokens(1, 1, latency_checkpoint=times)))
+    assert reading.flags == frozenset()
+
+
 def test_a_whole_float_is_a_count() -> None:
     assert usage_of({"prompt_tokens": 4.0, "completion_tokens": 1})["input_tokens"] == 4
 

@@ -133,8 +133,9 @@ def _add_up(entries: list[Iteration], usage: Usage) -> bool:
 
 
 def _with_lifetimes(reading: Reading, included: list[Iteration]) -> Reading:
-    """Split cache writes that grew in mid-stream, where the iterations split all of them."""
-    if GROWTH not in reading.flags or any(SHORT in entry.flags for entry in included):
+    """Split cache writes of which the top-level split has a part, if the iterations' have all."""
+    unsplit = reading.flags & {GROWTH, SHORT}
+    if not unsplit or any(SHORT in entry.flags for entry in included):
         return reading
     split = {
         metric: sum(entry.usage.get(metric, 0) for entry in included)
@@ -142,7 +143,7 @@ def _with_lifetimes(reading: Reading, included: list[Iteration]) -> Reading:
     }
     if sum(split.values()) != reading.usage.get("cache_write_tokens"):
         return reading
-    return replace(reading, usage=reading.usage | split, flags=reading.flags - {GROWTH})
+    return replace(reading, usage=reading.usage | split, flags=reading.flags - unsplit)
 
 
 def _is_charged(entry: Iteration, raw: Mapping[str, Any]) -> bool:

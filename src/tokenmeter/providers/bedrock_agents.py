@@ -34,6 +34,7 @@ _PATH = re.compile(
 )
 _USAGE = {"inputTokens": "input_tokens", "outputTokens": "output_tokens"}
 _MODEL, _USED = "model:", "used:"  # keys of `raw`: by trace
+_ANSWERED = "answered"  # key of `raw`: a piece of the answer was delivered
 _ENDS = frozenset({"chunk", "returnControl", "output"})  # frames that deliver the answer
 
 
@@ -73,7 +74,7 @@ def _reranker(body: Json) -> str | None:
 def read_agent(payload: Json) -> Reading:
     """Read one frame of an agent's answer: a piece of it, which may be anything, or its trace."""
     if text(payload.get(EVENT_TYPE)) in _ENDS:
-        return Reading(state="success")
+        return Reading(raw={_ANSWERED: True})
     failure = read_failure(payload)
     if failure is not None:
         return failure
@@ -110,7 +111,24 @@ def settle_agent(reading: Reading, call: Call) -> Reading:
     parts = tuple(
         Part(f"model-{at}", usage, model) for at, (model, usage) in enumerate(used[1:], 1)
     )
-    return replace(reading, usage=own, model=first, parts=parts, raw={})
+    ended = _ended(reading)
+    return replace(ended, usage=own, model=first, parts=parts, raw={})
+
+
+def _ended(reading: Reading) -> Reading:
+    """
+    Say that an answer is complete of which a piece was seen.
+
+    Not as the piece is read: an answer that streams has many, and its trace goes on between
+    and after them.
+    """
+    done = _ANSWERED in reading.raw and reading.state is None
+    return replace(reading, state="success", raw={}) if done else reading
+
+
+def settle_answer(reading: Reading, call: Call) -> Reading:
+    """Settle an answer that reports no usage."""
+    return settled_as_read(_ended(reading), call)
 
 
 def _used(reading: Reading) -> Iterator[tuple[str, Usage]]:
@@ -132,7 +150,7 @@ def read_answer(payload: Json) -> Reading:
     """Read an answer that reports no usage: how it ended is all there is."""
     kind = text(payload.get(EVENT_TYPE))
     if kind in _ENDS:
-        return Reading(state="success")
+        return Reading(raw={_ANSWERED: True})
     return read_failure(payload) or Reading(state="success" if kind is None else None)
 
 
@@ -143,7 +161,7 @@ _NEEDLES = (
 
 
 def _api(operation: str, event_name: str = "text_generated") -> Api:
-    read, settle = read_answer, settled_as_read
+    read, settle = read_answer, settle_answer
     return Api(operation, event_name, read, settle, _NEEDLES, read_headers=read_headers)
 
 

@@ -65,6 +65,7 @@ _XAI_TOOLS: _Names = {
 _FACTS = (  # kind, tier and size of search; Groq's times; xAI's counts of what was looked at
     *("type", "service_tier", "search_context_size", "market_cost", "context_details"),
     "gateway_cost",  # Vercel's, beside its `cost`
+    "latency_checkpoint",  # OpenAI's times: until its first token, its last
     *("queue_time", "prompt_time", "completion_time", "total_time"),
     "total_characters",  # MiniMax
     # SambaNova's times and rates

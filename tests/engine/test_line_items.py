@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 
 from tests.engine.shop import AUGUST, JULY, JUNE, Shop, lines, opened_shop
 from tokenmeter.engine.errors import InvalidOperationError, ValidationError
+from tokenmeter.engine.usage_analytics import Analytics
+from tokenmeter.event import Event
+from tokenmeter.rating.errors import RatingError
 
 MIDDLE = JUNE + timedelta(days=15)
 
@@ -111,3 +115,55 @@ def test_an_update_ends_a_subscription_as_a_cancellation_does(shop: Shop) -> Non
     again = update(subscription, {"cancel_at_period_end": False})
     assert (again["end_date"], again["cancel_at_period_end"]) == (None, False)
     assert update(subscription, {"cancel_at": AUGUST})["end_date"] == "2026-08-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("how", ["changed", "ended and added"])
+def test_usage_before_and_after_a_line_item_is_replaced_is_billed_once(
+    shop: Shop, how: str
+) -> None:
+    subscription = shop.subscribe()
+    change, image = shop.services.subscriptions, item(shop, subscription, "image")
+    shop.use("e1", JUNE, image_count=10)
+    shop.use("e2", MIDDLE, image_count=20)
+    if how == "changed":
+        change.update_line_item(image["id"], {"effective_from": MIDDLE})
+    else:
+        change.end_line_item(image["id"], {"effective_from": MIDDLE})
+        change.add_line_item(subscription, {"price_id": image["price_id"], "start_date": MIDDLE})
+    told = shop.preview(subscription, JUNE, JULY)
+    billed = [(x["usage_quantity"], x["amount"]) for x in told["line_items"]]
+    assert [line for line in billed if line[0] != "0"] == [("10", "1.00"), ("20", "2.00")]
+    found = Analytics(shop.store, shop.services.invoices).answer(
+        {"external_customer_id": "acme", "start_time": JUNE, "end_time": JULY}, JULY
+    )
+    assert found["total_cost"] == "3"
+    margins = shop.services.margin(["customer"], start=JUNE, end=JULY)
+    assert [row.charge for row in margins] == [3]
+
+
+def test_units_that_a_later_line_item_bills_are_estimated_and_held_once(shop: Shop) -> None:
+    subscription = shop.subscribe()
+    change, tokens = shop.services.subscriptions, item(shop, subscription, "tokens")
+    change.update_line_item(tokens["id"], {"effective_from": MIDDLE})
+    shop.clock.now = MIDDLE + timedelta(days=1)
+    more = Event("text_generated", "e1", "acme", shop.clock.now, {"tokens": 100})
+    assert shop.services.charge(more).amount == 1
+    shop.services.wallets.create(
+        {"external_customer_id": "acme", "currency": "usd", "initial_credits_to_load": "1.50"}
+    )
+    shop.services.wallets.hold("acme", 0, events=[more])
+    assert shop.services.wallets.available("acme") == Decimal("0.50")
+
+
+def test_a_price_is_not_added_beside_the_line_item_that_is_still_to_end(shop: Shop) -> None:
+    subscription = shop.subscribe()
+    change, image = shop.services.subscriptions, item(shop, subscription, "image")
+    change.end_line_item(image["id"], {"effective_from": JULY})
+    again = {"price_id": image["price_id"], "start_date": MIDDLE}
+    with pytest.raises(ValidationError, match="bills this price already"):
+        change.add_line_item(subscription, again)
+    alike = {"meter_id": image["meter_id"], "type": "USAGE", "billing_model": "FLAT_FEE"}
+    own = {**alike, "amount": "1", "billing_period": "MONTHLY", "invoice_cadence": "ARREAR"}
+    with pytest.raises(RatingError, match="match the same events"):
+        change.add_line_item(subscription, {"price": own, "start_date": MIDDLE})
+    change.add_line_item(subscription, {**again, "start_date": JULY})

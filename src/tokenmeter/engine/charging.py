@@ -90,9 +90,9 @@ def usage_charges(
     terms = _terms(store, contract, period, found, environment)
     demands: list[tuple[Item, Demand]] = []
     for item in contract.usage_items():
-        known = found[item.price.meter_id].found.by_price.get(item.price.price_id)
+        known = found[item.price.meter_id].found.by_price.get(item.price.key)
         if known is not None:
-            own = replace(terms[item.price.price_id], commitment=item.commitment)
+            own = replace(terms[item.price.key], commitment=item.commitment)
             demands.append((item, Demand(item.price, measurement_of(known, period), own)))
     return _rated(contract, demands, period, prior, is_last=is_last), found
 
@@ -137,7 +137,7 @@ def _rated(
     *,
     is_last: bool,
 ) -> list[Charged]:
-    items = {d.price.price_id: item for item, d in demands}
+    items = {d.price.key: item for item, d in demands}
     if contract.promise is None:
         charges = tuple(rate(d.price, d.usage, d.terms) for _, d in demands)
     else:
@@ -145,7 +145,7 @@ def _rated(
         charges = rate_together([d for _, d in demands], promise)
     found: list[Charged] = []
     for charge in charges:
-        item = items.get(charge.price.price_id)
+        item = items.get(charge.price.key)
         name = charge.price.display_name if item is None else item.name
         held = period.within(charge.price.start, charge.price.end) or period
         found.append(Charged("" if item is None else item.id, name, charge, held))
@@ -163,7 +163,7 @@ def _terms(
     for meter_id, known in found.items():
         allowance = contract.allowances.get(meter_id)
         if allowance is None or not allowance.is_enabled:
-            terms |= {p.price_id: Terms() for p in known.prices}
+            terms |= {p.key: Terms() for p in known.prices}
             continue
         used = _used(store, contract, period, known, (allowance, environment))
         before = _before(store, contract, period, known, (allowance, environment))
@@ -184,7 +184,7 @@ def _used(
     inner = list(allowance_windows(contract, period, allowance))
     if len(inner) == 1:
         return {k: [q.quantity] for k, q in known.found.by_price.items()}
-    found: dict[str, list[Decimal]] = {p.price_id: [] for p in known.prices}
+    found: dict[str, list[Decimal]] = {p.key: [] for p in known.prices}
     for part in inner:
         query = _query(contract, known.meter, part)
         answer = assignments(store, query, known.prices, environment)

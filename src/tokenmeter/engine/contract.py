@@ -83,7 +83,7 @@ def read_contract(documents: Documents, subscription: Document) -> Contract:
         cycle_of(body),
         start_of(body),
         reading.moment(body, "end_date"),
-        tuple(_items(documents, subscription)),
+        tuple(_apart(_items(documents, subscription))),
         meters,
         _allowances(documents, parents, features),
         _promise(body),
@@ -117,6 +117,17 @@ def _items(documents: Documents, subscription: Document) -> Iterator[Item]:
                     commitment_of(line.body),
                     str(line.body.get("display_name") or price.display_name),
                 )
+
+
+def _apart(items: Iterable[Item]) -> Iterator[Item]:
+    """Tell later line items of a price from its first one: each bills what its own time used."""
+    known: set[str] = set()
+    for item in items:
+        price = item.price
+        yield (
+            replace(item, price=replace(price, item=item.id)) if price.price_id in known else item
+        )
+        known.add(price.price_id)
 
 
 def _versions(first: Document, known: Iterable[Document]) -> list[Document]:

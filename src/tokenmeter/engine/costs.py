@@ -54,7 +54,7 @@ def cost_analytics(
             define_filters(reading.mapping(fields, "property_filters")),
         )
         found = assignments(store, asked, several, environment).by_price
-        rows += [_row(meters[meter_id], p, found[p.price_id]) for p in several]
+        rows += [_row(meters[meter_id], p, found[p.key]) for p in several]
     revenues = _revenues(store, billing, period, customer, environment)
     return _answer(rows, revenues, period)
 

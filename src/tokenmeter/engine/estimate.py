@@ -79,7 +79,7 @@ def estimate(
         start = counted_in(contract, meter, prices, period, event.timestamp).start
         held = _before(store, contract, (meter, prices, start), event, environment)
         before = {key: quantity.quantity for key, quantity in held.by_price.items()}
-        more = (price.price_id, sample.quantity)
+        more = (price.key, sample.quantity)
         amounts.append(_added(contract, meter, prices, before, more))
     return EventCharge(plus(amounts) if ids else None, contract.currency, tuple(ids))
 
@@ -130,11 +130,11 @@ def _added(
     more: tuple[str, Decimal],
 ) -> Decimal:
     """Take what the meter's prices come to without the event from what they come to with it."""
-    price_id, quantity = more
-    own = before[price_id]
+    key, quantity = more
+    own = before[key]
     is_max = meter.aggregation.kind is AggregationType.MAX
     whole = max(own, quantity) if is_max else EXACT.add(own, quantity)
-    after = {**before, price_id: whole}
+    after = {**before, key: whole}
     allowance = contract.allowances.get(meter.meter_id)
     return minus(cost_of(prices, after, allowance), cost_of(prices, before, allowance))
 
@@ -147,4 +147,4 @@ def cost_of(
     if allowance is not None:
         free = covered(allowance, {key: [value] for key, value in used.items()})
     left = {key: minus(value, free[key]) for key, value in used.items()}
-    return plus(total(p.lines(left[p.price_id])) for p in prices)
+    return plus(total(p.lines(left[p.key])) for p in prices)

@@ -155,14 +155,22 @@ def billed(documents: Documents, subscription_id: str) -> frozenset[str]:
     return frozenset({*prices, *(str(p.body.get("parent_price_id") or p.id) for p in found)})
 
 
-def refuse_ambiguous(documents: Documents, known: Sequence[Document], price: Document) -> None:
-    """Refuse a price that bills the same events, with equal right, as one that is billed."""
+def at_one_time(known: Sequence[Document], made: Document) -> list[Document]:
+    """Find the line items that bill at the same time as a new one, if only for a while."""
+    return [i for i in known if _begins_before_end(i, made) and _begins_before_end(made, i)]
+
+
+def _begins_before_end(one: Document, other: Document) -> bool:
+    start, end = reading.moment(one.body, "start_date"), reading.moment(other.body, "end_date")
+    return start is None or end is None or start < end
+
+
+def refuse_ambiguous(documents: Documents, beside: Sequence[Document], price: Document) -> None:
+    """Refuse a price that bills the same events, with equal right, as one beside it."""
     meter = price.body.get("meter_id")
-    running = [i for i in known if meter and i.body["meter_id"] == meter]
-    others = [
-        documents.get("price", str(i.body["price_id"])) for i in running if not i.body["end_date"]
-    ]
+    same = [str(i.body["price_id"]) for i in beside if meter and i.body["meter_id"] == meter]
     units = rating_units(documents)
+    others = [documents.get("price", price_id) for price_id in same]
     check_unambiguous([rating_price(p, units) for p in (*others, price)])
 
 

@@ -119,13 +119,13 @@ def _shared(
     prices: dict[str, list[Price]] = {}
     for charged in charged_in(store, contract, period, environment):
         price = charged.charge.price
-        by_price.setdefault(price.price_id, []).append(charged.charge.unrounded)
+        by_price.setdefault(price.key, []).append(charged.charge.unrounded)
         if price.meter_id and price not in prices.setdefault(price.meter_id, []):
             prices[price.meter_id].append(price)
     for meter_id, several in prices.items():
         used = _used(store, contract, (meter_id, several, period), names, environment)
-        for price_id, groups in used.items():
-            amount, whole = plus(by_price.pop(price_id)), plus(groups.values())
+        for key, groups in used.items():
+            amount, whole = plus(by_price.pop(key)), plus(groups.values())
             for group, quantity in groups.items():
                 yield group, divided(times(amount, quantity), whole) if whole else ZERO
     idle = tuple(contract.external_id if name in CUSTOMER_NAMES else None for name in names)
@@ -159,7 +159,7 @@ def _used(
             price = choose(current, properties)
             if price is not None and quantity.quantity:
                 group = tuple(quantity.group[name] for name in names)
-                held = found.setdefault(price.price_id, {})
+                held = found.setdefault(price.key, {})
                 held[group] = plus((held.get(group, ZERO), quantity.quantity))
     return found
 

@@ -55,7 +55,7 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Assignments:
-    """A meter's quantity by the price that bills it; `unpriced` is shown, never charged 0."""
+    """A meter's quantity by the key of the price that bills it; `unpriced` is never charged 0."""
 
     by_price: Mapping[str, Quantity]
     unpriced: Quantity
@@ -94,12 +94,12 @@ def assignments(
     if query.group_by or query.window is not None:
         raise QueryError("prices bill a whole period; ask without groups and windows")
     sheet = sheet_of(query)
-    pages = {p.price_id: sheet.page(query.start, (p.price_id,)) for p in prices}
+    pages = {p.key: sheet.page(query.start, (p.key,)) for p in prices}
     unpriced = sheet.page(query.start, (None,))
     for part, price in _priced(store, query, prices, environment):
-        sheet.add(unpriced if price is None else pages[price.price_id], part)
+        sheet.add(unpriced if price is None else pages[price.key], part)
     found = {key.group[0]: Quantity({}, None, *answer) for key, answer in sheet.answers()}
-    return Assignments({p.price_id: found[p.price_id] for p in prices}, found[None])
+    return Assignments({p.key: found[p.key] for p in prices}, found[None])
 
 
 def _priced(
@@ -119,11 +119,11 @@ def _priced(
 def by_price(
     store: Store, query: MeterQuery, prices: Sequence[Price], environment: str = ""
 ) -> list[tuple[str, Quantity]]:
-    """Count what each price bills in each group and window, with its id; "": none bills it."""
+    """Count what each price bills in each group and window, with its key; "": none bills it."""
     sheet = sheet_of(query)
     for part, price in _priced(store, query, prices, environment):
         labels = (_label(part, name) for name in query.group_by)
-        group = ("" if price is None else price.price_id, *labels)
+        group = ("" if price is None else price.key, *labels)
         sheet.add(sheet.page(part.at, group), part)
     return [
         (

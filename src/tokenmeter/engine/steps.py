@@ -26,7 +26,7 @@ from tokenmeter.rating.price import Price
 from tokenmeter.rating.rounding import EXACT, ZERO, minus, plain, plus
 from tokenmeter.rating.windows import Period
 
-Steps = Mapping[str, Decimal]  # quantities, by the id of the price that bills them
+Steps = Mapping[str, Decimal]  # quantities, by the key of the price that bills them
 NO_STEPS: Steps = {}
 
 
@@ -57,7 +57,7 @@ def split(contract: Contract, events: Sequence[Event]) -> Split:
             if is_flat(contract, meter, prices):
                 flat.append(total(price.lines(sample.quantity)))
             else:
-                steps.append({price.price_id: sample.quantity})
+                steps.append({price.key: sample.quantity})
     return Split(plus(flat), added(steps))
 
 
@@ -82,12 +82,12 @@ class _Used:
     used: Steps
 
     def cost(self, more: Steps) -> Decimal:
-        after = {price_id: self._after(price_id, more) for price_id in self.used}
+        after = {key: self._after(key, more) for key in self.used}
         whole = cost_of(self.prices, after, self.included)
         return minus(whole, cost_of(self.prices, self.used, self.included))
 
-    def _after(self, price_id: str, more: Steps) -> Decimal:
-        held, quantity = self.used[price_id], more.get(price_id, ZERO)
+    def _after(self, key: str, more: Steps) -> Decimal:
+        held, quantity = self.used[key], more.get(key, ZERO)
         return max(held, quantity) if self.is_max else EXACT.add(held, quantity)
 
 
@@ -106,7 +106,7 @@ def ahead(
             window = (counted.start, counted.end)
             query = MeterQuery(meter, (contract.external_id,), *window, zone=contract.zone)
             found = assignments(store, query, prices, environment).by_price
-            used = {price_id: held.quantity for price_id, held in found.items()}
+            used = {key: held.quantity for key, held in found.items()}
             is_max = meter.aggregation.kind is AggregationType.MAX
             parts.append(_Used(is_max, prices, contract.allowances.get(meter_id), used))
     return Ahead(tuple(parts))
@@ -116,8 +116,8 @@ def added(several: Iterable[Steps]) -> Steps:
     """Add quantities up, price by price."""
     found: dict[str, Decimal] = {}
     for steps in several:
-        for price_id, quantity in steps.items():
-            found[price_id] = EXACT.add(found.get(price_id, ZERO), quantity)
+        for key, quantity in steps.items():
+            found[key] = EXACT.add(found.get(key, ZERO), quantity)
     return found
 
 
@@ -131,4 +131,4 @@ def read(text: str | None) -> Steps:
     if text is None:
         return NO_STEPS
     held: dict[str, str] = json.loads(text)
-    return {price_id: Decimal(quantity) for price_id, quantity in held.items()}
+    return {key: Decimal(quantity) for key, quantity in held.items()}

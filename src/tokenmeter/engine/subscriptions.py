@@ -19,6 +19,7 @@ from tokenmeter.engine.errors import InvalidOperationError, NotFoundError, Valid
 from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.line_items import (
     LINE_ITEM,
+    at_one_time,
     billed,
     ended,
     expanded,
@@ -266,11 +267,12 @@ class Subscriptions:
 
     def _bill(self, registry: Registry, held: Document, fields: Fields) -> Document:
         price = price_in(registry, held, fields)
-        known = line_items_of(registry.documents, held.id)
-        if any(i.body["price_id"] == price.id and not i.body.get("end_date") for i in known):
+        made = line_item(registry, held, price, fields)
+        beside = at_one_time(line_items_of(registry.documents, held.id), made)
+        if any(i.body["price_id"] == price.id for i in beside):
             raise ValidationError("price_id: the subscription bills this price already.")
-        refuse_ambiguous(registry.documents, known, price)
-        return registry.documents.insert(line_item(registry, held, price, fields))
+        refuse_ambiguous(registry.documents, beside, price)
+        return registry.documents.insert(made)
 
     def _body(self, registry: Registry, document: Document) -> dict[str, Any]:
         period = current_period(document.body, registry.now)

@@ -68,7 +68,7 @@ class Cell:
     points: dict[datetime, Amount] = field(default_factory=dict[datetime, Amount])
 
 
-Cells = dict[tuple[str, Group], Cell]  # by price ("": none bills it) and group
+Cells = dict[tuple[str, Group], Cell]  # by the price's key ("": none bills it) and group
 
 
 class Analytics:
@@ -130,7 +130,7 @@ class Analytics:
             cells = self._cells(query, prices, asked)
             shown = Shown(meter, features.get(meter_id), asked, contract)
             for item in items:
-                yield from shown.priced(item, cells, charged.get(item.price.price_id, ZERO))
+                yield from shown.priced(item, cells, charged.get(item.price.key, ZERO))
             yield from shown.unpriced(cells)
 
     def _unsold(
@@ -148,30 +148,26 @@ class Analytics:
         charges, _ = rate_usage(self._store, contract, period, self._environment)
         found: dict[str, Decimal] = {}
         for charged in charges:
-            price_id = charged.charge.price.price_id
-            found[price_id] = plus((found.get(price_id, ZERO), charged.charge.unrounded))
+            key = charged.charge.price.key
+            found[key] = plus((found.get(key, ZERO), charged.charge.unrounded))
         return found
 
     def _filtered(self, query: MeterQuery, prices: Sequence[Price]) -> dict[str, Decimal]:
         """Price some of the events by themselves: without allowances and commitments."""
         found = assignments(self._store, query, prices, self._environment).by_price
         period = Period(query.start, query.end)
-        return {
-            p.price_id: rate(p, measurement_of(found[p.price_id], period)).unrounded
-            for p in prices
-        }
+        return {p.key: rate(p, measurement_of(found[p.key], period)).unrounded for p in prices}
 
     def _cells(self, query: MeterQuery, prices: Sequence[Price], asked: Asked) -> Cells:
         """Count by price and group; a cell's quantity is that of the whole time, as it counts."""
         grouped = replace(query, group_by=asked.names)
         found: Cells = {}
-        for price_id, counted in by_price(self._store, grouped, prices, self._environment):
-            key = (price_id, tuple(counted.group.values()))
-            found[key] = Cell(counted.quantity, counted.events)
+        for key, counted in by_price(self._store, grouped, prices, self._environment):
+            found[key, tuple(counted.group.values())] = Cell(counted.quantity, counted.events)
         if asked.window is not None:
             windows = replace(grouped, window=asked.window)
-            for price_id, counted in by_price(self._store, windows, prices, self._environment):
-                cell = found[price_id, tuple(counted.group.values())]
+            for key, counted in by_price(self._store, windows, prices, self._environment):
+                cell = found[key, tuple(counted.group.values())]
                 if counted.window_start is not None:
                     cell.points[counted.window_start] = (counted.quantity, counted.events)
         return found
@@ -194,7 +190,7 @@ class Shown:
     def priced(self, item: Item, cells: Cells, charged: Decimal) -> Iterator[dict[str, Any]]:
         """Write what a line item's price bills, an item for each group; nothing used is one."""
         price = item.price
-        own = {group: cell for (key, group), cell in cells.items() if key == price.price_id}
+        own = {group: cell for (key, group), cell in cells.items() if key == price.key}
         whole = plus(cell.quantity for cell in own.values())
         share = Share(price, charged, whole)
         for group, cell in (own or {(None,) * len(self.asked.names): Cell()}).items():
@@ -203,8 +199,8 @@ class Shown:
 
     def unpriced(self, cells: Cells) -> Iterator[dict[str, Any]]:
         """Write what no price bills."""
-        for (price_id, group), cell in cells.items():
-            if not price_id and cell.quantity:
+        for (key, group), cell in cells.items():
+            if not key and cell.quantity:
                 yield {**self._item(group, cell, Share(None, ZERO, ZERO)), "unpriced": True}
 
     def _item(self, group: Group, cell: Cell, share: Share) -> dict[str, Any]:

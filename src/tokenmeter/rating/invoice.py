@@ -46,7 +46,6 @@ class InvoiceLine:
 
     @property
     def credits_applied(self) -> Decimal:
-        """What prepaid credits covered."""
         """What prepaid credits paid."""
         return self.charge.adjusted_by(AdjustmentKind.CREDIT).copy_negate()
 
@@ -130,7 +129,7 @@ class Invoice:
 
     @property
     def credits_applied(self) -> Decimal:
-        """What prepaid credits covered."""
+        """What prepaid credits paid."""
         return plus(line.credits_applied for line in self.lines)
 
     @property

@@ -75,11 +75,17 @@ class Price:
     start: datetime | None = None
     end: datetime | None = None  # exclusive
     display_name: str = ""
+    item: str = ""  # a line item that bills the price after another one did
 
     def __post_init__(self) -> None:
         self._check_currency()
         self._check_kind()
         self._check_dates()
+
+    @property
+    def key(self) -> str:
+        """What it is known by among a subscription's prices, where several items may bill it."""
+        return f"{self.price_id}/{self.item}" if self.item else self.price_id
 
     @property
     def money_model(self) -> Model:

@@ -14,7 +14,7 @@ from tokenmeter.rating.windows import Period
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A meter's samples by the price that bills them; `unpriced` is shown, never charged 0."""
+    """A meter's samples by the key of the price that bills them; `unpriced` is never charged 0."""
 
     by_price: Mapping[str, tuple[Sample, ...]]
     unpriced: tuple[Sample, ...]
@@ -26,7 +26,7 @@ def assign(meter: Meter, prices: Sequence[Price], events: Iterable[MeterEvent]) 
 
     A price that bills nothing is listed with no samples.
     """
-    held: dict[str, list[Sample]] = {price.price_id: [] for price in prices}
+    held: dict[str, list[Sample]] = {price.key: [] for price in prices}
     unpriced: list[Sample] = []
     for event in events:
         sample = meter.sample(event)
@@ -34,7 +34,7 @@ def assign(meter: Meter, prices: Sequence[Price], events: Iterable[MeterEvent]) 
             continue
         current = (p for p in prices if p.is_current(event.timestamp))
         price = choose(current, event.properties)
-        (unpriced if price is None else held[price.price_id]).append(sample)
+        (unpriced if price is None else held[price.key]).append(sample)
     return Assignment({key: tuple(held[key]) for key in held}, tuple(unpriced))
 
 

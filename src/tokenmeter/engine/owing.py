@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -9,18 +10,20 @@ from typing import Any
 
 from tokenmeter.engine.billing import SUBSCRIPTION, Billing
 from tokenmeter.engine.contract import Contract
-from tokenmeter.engine.invoice_parts import open_parts
+from tokenmeter.engine.invoice_parts import open_parts, told_invoice
 from tokenmeter.engine.invoicing import rate_usage
 from tokenmeter.engine.rhythm import periods_until
 from tokenmeter.engine.store.documents import Documents
-from tokenmeter.engine.store.invoices import FINALIZED, Invoices
+from tokenmeter.engine.store.invoices import Invoices
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.wallet import Wallet
 from tokenmeter.rating.credits import Owed
 from tokenmeter.rating.rounding import ZERO, minus, plus
 from tokenmeter.rating.windows import Period
 
-OPEN_PERIODS_MAX = 12  # periods without a finalized invoice that count as running
+OPEN_PERIODS_MAX = 400  # periods without a finalized invoice that count as running
+
+_logger = logging.getLogger("tokenmeter.engine")
 
 
 class Owing:
@@ -30,6 +33,7 @@ class Owing:
         self._store = store
         self._environment = environment
         self._billing = billing
+        self._told: set[str] = set()  # subscriptions whose billing nobody runs
 
     def __call__(self, wallet: Wallet, at: datetime) -> Owed:
         """Add up usage that no finalized invoice has billed, and what of these is unpaid."""
@@ -47,28 +51,45 @@ class Owing:
         return Owed(plus(running), usage, left, paid)
 
     def open_periods(self, contract: Contract, subscription_id: str, at: datetime) -> list[Period]:
-        """List the periods up to now that no finalized invoice has billed."""
+        """List the periods up to now, or parts of them, that no finalized invoice has billed."""
         if contract.start > at:
             return []
         with self._store.reading() as connection:
             documents = Documents(connection, self._environment)
-            body = documents.get(SUBSCRIPTION, subscription_id).body
+            periods = periods_until(documents.get(SUBSCRIPTION, subscription_id).body, at)
+            whole = Period(periods[0].start, periods[-1].end)
             invoices = Invoices(connection, self._environment)
-            found = periods_until(body, at)[-OPEN_PERIODS_MAX:]
-            return [q for p in found for q in open_parts(invoices, subscription_id, p)]
+            parts = open_parts(invoices, subscription_id, whole)
+        found = [q for p in periods for part in parts if (q := p.within(part.start, part.end))]
+        if len(found) > OPEN_PERIODS_MAX:
+            self._tell(subscription_id, len(found))
+        return found[-OPEN_PERIODS_MAX:]
+
+    def _tell(self, subscription_id: str, periods: int) -> None:
+        if subscription_id not in self._told:
+            self._told.add(subscription_id)
+            _logger.error(
+                "tokenmeter: %s has %d periods without an invoice, of which the balance of a "
+                "wallet counts the last %d; run the billing",
+                subscription_id,
+                periods,
+                OPEN_PERIODS_MAX,
+            )
 
     def _unpaid(self, wallet: Wallet) -> tuple[Decimal, Decimal, Decimal]:
         """Return the unpaid usage, all that is unpaid, and what was paid on these invoices."""
-        told, _ = self._billing.listed(customer=wallet.customer_id)
-        usage, left, paid = [ZERO], [ZERO], [ZERO]
-        for invoice in told:
-            is_open = invoice["invoice_status"] == FINALIZED and invoice["currency"]
-            if is_open != wallet.currency or Decimal(invoice["amount_remaining"]) <= 0:
-                continue
-            usage += [_owed(line) for line in invoice["line_items"]]
-            left.append(Decimal(invoice["amount_remaining"]))
-            paid.append(Decimal(invoice["amount_paid"]))
-        return plus(usage), plus(left), plus(paid)
+        with self._store.reading() as connection:
+            documents = Documents(connection, self._environment)
+            rows = Invoices(connection, self._environment).owing(
+                wallet.customer_id, wallet.currency
+            )
+            told = [told_invoice(documents, row) for row in rows]
+        unpaid = [one for one in told if Decimal(one["amount_remaining"]) > 0]
+        return (
+            plus(_owed(line) for one in unpaid for line in one["line_items"]),
+            plus(Decimal(one["amount_remaining"]) for one in unpaid),
+            plus(Decimal(one["amount_paid"]) for one in unpaid),
+        )
 
 
 def _owed(line: Mapping[str, Any]) -> Decimal:

@@ -31,8 +31,6 @@ from tokenmeter.engine.wallet_rows import WALLET, new_wallet, write
 from tokenmeter.engine.wallet_watch import real_time_body, watched
 from tokenmeter.rating.define import Fields, number_in, text_in
 
-KNOWN_S = 5.0  # a wallet's settings are read again after this
-KNOWN_MAX = 10_000
 TRANSACTIONS_LIMIT = 50
 MANUAL = "MANUAL_BALANCE_DEBIT"
 EDITABLE = frozenset({"name", "description", "metadata", "alert_settings", "auto_topup", "config"})

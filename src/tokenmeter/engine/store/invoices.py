@@ -12,6 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from tokenmeter.engine.errors import AlreadyExistsError, NotFoundError, VersionConflictError
 from tokenmeter.engine.store.conditions import chosen
 from tokenmeter.engine.store.ledger_schema import invoices
+from tokenmeter.rating.invoice import money
+from tokenmeter.rating.rounding import ZERO
 
 # The fields of an invoice that are columns here, by Flexprice's names.
 _NAMED: Mapping[str, ColumnElement[Any]] = {
@@ -107,21 +109,31 @@ class Invoices:
         """Return the finalized invoices whose periods end within a time; both bounds count."""
         return self._closed(subscription_id, invoices.c.period_end_us.between(first_us, last_us))
 
+    def owing(self, customer_id: str, currency: str) -> Found:
+        """Return the finalized invoices of which the wallet paid less than all, by their time."""
+        return self._finalized(
+            invoices.c.customer_id == customer_id,
+            invoices.c.currency == currency,
+            invoices.c.amount_due != money(ZERO, currency),
+        )
+
     def _closed(self, subscription_id: str, *conditions: ColumnElement[bool]) -> Found:
-        query = self._all().where(
-            invoices.c.subscription_id == subscription_id, invoices.c.status == FINALIZED
+        return self._finalized(
+            invoices.c.subscription_id == subscription_id,
+            invoices.c.status != VOIDED,  # SQLite takes no index of these for FINALIZED alone
+            *conditions,
         )
-        rows = self._connection.execute(
-            query.where(*conditions).order_by(invoices.c.period_start_us, invoices.c.id)
-        )
-        return [_invoice(row) for row in rows]
+
+    def _finalized(self, *conditions: ColumnElement[bool]) -> Found:
+        query = self._all().where(invoices.c.status == FINALIZED, *conditions)
+        in_time = query.order_by(invoices.c.period_start_us, invoices.c.id)
+        return [_invoice(row) for row in self._connection.execute(in_time)]
 
     def list(
         self,
         *,
         customer_id: str | None = None,
         subscription_id: str | None = None,
-        status: str | None = None,
         limit: int = 1_000,
         offset: int = 0,
     ) -> tuple[Sequence[InvoiceRow], int]:
@@ -130,7 +142,6 @@ class Invoices:
         for column, wanted in (
             (invoices.c.customer_id, customer_id),
             (invoices.c.subscription_id, subscription_id),
-            (invoices.c.status, status),
         ):
             query = query if wanted is None else query.where(column == wanted)
         total = self._connection.execute(select(func.count()).select_from(query.subquery()))

@@ -8,12 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 from tokenmeter.engine.billing import Billing
-from tokenmeter.engine.clock import rfc3339
+from tokenmeter.engine.clock import Clock, rfc3339, system_clock
 from tokenmeter.engine.contract import Contract
 from tokenmeter.engine.definitions.entitlements import rating_entitlement
 from tokenmeter.engine.definitions.registry import shown
 from tokenmeter.engine.errors import NotFoundError
 from tokenmeter.engine.metering import MeterQuery, measure
+from tokenmeter.engine.rhythm import is_active
 from tokenmeter.engine.store.documents import PUBLISHED, Document, Documents
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.rating.entitlement import Entitlement, combined
@@ -40,10 +41,18 @@ class Held:
 class Entitled:
     """The entitlements of one environment's customers, in Flexprice's fields."""
 
-    def __init__(self, store: Store, billing: Billing, environment: str = "") -> None:
+    def __init__(
+        self,
+        store: Store,
+        billing: Billing,
+        environment: str = "",
+        *,
+        clock: Clock = system_clock,
+    ) -> None:
         self._store = store
         self._billing = billing
         self._environment = environment
+        self._clock = clock
 
     def of_subscription(self, subscription_id: str) -> dict[str, Any]:
         """List what a subscription includes."""
@@ -102,7 +111,8 @@ class Entitled:
     def _subscriptions(self, customer_id: str) -> list[Document]:
         with self._store.reading() as connection:
             held = Documents(connection, self._environment).all("subscription", parent=customer_id)
-        return [s for s in held if s.body["subscription_status"] == "active"]
+        now = self._clock()
+        return [s for s in held if is_active(s.body, now)]
 
     def _held(self, subscription: Document) -> list[Held]:
         found: dict[str, list[Document]] = {}

@@ -13,7 +13,7 @@ from tokenmeter.engine.charging import allowance_window
 from tokenmeter.engine.contract import Contract
 from tokenmeter.engine.errors import NotFoundError
 from tokenmeter.engine.metering import MeterQuery, measure
-from tokenmeter.engine.rhythm import current_period
+from tokenmeter.engine.rhythm import current_period, start_of
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.subscriptions import Subscriptions
 from tokenmeter.rating.meter import Meter
@@ -58,19 +58,20 @@ class Quotas:
         """
         List what the active subscriptions of a customer include, as far as it is limited.
 
-        NoPlanError if there is no such customer, or none of its subscriptions is active.
+        NoPlanError if there is no such customer, or none of its subscriptions runs.
         """
         found: list[Quota] = []
-        for body in self._subscribed(customer):
+        for body in self._subscribed(customer, at):
             contract = self._billing.contract(str(body["id"]))
             found += self._in_contract(contract, current_period(body, at), at)
         return found
 
-    def _subscribed(self, customer: str) -> list[dict[str, Any]]:
+    def _subscribed(self, customer: str, at: datetime) -> list[dict[str, Any]]:
         try:
-            bodies = self._subscriptions.of_customer(customer, active=True)
+            found = self._subscriptions.of_customer(customer, active=True)
         except NotFoundError as error:
             raise NoPlanError(str(error)) from error
+        bodies = [body for body in found if start_of(body) <= at]
         if not bodies:
             raise NoPlanError(f"The customer {customer!r} has no active subscription.")
         return bodies

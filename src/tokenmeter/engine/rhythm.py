@@ -10,6 +10,8 @@ from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.rating.periods import Cycle, billing_period_of
 from tokenmeter.rating.windows import Period, zone_of
 
+ACTIVE, CANCELLED = "active", "cancelled"
+
 
 class Recurring(Protocol):
     """What is billed in periods, from a start on."""
@@ -30,6 +32,12 @@ def cycle_of(body: Fields) -> Cycle:
         reading.whole(body, "billing_period_count", least=1) or 1,
         zone_of(reading.text(body, "timezone")),
     )
+
+
+def is_active(body: Fields, now: datetime) -> bool:
+    """Tell whether a subscription is neither cancelled nor over: it runs, or is to begin."""
+    end = reading.moment(body, "end_date")
+    return body["subscription_status"] == ACTIVE and (end is None or now < end)
 
 
 def start_of(body: Fields) -> datetime:

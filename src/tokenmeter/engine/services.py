@@ -25,6 +25,7 @@ from tokenmeter.engine.margin import MarginRow, margins
 from tokenmeter.engine.owing import Owing
 from tokenmeter.engine.quota_holds import QuotaHolds
 from tokenmeter.engine.quotas import Quotas
+from tokenmeter.engine.rhythm import start_of
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.subscriptions import Subscriptions
 from tokenmeter.engine.usage_charges import subscription_usage
@@ -145,8 +146,10 @@ class Services:
         return self.invoices.at(self._only(customer), at)
 
     def _only(self, customer: str) -> str:
-        """Find the one active subscription of a customer."""
-        found = self.subscriptions.of_customer(customer, active=True)
+        """Find the one subscription of a customer that runs, or else that is to begin."""
+        active = self.subscriptions.of_customer(customer, active=True)
+        now = self._clock()
+        found = [body for body in active if start_of(body) <= now] or active
         if len(found) != 1:
             several = "several subscriptions; name one" if found else "no active subscription"
             raise NotFoundError(f"The customer {customer!r} has {several}.")

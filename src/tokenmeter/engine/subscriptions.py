@@ -29,7 +29,7 @@ from tokenmeter.engine.line_items import (
     refuse_ambiguous,
     replaced,
 )
-from tokenmeter.engine.rhythm import current_period, start_of
+from tokenmeter.engine.rhythm import ACTIVE, CANCELLED, current_period, is_active, start_of
 from tokenmeter.engine.store.documents import Document, Documents
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.store.rows import microseconds
@@ -50,10 +50,9 @@ from tokenmeter.engine.subscription_terms import (
 from tokenmeter.engine.unsold import refuse_unsold
 
 SUBSCRIPTION = "subscription"
-ACTIVE, CANCELLED = "active", "cancelled"
 _LISTED = Listed(
     SUBSCRIPTION,
-    frozenset({"id", "customer_id", "plan_id", "subscription_status", "billing_period"}),
+    frozenset({"id", "customer_id", "plan_id", "billing_period"}),  # the status goes by the time
     parent="customer_id",
 )
 _ITEMS = Listed(
@@ -152,7 +151,7 @@ class Subscriptions:
         given = fields or {}
         with self._writing() as registry:
             held = registry.get(SUBSCRIPTION, subscription_id)
-            if held.body["subscription_status"] != ACTIVE:
+            if not is_active(held.body, registry.now):
                 raise InvalidOperationError("The subscription is not active.")
             later = reading.flag(given, "cancel_at_period_end", default=False)
             end = cancelled_at(held.body, given, registry.now)
@@ -197,9 +196,9 @@ class Subscriptions:
         with self._writing() as registry:
             plan_id = registry.referred("plan", plan, "plan_id").id
             for held in registry.documents.all(SUBSCRIPTION):
-                is_on = held.body["subscription_status"] == ACTIVE
+                runs = is_active(held.body, registry.now)
                 chose = held.body.get("include_price_ids") is not None
-                if held.body["plan_id"] != plan_id or not is_on or chose:
+                if held.body["plan_id"] != plan_id or not runs or chose:
                     continue
                 known = billed(registry.documents, held.id)
                 for price in first_versions(self._prices(registry, held)):
@@ -279,6 +278,7 @@ class Subscriptions:
         items: Iterable[Document] = line_items_of(registry.documents, document.id)
         return {
             **shown(document),
+            "subscription_status": ACTIVE if is_active(document.body, registry.now) else CANCELLED,
             "current_period_start": rfc3339(period.start),
             "current_period_end": rfc3339(period.end),
             "line_items": [shown(item) for item in items],

@@ -10,6 +10,7 @@ from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.definitions.registry import Draft, Kind, Registry
 from tokenmeter.engine.errors import InvalidOperationError, NotFoundError, ValidationError
+from tokenmeter.engine.rhythm import is_active
 from tokenmeter.engine.store.documents import Document
 from tokenmeter.rating.windows import known_zone
 
@@ -57,7 +58,7 @@ def customer_of(registry: Registry, fields: Fields) -> Document:
 def check_free(registry: Registry, customer: Document) -> None:
     """Raise InvalidOperationError for a customer that is still billed, or has credits left."""
     held = registry.documents.all("subscription", parent=customer.id)
-    if any(one.body["subscription_status"] != "cancelled" for one in held):
+    if any(is_active(one.body, registry.now) for one in held):
         raise InvalidOperationError(
             "The customer has a subscription; cancel it before deleting the customer."
         )

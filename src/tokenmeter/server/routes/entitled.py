@@ -59,4 +59,5 @@ def get_subscription_entitlements(id: str, desk: Reading) -> Reply:  # noqa: A00
 
 
 def _entitled(desk: Desk) -> Entitled:
-    return Entitled(desk.engine.store, desk.services.invoices, desk.environment)
+    services, store = desk.services, desk.engine.store
+    return Entitled(store, services.invoices, desk.environment, clock=desk.now)

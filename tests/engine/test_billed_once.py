@@ -194,6 +194,8 @@ def test_payments_at_one_time_never_add_up_to_more_than_is_owed(shop: Shop) -> N
     for wrong in ("NaN", "-1", "4.01"):
         with pytest.raises(EngineError, match=r"between 0 and 4\.00"):
             shop.services.invoices.pay(invoice["id"], Decimal(wrong))
+    with pytest.raises(EngineError, match="USD has no smaller part"):
+        shop.services.invoices.pay(invoice["id"], Decimal("0.001"))
 
 
 def voided(shop: Shop, end: str) -> None:

@@ -102,6 +102,25 @@ def test_an_alert_that_finds_no_place_is_dropped_and_logged(
     alerts.close()
 
 
+def test_alerts_close_though_a_listener_is_stuck_and_no_place_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(alerts_module, "QUEUE_ALERTS_MAX", 1)
+    monkeypatch.setattr(alerts_module, "CLOSE_WAIT_S", 0.01)
+    taken, go = threading.Event(), threading.Event()
+
+    def waits(_alert: Alert) -> None:
+        taken.set()
+        go.wait(10)
+
+    alerts = Alerts(waits)
+    alerts.send(Alert("wallet.alert", {}))
+    assert taken.wait(10)
+    alerts.send(Alert("wallet.alert", {}))
+    alerts.close()
+    go.set()
+
+
 def test_what_is_forgotten_is_looked_up_again(database: str) -> None:
     store, _, clock = opened(database)
     customer(store)

@@ -41,6 +41,16 @@ def test_a_grant_is_read_from_flexprices_fields() -> None:
             },
             "expiration_duration",
         ),
+        (
+            {
+                "expiration_type": "DURATION",
+                "expiration_duration": -1,
+                "expiration_duration_unit": "DAY",
+            },
+            "expiration_duration",
+        ),
+        ({"cadence": "RECURRING", "period": "MONTHLY", "period_count": 0}, "period_count"),
+        ({"cadence": "RECURRING", "period": "MONTHLY", "period_count": -1}, "period_count"),
         ({"priority": "1.5"}, "priority"),
     ],
 )

@@ -64,7 +64,9 @@ class Alerts:
         """Pass on what waits, within CLOSE_WAIT_S."""
         with self._lock:
             thread, self._thread = self._thread, None
-        if thread is not None:
+        if thread is None:
+            return
+        with contextlib.suppress(queue.Full):  # a listener is stuck: the thread ends with us
             self._queue.put(None, timeout=CLOSE_WAIT_S)
             thread.join(CLOSE_WAIT_S)
 

@@ -33,11 +33,11 @@ def ingest(store: Store, events: Iterable[Event], *, environment: str = "") -> R
     """
     Store a batch in one transaction; on return it is on disk.
 
-    All of it belongs to one environment, whatever an event's property of that name says. There an
-    event id counts once: the first event wins, and a copy is accepted
-    and ignored. A copy that differs in event_name, customer or a metric is a conflict: accepted
-    and ignored too, kept in the table `event_conflicts` with what differs, and logged. An event
-    that cannot be stored is rejected with the reason; the others are stored.
+    All of it belongs to one environment, whatever an event's property of that name says. There
+    an event id counts once: the first event wins, and a copy is accepted and ignored. A copy
+    that differs in event_name, customer or a metric is a conflict: accepted and ignored, too,
+    kept in the table `event_conflicts` with what differs, and logged. An event that cannot be
+    stored is rejected with the reason; the others are stored.
     """
     rows, refused = to_rows(list(events), environment)
     if rows:

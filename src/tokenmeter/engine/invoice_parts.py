@@ -25,7 +25,7 @@ from tokenmeter.engine.wallet import Wallet
 from tokenmeter.engine.wallet_rows import wallets_of
 from tokenmeter.rating.credits import to_amount, to_credits
 from tokenmeter.rating.price import PriceType
-from tokenmeter.rating.rounding import ZERO, minus, plain, plus, rounded_down
+from tokenmeter.rating.rounding import ZERO, minus, plain, plus, rounded, rounded_down
 from tokenmeter.rating.windows import Period
 
 PAID = "INVOICE_PAYMENT"
@@ -136,6 +136,8 @@ def payment_of(
     part = left if amount is None else amount
     if not part.is_finite() or part < 0 or part > left:
         raise ValidationError(f"amount is between 0 and {told['amount_remaining']}.")
+    if part != rounded(part, row.currency):
+        raise ValidationError(f"amount: {row.currency.upper()} has no smaller part; round it.")
     body = {"amount": plain(part), "invoice_id": row.id}
     return Document("payment", new_id("pay"), body, parent=row.id, created_us=now_us)
 

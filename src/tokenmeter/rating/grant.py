@@ -43,10 +43,12 @@ class Grant:
         check_choice(
             self.expiration, frozenset({NEVER, DURATION, BILLING_CYCLE}), "expiration_type"
         )
-        if self.expiration == DURATION and (not self.duration or self.unit not in UNITS):
+        if self.count < 1:
+            raise RatingError("A period_count is at least 1.", field="period_count")
+        if self.expiration == DURATION and ((self.duration or 0) < 1 or self.unit not in UNITS):
             raise RatingError(
-                "A grant that expires after a DURATION needs expiration_duration and, as "
-                "expiration_duration_unit, DAY, WEEK, MONTH or YEAR.",
+                "A grant that expires after a DURATION needs an expiration_duration above 0 and, "
+                "as expiration_duration_unit, DAY, WEEK, MONTH or YEAR.",
                 field="expiration_duration",
             )
 
@@ -68,11 +70,12 @@ def define_grant(fields: Fields) -> Grant:
     period = text_in(fields, "period")
     if cadence == RECURRING and not period:
         raise RatingError("A recurring credit grant needs a period.", field="period")
+    period_count = whole_in(fields, "period_count")
     return Grant(
         name=text_in(fields, "name"),
         credits=given,
         period=billing_period_of(period) if cadence == RECURRING else None,
-        count=whole_in(fields, "period_count") or 1,
+        count=1 if period_count is None else period_count,
         expiration=text_in(fields, "expiration_type") or NEVER,
         duration=whole_in(fields, "expiration_duration"),
         unit=text_in(fields, "expiration_duration_unit") or None,

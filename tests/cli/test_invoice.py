@@ -99,7 +99,7 @@ def test_a_closed_invoice_is_paid_by_credits_and_late_events_are_shown(url: str)
     [
         (("invoice", "preview", "nobody"), "no customer 'nobody'"),
         (("invoice", "show", "INV-1"), "no invoice 'INV-1'"),
-        (("invoice", "subscribe", "acme", "none"), "no plan 'none'"),
+        (("invoice", "subscribe", "acme", "none"), "no plan 'none'; bring plans by `tokenmeter c"),
         (("invoice", "preview", "nobody"), "`tokenmeter invoice subscribe CUSTOMER PLAN`"),
         (("wallet", "create", "nobody"), "no customer 'nobody'; make one with a plan by"),
         (("wallet", "show", "nobody"), "'nobody' has no wallet; open one by"),
@@ -122,12 +122,48 @@ def test_a_subscription_that_is_refused_leaves_no_customer(url: str) -> None:
     with Engine(url) as engine, pytest.raises(NotFoundError):
         engine.definitions.by_key("customer", "acme")
     run(url, *subscribe, "ai_pro", *zone)
-    run(url, *subscribe, "ai_pro", *zone)
-    other = CliRunner().invoke(app, [*subscribe, "ai_pro", "--timezone", "UTC", "--backend", url])
+    with Engine(url) as engine:
+        engine.catalog.apply("llm")
+    other = CliRunner().invoke(app, [*subscribe, "chat", "--timezone", "UTC", "--backend", url])
     assert other.exit_code == 2
     assert "has the time zone Asia/Kolkata" in other.output
     with Engine(url) as engine:
         assert engine.definitions.by_key("customer", "acme")["timezone"] == "Asia/Kolkata"
+
+
+def test_a_plan_is_not_given_twice_and_several_plans_are_all_previewed(url: str) -> None:
+    run(url, "catalog", "apply", "studio")
+    since = ("--since", START.isoformat())
+    first = answer(url, "invoice", "subscribe", "acme", "ai_pro", *since)["id"]
+    again = CliRunner().invoke(app, ["invoice", "subscribe", "acme", "ai_pro", "--backend", url])
+    assert again.exit_code == 2
+    assert "acme has ai_pro already, and a second one would bill it twice" in again.output
+    assert f"engine.subscriptions.cancel('{first}') ends it" in again.output
+    run(url, "catalog", "apply", "llm")
+    run(url, "invoice", "subscribe", "acme", "chat", *since)
+    told = answer(url, "invoice", "preview", "acme", *since)
+    assert [one["total"] for one in told] == ["0.64", "0.00"]
+    assert run(url, "invoice", "preview", "acme", *since).count("invoice draft") == 2
+
+
+def test_who_gets_a_plan_too_late_is_told_what_it_does_not_bill(url: str) -> None:
+    run(url, "catalog", "apply", "studio")
+    said = run(url, "invoice", "subscribe", "acme", "ai_pro")
+    assert "UTC on\nWhat was used before that is not billed by it; --since" in said
+    assert "before" not in run(url, "invoice", "subscribe", "other", "ai_pro")
+
+
+def test_what_is_empty_is_said_in_a_line_instead_of_a_table_of_nothing(url: str) -> None:
+    assert run(url, "invoice", "list") == "There are no invoices yet.\n"
+    run(url, "catalog", "apply", "studio")
+    since = ("--since", START.isoformat())
+    run(url, "invoice", "subscribe", "acme", "ai_pro")
+    assert run(url, "invoice", "run") == "No invoice is due.\n"
+    shown = run(url, "invoice", "preview", "acme")
+    assert "dalle2_1024" not in shown
+    assert "13 prices billed nothing; --json shows their lines.\n" in shown
+    run(url, "invoice", "subscribe", "other", "ai_pro", *since)
+    assert "0.00" in run(url, "invoice", "run")
 
 
 @pytest.mark.parametrize("columns", ["30", "60"])

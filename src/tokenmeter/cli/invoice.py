@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +20,7 @@ from tokenmeter.cli.reading import (
     print_json,
 )
 from tokenmeter.errors import TokenmeterError
+from tokenmeter.event import parse_timestamp
 
 if TYPE_CHECKING:
     from tokenmeter.engine.local import Engine
@@ -45,22 +46,23 @@ def subscribe(
     since: Since = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give a customer a plan; a customer who is not known yet is made."""
+    """Give a customer a plan, from now or --since on; one who is not known yet is made."""
+    fields = {
+        "external_customer_id": customer,
+        "plan_id": plan,
+        "currency": currency,
+        "billing_period": period,
+        "billing_cycle": cycle,
+        "start_date": instant(since, datetime.now(UTC)),
+    }
     with open_engine(backend) as engine:
-        fields = {
-            "external_customer_id": customer,
-            "plan_id": plan,
-            "currency": currency,
-            "billing_period": period,
-            "billing_cycle": cycle,
-            "start_date": instant(since, datetime.now(UTC)),
-        }
+        _check_plan(engine, plan, customer)
         with _known(engine, customer, timezone):
             made = engine.subscriptions.create(fields)
-    if as_json:
-        print_json(made)
-        return
-    typer.echo(f"{made['id']}: {customer} has {plan}, {len(made['line_items'])} prices")
+        if as_json:
+            print_json(made)
+        else:
+            _say_subscribed(engine, customer, plan, made)
 
 
 @app.command()
@@ -73,18 +75,21 @@ def preview(
     as_json: AsJson = False,
 ) -> None:
     """Show what a customer owes for the running period, or for the one that is named."""
-    from tokenmeter.engine.errors import NotFoundError
-
     now = datetime.now(UTC)
+    start, end = instant(since, now), instant(until, now)
     with open_engine(backend) as engine:
-        try:
-            told = engine.invoice(customer, start=instant(since, now), end=instant(until, now))
-        except NotFoundError as error:
-            raise TokenmeterError(
-                f"there is no customer {customer!r} with a plan; give one a plan by "
-                "`tokenmeter invoice subscribe CUSTOMER PLAN`"
-            ) from error
-    _show(told, [], as_json=as_json)
+        plans = [body["id"] for body in _active(engine, customer)]
+        found = [engine.invoice(subscription_id=one, start=start, end=end) for one in plans]
+    if not found:
+        raise TokenmeterError(
+            f"there is no customer {customer!r} with a plan; give one a plan by "
+            "`tokenmeter invoice subscribe CUSTOMER PLAN`"
+        )
+    if as_json and len(found) > 1:
+        print_json(found)
+        return
+    for told in found:
+        _show(told, [], as_json=as_json)
 
 
 @app.command()
@@ -92,7 +97,7 @@ def run(*, backend: Backend = None, as_json: AsJson = False) -> None:
     """Give the credit grants and finalize all invoices that are due."""
     with open_engine(backend) as engine:
         done = engine.run_billing()
-    _list(done, as_json=as_json)
+    _list(done, "No invoice is due.", as_json=as_json)
 
 
 @app.command(name="list")
@@ -102,7 +107,7 @@ def list_invoices(
     """List invoices, the newest first."""
     with open_engine(backend) as engine:
         found, _ = engine.invoices.listed(customer=customer or "")
-    _list(found, as_json=as_json)
+    _list(found, "There are no invoices yet.", as_json=as_json)
 
 
 @app.command()
@@ -127,7 +132,45 @@ def void(invoice: Which, *, backend: Backend = None, as_json: AsJson = False) ->
     """Void an invoice; its wallet gets its credits back."""
     with open_engine(backend) as engine:
         told = engine.invoices.void(invoice)
-    _list([told], as_json=as_json)
+    _list([told], "", as_json=as_json)
+
+
+def _say_subscribed(engine: Engine, customer: str, plan: str, made: dict[str, Any]) -> None:
+    start = parse_timestamp(made["start_date"])
+    prices = f"{len(made['line_items'])} prices, from {start:%Y-%m-%d %H:%M} UTC on"
+    typer.echo(f"{made['id']}: {customer} has {plan}, {prices}")
+    if engine.events(filters={"customer": customer}, end=start, limit=1).events:
+        typer.echo("What was used before that is not billed by it; --since has it begin earlier.")
+
+
+def _check_plan(engine: Engine, plan: str, customer: str) -> None:
+    """Refuse a plan that is not there, and one that would be billed a second time."""
+    from tokenmeter.engine.errors import NotFoundError
+
+    for find in (engine.definitions.by_key, engine.definitions.get):
+        with contextlib.suppress(NotFoundError):
+            wanted = find("plan", plan)
+            break
+    else:
+        raise TokenmeterError(
+            f"there is no plan {plan!r}; bring plans by `tokenmeter catalog apply CATALOG`"
+        )
+    for body in _active(engine, customer):
+        if body["plan_id"] == wanted["id"]:
+            raise TokenmeterError(
+                f"{customer} has {plan} already, and a second one would bill it twice; "
+                f"engine.subscriptions.cancel({body['id']!r}) ends it"
+            )
+
+
+def _active(engine: Engine, customer: str) -> Sequence[dict[str, Any]]:
+    """List the subscriptions of a customer that run or are to begin."""
+    from tokenmeter.engine.errors import NotFoundError
+
+    try:
+        return engine.subscriptions.of_customer(customer, active=True)
+    except NotFoundError:
+        return ()
 
 
 @contextlib.contextmanager
@@ -164,9 +207,12 @@ def _show(told: dict[str, Any], late: list[dict[str, Any]], *, as_json: bool) ->
     print_invoice(told, late)
 
 
-def _list(found: list[dict[str, Any]], *, as_json: bool) -> None:
+def _list(found: list[dict[str, Any]], nothing: str, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
+        return
+    if not found:
+        typer.echo(nothing)
         return
     from tokenmeter.cli.invoice_table import print_invoices
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from tokenmeter.cli.tables import UNPRICED, console, print_whole, shown, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Json = Mapping[str, Any]
 
@@ -21,15 +24,17 @@ def print_invoice(invoice: Json, late: Iterable[Json]) -> None:
         f"invoice {number}, {_day(invoice, 'period_start')} to {_day(invoice, 'period_end')}, "
         f"{currency}"
     )
+    lines = [line for line in invoice["line_items"] if not _is_empty(line)]
     found = table(("item", "for", "quantity", "unit price", "amount"), numbers=_NUMBERS)
-    for line in invoice["line_items"]:
-        found.add_row(*_line(line))
-        for tier in line["tiers"] if len(line["tiers"]) > 1 else ():
-            price, amount = tier["unit_amount"], tier["amount"]
-            found.add_row(Text("  tier", style="dim"), "", tier["quantity"], price, amount)
+    for line in lines:
+        _add(found, line)
     for one in invoice["unpriced"]:
         found.add_row(*_unpriced(one))
-    print_whole(screen, found)
+    if found.row_count:
+        print_whole(screen, found)
+    if len(lines) < len(invoice["line_items"]):
+        empty = len(invoice["line_items"]) - len(lines)
+        screen.print(f"{empty} prices billed nothing; --json shows their lines.")
     for name, label in _TOTALS:
         if name in {"total", "amount_due"} or str(invoice[name]).strip("0."):
             screen.print(f"{label:>16}  {invoice[name]}")
@@ -101,6 +106,18 @@ _TOTALS = (
     ("total_prepaid_credits_applied", "paid by credits"),
     ("amount_due", "due"),
 )
+
+
+def _is_empty(line: Json) -> bool:
+    """Tell whether nothing was used or charged, nor taken off."""
+    return line["usage_quantity"] == "0" and not line["amount"].strip("0.")
+
+
+def _add(found: Table, line: Json) -> None:
+    found.add_row(*_line(line))
+    for tier in line["tiers"] if len(line["tiers"]) > 1 else ():
+        price, amount = tier["unit_amount"], tier["amount"]
+        found.add_row(Text("  tier", style="dim"), "", tier["quantity"], price, amount)
 
 
 def _line(line: Json) -> tuple[Text | str, ...]:

@@ -193,3 +193,14 @@ def test_the_users_file_is_read_at_once_and_ours_when_first_asked(tmp_path: Path
     assert "shelf" not in PriceBook().media.__dict__
     assert "shelf" in PriceBook(written(tmp_path, "")).media.__dict__
     assert PriceBook(written(tmp_path, "")).price(event(NOON)).computed is None
+
+
+def test_our_lists_are_read_once_and_a_users_file_changes_them_for_its_own_book_only(
+    tmp_path: Path,
+) -> None:
+    ours = PriceBook().media
+    own = book(tmp_path, "- {price: 1}").media
+    assert own.rows[0].model == "draw"
+    assert PriceBook().media.shelf is ours.shelf
+    assert all(one is other for one, other in zip(own.rows[1:], ours.rows, strict=True))
+    assert PriceBook().tokens.book is PriceBook().tokens.book

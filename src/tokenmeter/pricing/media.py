@@ -2,7 +2,7 @@
 Prices of media: images, videos, worlds, by the piece, second, token or job.
 
 The lists are in data/*.yaml, one row per model, metric and dimensions, each with its source and
-date. They are read on first use (20 ms), in the thread that prices.
+date. They are read on first use, in the thread that prices, and once in a process.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 from tokenmeter.event import Event, Property
 from tokenmeter.pricing.media_lists import read_sheet
-from tokenmeter.pricing.media_rows import Row
+from tokenmeter.pricing.media_rows import Row, Sheet
 from tokenmeter.pricing.media_shelf import Shelf, Worth
 from tokenmeter.pricing.media_tariff import Facts, MediaTariff, utc
 from tokenmeter.pricing.media_words import (
@@ -54,10 +54,9 @@ class MediaPrices:
     @cached_property
     def shelf(self) -> Shelf:
         """All price lists, the user's first; read when first asked for."""
-        sheets = [read_sheet(path, OURS) for path in sorted(DATA.glob("*.yaml"))]
-        if self._extra is not None:
-            sheets.insert(0, read_sheet(self._extra, USERS))
-        return Shelf(sheets)
+        if self._extra is None:
+            return _our_shelf()
+        return Shelf([read_sheet(self._extra, USERS), *_our_sheets()])
 
     @cached_property
     def version(self) -> str:
@@ -144,6 +143,17 @@ class MediaPrices:
             note = f"{refs[0]} is not in the price book: priced as {offer.model}"
             offer = replace(offer, note=note)
         return MediaTariff(replace(offer, region=known.region), self.shelf.units, self.version)
+
+
+@cache
+def _our_sheets() -> tuple[Sheet, ...]:
+    """Our own lists; a process may have many price books, and to read them takes 40 ms."""
+    return tuple(read_sheet(path, OURS) for path in sorted(DATA.glob("*.yaml")))
+
+
+@cache
+def _our_shelf() -> Shelf:
+    return Shelf(_our_sheets())
 
 
 def _sheet(named: str | Path) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -66,8 +66,8 @@ class TokenPrices:
 
     @cached_property
     def book(self) -> Book:
-        """genai-prices' data, loaded when first asked for."""
-        return Book()
+        """genai-prices' data, loaded when first asked for, once in a process."""
+        return _book()
 
     def tariff(self, facts: Mapping[str, Property]) -> Tariff | str:
         """Return the rates of the model that an event names, or the reason why there are none."""
@@ -149,6 +149,11 @@ class Book:
             return self._providers.get(names.PROVIDERS.get(name, name))
         hosts = (ref.rpartition(":")[2] for ref in refs if ":" in ref)
         return next((self._providers.get(prefix + host) for host in hosts), None)
+
+
+@cache
+def _book() -> Book:
+    return Book()
 
 
 def _refs(ask: Ask) -> list[str]:

@@ -49,7 +49,7 @@ def test_the_credit_of_a_killed_worker_comes_back(tmp_path: Path) -> None:
         _until(engine, Decimal(0))
         held_s = time.monotonic()
         worker.kill()
-        worker.wait(30)
+        worker.join(30)
         assert engine.wallets.available("acme") == 0
         _until(engine, PRICE)
         assert time.monotonic() - held_s <= HOLD_S + WAIT_S / 2

@@ -6,21 +6,20 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import httpx2
 
 from tests.asgi.funded import IMAGE_PATH
+from tests.fresh import started
 from tokenmeter import TokenMeter
 
-ROOT = Path(__file__).parents[2]
 START_S = 30
 DELIVERY_S_MAX = 60
 # A gateway that sells images to acme; its arguments: the backend, and what it enforces.
@@ -56,27 +55,22 @@ def free_ports(count: int) -> list[int]:
 @contextlib.contextmanager
 def workers(
     script: str, count: int, home: Path, *arguments: str
-) -> Generator[Sequence[tuple[int, subprocess.Popen[bytes]]]]:
+) -> Generator[Sequence[tuple[int, BaseProcess]]]:
     """Run a script as processes that listen: its arguments are ours, then its port."""
     environment = {**os.environ, "TOKENMETER_HOME": str(home)}
-    started = [
-        (
-            port,
-            subprocess.Popen(
-                [sys.executable, "-c", script, *arguments, str(port)], env=environment, cwd=ROOT
-            ),
-        )
+    made = [
+        (port, started(script, *arguments, str(port), environment=environment))
         for port in free_ports(count)
     ]
     try:
-        for port, _ in started:
+        for port, _ in made:
             listens(port)
-        yield started
+        yield made
     finally:
-        for _, worker in started:
+        for _, worker in made:
             worker.terminate()
-        for _, worker in started:
-            worker.wait(30)
+        for _, worker in made:
+            worker.join(30)
 
 
 def crowd(ports: Sequence[int], clients: int) -> Counter[int]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests import fresh
 from tests.providers.media import FLUSH_S
 from tokenmeter import Event, TokenMeter, webhooks
 from tokenmeter.delivery.jobs import NOT_SUBMITTED
@@ -115,25 +114,20 @@ print(event.external_customer_id)
 
 def run(script: str, home: Path, ark: Ark, told: Json) -> subprocess.CompletedProcess[str]:
     port = str(ark.server_address[1])
-    code = PROLOGUE + script
-    return subprocess.run(
-        [sys.executable, "-c", code, str(home), port, json.dumps(told)],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-        env=dict(os.environ),
+    said = home / "said.txt"
+    return fresh.ran(
+        PROLOGUE + script, str(home), port, json.dumps(told), said=said, timeout_s=TIMEOUT_S
     )
 
 
 def submit(home: Path, ark: Ark) -> None:
     killed = run(SUBMIT, home, ark, ASKED)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert killed.returncode == -signal.SIGKILL, killed.stdout
 
 
 def ran(script: str, home: Path, ark: Ark, told: Json) -> str:
     done = run(script, home, ark, told)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout
     return done.stdout.strip()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import sqlite3
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -24,6 +23,7 @@ from sqlalchemy.engine import make_url
 
 from tests.engine.made import START, longest_ingest, numbered, url
 from tests.engine.metered import counts_apart, define
+from tests.fresh import FRESH
 from tests.postgres import new_database
 from tokenmeter.delivery.backends import open_backend
 from tokenmeter.delivery.protocol import Receipt
@@ -216,10 +216,9 @@ def test_a_server_is_known_however_its_scheme_is_written(
 
 def test_eight_processes_store_and_count_every_event_once(database: str) -> None:
     """Their batches overlap, and a meter comes while they write."""
-    spawn = multiprocessing.get_context("spawn")
     rule = Aggregation(AggregationType.SUM, "input_tokens")
     meters = [Meter("tokens", "text_generated", rule), Meter("events", "text_generated", COUNT)]
-    with Engine(database) as engine, ProcessPoolExecutor(8, mp_context=spawn) as pool:
+    with Engine(database) as engine, ProcessPoolExecutor(8, mp_context=FRESH) as pool:
         define(engine, "", meters[0], "model")
         sent = [
             pool.submit(longest_ingest, database, first * 50, 300, 11 + first)

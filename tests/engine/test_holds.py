@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.engine.made import made
 from tests.engine.sold import StillClock, compete, customer, d, either_database, opened, wallet
+from tests.fresh import FRESH
 from tokenmeter.engine.errors import (
     InsufficientBalanceError,
     InvalidOperationError,
@@ -287,8 +287,7 @@ def test_of_eight_processes_that_want_the_last_credit_one_wins(database: str) ->
     customer(store)
     wallet(wallets, "9")
     wallets.hold("acme", d(8))
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(8, mp_context=spawn) as pool:
+    with ProcessPoolExecutor(8, mp_context=FRESH) as pool:
         runs = [pool.submit(compete, database, 3) for _ in range(8)]
         assert sum(run.result(timeout=WAIT_S) for run in runs) == 1
     assert wallets.available("acme") == 0

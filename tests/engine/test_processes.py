@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import multiprocessing
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tests.engine.made import ingest_overlapping, numbered, url
+from tests.fresh import FRESH
 from tokenmeter.engine.local import Engine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,8 +24,7 @@ def test_four_processes_open_a_new_file_at_once_and_store_every_event_once(
     tmp_path: Path,
 ) -> None:
     database = url(tmp_path / "usage.db")
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(4, mp_context=spawn) as pool:
+    with ProcessPoolExecutor(4, mp_context=FRESH) as pool:
         sent = [
             pool.submit(ingest_overlapping, database, first, 400, 7 + first % 13)
             for first in (0, 100, 200, 300)

@@ -96,10 +96,10 @@ def test_an_edit_is_a_text() -> None:
 
 
 def test_a_rerank_is_known_under_any_host_that_is_asked_for_a_model() -> None:
-    url = "https://api.voyageai.com/v1/rerank"
+    url = "https://ranks.test/v1/rerank"
     body: Json = {"model": "rerank-2.5", "query": "x", "documents": []}
     event = one(url, body, {"data": [], "model": "rerank-2.5", "usage": {"total_tokens": 26}})
-    assert (event.properties["provider"], event.usage.input_tokens) == ("api.voyageai.com", 26)
+    assert (event.properties["provider"], event.usage.input_tokens) == ("ranks.test", 26)
     assert described("POST", url, {"model": "m", "query": "x"}) is None
 
 

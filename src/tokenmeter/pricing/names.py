@@ -9,6 +9,7 @@ from decimal import Decimal
 # Our provider name -> genai-prices' id, where they differ. Any other name must be an id of
 # genai-prices letter by letter: its own matching ("contains google") prices strangers.
 PROVIDERS: Mapping[str, str] = {
+    "api.novita.ai": "novita",  # a relay of many makers' own paths, known by its host
     "bedrock": "aws",
     "google-vertex": "google",
     "moonshot": "moonshotai",
@@ -16,7 +17,8 @@ PROVIDERS: Mapping[str, str] = {
     "xai": "x-ai",
     "zhipu": "zhipuai",
 }
-# Hugging Face routes each call to a host, named in the model: "openai/gpt-oss-120b:groq".
+# Hugging Face routes each call to a host, named by its answer (`inference_provider`), or in the
+# model: "openai/gpt-oss-120b:groq".
 ROUTERS: Mapping[str, str] = {"huggingface": "huggingface_"}
 
 # genai-prices' unit -> our metric. Units that no event reports are left out.

@@ -31,6 +31,7 @@ METRICS_NAMED_MAX = 8  # in one reason
 _ASKED = (
     *("provider", "model", "request_model", "model_type"),
     *("service_tier", "speed", "inference_geo", "operation", "web_search"),
+    "inference_provider",
 )
 _ONE = Decimal(1)
 NO_LIST = "no token price list for provider"  # the beginning of a reason
@@ -49,6 +50,7 @@ class Ask(NamedTuple):
     geo: Property | None
     operation: Property | None
     search: Property | None
+    host: Property | None  # that a router handed the call to
 
 
 class TokenPrices:
@@ -128,7 +130,7 @@ class Book:
 
     def tariff(self, name: str, refs: list[str], ask: Ask) -> Tariff | str:
         """Find the first model reference that this provider's price list knows."""
-        provider = self._provider(name, refs)
+        provider = self._provider(name, refs, ask)
         if provider is None:
             return f"{NO_LIST} {name!r}"
         if name in names.ROUTERS:
@@ -143,11 +145,13 @@ class Book:
                 return Tariff(model, terms, self._units)
         return f"no token price for {refs[0]!r} of provider {name!r}"
 
-    def _provider(self, name: str, refs: list[str]) -> Provider | None:
+    def _provider(self, name: str, refs: list[str], ask: Ask) -> Provider | None:
+        """Return who lists the prices; of a router it is the host that answered, or was asked."""
         prefix = names.ROUTERS.get(name)
         if prefix is None:
             return self._providers.get(names.PROVIDERS.get(name, name))
-        hosts = (ref.rpartition(":")[2] for ref in refs if ":" in ref)
+        told = _text(ask.host)
+        hosts = [told] if told else [ref.rpartition(":")[2] for ref in refs if ":" in ref]
         return next((self._providers.get(prefix + host) for host in hosts), None)
 
 

@@ -47,6 +47,11 @@ def total_cost(fields: Mapping[str, Any]) -> Decimal | None:
     return decimal(cost.get("total_cost"))
 
 
+def estimated_cost(fields: Mapping[str, Any]) -> Decimal | None:
+    """Read DeepInfra's charge, in dollars, which it calls estimated."""
+    return decimal(fields.get("estimated_cost"))
+
+
 OPENAI = Dialect(asks_usage=True, owns_ids=True, image_model="dall-e-2", video_model="sora-2")
 AZURE = Dialect(asks_usage=True, owns_ids=True)
 ASKS = Dialect(asks_usage=True)
@@ -88,6 +93,17 @@ COMPATIBLE: dict[str, tuple[Dialect, tuple[str, ...]]] = {
     "cloudflare": (PLAIN, ("api.cloudflare.com",)),
     "watsonx": (PLAIN, (".ml.cloud.ibm.com",)),
     "snowflake": (PLAIN, (".snowflakecomputing.com",)),
+    "deepinfra": (Dialect(cost=estimated_cost), ("api.deepinfra.com",)),
+    # Of these nothing is known but their names, by which genai-prices lists their prices.
+    "arcee": (PLAIN, ("api.arcee.ai",)),
+    "avian": (PLAIN, ("api.avian.io",)),
+    "baseten": (PLAIN, ("inference.baseten.co",)),
+    "doubleword": (PLAIN, ("api.doubleword.ai",)),
+    "github-copilot": (PLAIN, ("api.githubcopilot.com",)),
+    "meta": (PLAIN, ("api.meta.ai",)),
+    "moonshot": (PLAIN, ("api.moonshot.ai", "api.moonshot.cn")),
+    "ovhcloud": (PLAIN, ("oai.endpoints.kepler.ai.cloud.ovh.net",)),
+    "voyage": (PLAIN, ("api.voyageai.com", "ai.mongodb.com")),
     "anthropic": (ASKS, ()),
     "google": (Dialect(asks_usage=True, hidden_reasoning=True), ()),
     "google-vertex": (Dialect(asks_usage=True, hidden_reasoning=True), ()),

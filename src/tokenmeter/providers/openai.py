@@ -22,6 +22,7 @@ from tokenmeter.providers.google_usage import label
 from tokenmeter.providers.mistral import OCR, describe_mistral
 from tokenmeter.providers.openai_routes import PATHS
 from tokenmeter.providers.perplexity import describe_perplexity
+from tokenmeter.providers.routers import describe_routed, describe_voyage
 from tokenmeter.providers.snowflake import describe_cortex
 from tokenmeter.providers.vercel import describe_vercel
 from tokenmeter.providers.watsonx import describe_watsonx
@@ -74,6 +75,7 @@ def _describe_known(request: Request, name: str) -> Call | None:
 
 # What these serve at paths that end as OpenAI's.
 _FIRST: Mapping[str, Callable[[Request], Call | None]] = {
+    "huggingface": describe_routed,
     "watsonx": describe_watsonx,
     "zai": describe_zai,
 }
@@ -83,6 +85,7 @@ _OWN: Mapping[str, Callable[[Request], Call | None]] = {
     "fireworks": describe_fireworks,
     "mistral": describe_mistral,
     "vercel-gateway": describe_vercel,
+    "voyage": describe_voyage,
     "cloudflare": describe_workers_ai,
     "snowflake": describe_cortex,
 }

@@ -68,6 +68,7 @@ _FACTS = (  # kind, tier and size of search; Groq's times; xAI's counts of what 
     "latency_checkpoint",  # OpenAI's times: until its first token, its last
     *("queue_time", "prompt_time", "completion_time", "total_time"),
     "total_characters",  # MiniMax
+    *("image_pixels", "video_pixels"),  # Voyage's, within its tokens
     # SambaNova's times and rates
     *("is_last_response", "acceptance_rate", "start_time", "end_time", "stop_reason"),
     *("time_to_first_token", "total_latency", "model_execution_time"),
@@ -112,10 +113,12 @@ USAGE: _Names = {
     "server_tool_use_details": _SEARCHES,  # OpenRouter
     "server_side_tool_usage_details": _XAI_TOOLS,
     "seconds": _TIME + "audio_seconds",
+    "text_tokens": "input_text_tokens",  # Voyage's, beside the pixels that made the others
     "prompt_audio_seconds": _TIME + "audio_seconds",  # Mistral
     "cost": _COST,
     "cost_in_usd_ticks": _COST,
     "cost_in_nano_usd": _COST,
+    "estimated_cost": _COST,
     "is_byok": _COST,
     "cost_details": _COST,
     **dict.fromkeys(_FACTS, _NOT_BILLED),

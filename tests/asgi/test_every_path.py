@@ -79,6 +79,7 @@ PATHS: list[tuple[str, str, str, str, Body]] = [
     ),
     ("cohere", "api.cohere.com", "POST", "/v2/chat", M),
     ("cohere", "api.cohere.com", "POST", "/v2/rerank", M),
+    ("voyage", "api.voyageai.com", "POST", "/v1/multimodalembeddings", M),
     ("databricks", "databricks", "POST", "/serving-endpoints/e/invocations", M),
     ("deepgram", "api.deepgram.com", "POST", "/v1/listen", {}),
     ("elevenlabs", "api.elevenlabs.io", "POST", "/v1/text-to-speech/v/stream", {"text": "x"}),
@@ -187,7 +188,8 @@ def test_no_provider_is_left_out() -> None:
     alone = {name for name in COMPATIBLE if name not in {row[0] for row in PATHS}}
     assert alone == {
         *("openai", "groq", "deepseek", "openrouter", "cerebras", "huggingface"),
-        *("vllm", "litellm"),
+        *("vllm", "litellm", "deepinfra", "moonshot", "baseten", "ovhcloud", "doubleword"),
+        *("arcee", "avian", "github-copilot", "meta"),
     }
     assert {adapter.name for adapter in adapters()} - {"openai"} <= {row[0] for row in PATHS}
 

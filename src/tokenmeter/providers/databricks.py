@@ -29,11 +29,9 @@ _TASKS = {"messages": "chat/completions", "prompt": "completions", "input": "emb
 
 
 def describe(request: Request) -> Call | None:
-    """Say what a request to a workspace asks for, or to an endpoint of any other host."""
+    """Say what a request to an endpoint asks for, or any other to a workspace."""
     if PATHS.search(request.path):
         return _describe_invocation(request)
-    if not request.host.endswith(_WORKSPACES):
-        return None
     call = (
         describe_compatible(request, PROVIDER)
         or describe_claude(request, PROVIDER, None)

@@ -11,7 +11,7 @@ from typing import Any
 
 from tokenmeter.capture.eventids import EventIds
 from tokenmeter.capture.observation import FAILED_FROM, Observation, Shape, events_of, provider_id
-from tokenmeter.delivery.jobs import GUESSED, JOB_EVENT, NAME, RENAMED, JobStore, joined
+from tokenmeter.delivery.jobs import FETCHED, GUESSED, JOB_EVENT, NAME, RENAMED, JobStore, joined
 from tokenmeter.delivery.protocol import TransientError
 from tokenmeter.errors import TokenmeterError
 from tokenmeter.event import Event
@@ -61,6 +61,8 @@ class Jobs:
             return None
         if self._store.found(provider, job_id) is None:
             self._look_for(provider, job_id)
+        if record.get(FETCHED) and not self._store.is_pending(provider, job_id):
+            return None
         event = self._store.settled(provider, job_id, record)
         for tell in self.ended:
             tell(event)
@@ -89,8 +91,11 @@ class Jobs:
                 yield None, record
         elif not is_lost(observation):
             event_id, observation = ids.identify(observation)
+            fetched = observation.call.api.fetches
             for event in events_of(observation, event_id, shape, now):
-                yield event, event_record(event, observation, shape)
+                record = event_record(event, observation, shape)
+                # Whether that is news, the store knows: it is not asked within a call.
+                yield (None, {**record, FETCHED: True}) if fetched else (event, record)
 
     def pending(self) -> list[dict[str, Any]]:
         """List the jobs whose end has not been seen: provider, job_id, submitted."""
@@ -124,6 +129,8 @@ def is_lost(observation: Observation) -> bool:
     refused = (observation.http_status or 0) >= FAILED_FROM
     if observation.call.api.refusal_ends and reading.state == "failed":
         refused = False
+    if observation.call.api.fetches and observation.outcome != "success":
+        return True
     unread = reading.state not in {"success", "failed"}
     silent = unread and (observation.outcome != "success" or not reading.usage)
     return observation.call.repeated and (refused or silent)

@@ -35,7 +35,6 @@ def test_every_recorded_exchange_yields_what_it_must(exchange: Exchange, chunk_b
         ("GET", "/v1/chat/completions"),
         ("GET", "/v1/chat/completions/chatcmpl-1"),
         ("GET", "/v1/batches"),
-        ("GET", "/v1/videos/video_1/content"),
         ("GET", "/v1/threads/t/runs"),
         ("GET", "/v1/threads/t/runs/r/steps"),
         ("GET", "/v1/evals/eval_1/runs"),

@@ -27,6 +27,7 @@ JOB_EVENT = "job_opened"  # the journal's name for a submit; never sent to a bac
 NAME = "name"  # key of a submit's record: how its event will be called
 RENAMED = "renamed"  # key of a submit's record: the name is the user's own
 GUESSED = "guessed"  # key of an end's record: what it does not say itself
+FETCHED = "fetched"  # key of an end's record: seen by what the job made, and by nothing else
 NOT_SUBMITTED = "job_not_submitted"  # flag of an end whose submit nobody has seen here
 BUSY_TIMEOUT_S = 10.0
 SETTLED_KEPT_S = 30 * 86_400  # so long a later sight of a job that ended finds its submit
@@ -49,6 +50,7 @@ _SETTLE = (
 )
 _PRUNE = "DELETE FROM job WHERE settled > 0 AND settled < ?"
 _FIND = "SELECT submitted FROM job WHERE provider = ? AND job_id = ?"
+_IS_PENDING = "SELECT 1 FROM job WHERE provider = ? AND job_id = ? AND settled = 0"
 _PENDING = (
     "SELECT provider, job_id, submitted FROM job WHERE settled = 0 ORDER BY provider, job_id"
 )
@@ -113,6 +115,10 @@ class JobStore:
             return None
         submitted: dict[str, Any] = json.loads(rows[0][0])
         return submitted
+
+    def is_pending(self, provider: str, job_id: str) -> bool:
+        """Say whether the submit of a job was seen here, and its end was not."""
+        return bool(self._run(_IS_PENDING, (provider, job_id)))
 
     def pending(self) -> list[dict[str, Any]]:
         """

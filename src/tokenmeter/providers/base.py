@@ -166,6 +166,8 @@ class Api:
     read_bytes: Callable[[bytes, str], Reading] | None = None
     # Reads what the answer's headers report; what the body says stands on top of it.
     read_headers: Callable[[Mapping[str, str]], Reading] | None = None
+    # Hands out what a job has made: that is its end, if its submit was seen here and no end was.
+    fetches: bool = False
     # A poll that is refused with a reading that failed is the end of its job; elsewhere it
     # says nothing of it.
     refusal_ends: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -24,8 +24,11 @@ from tokenmeter.providers.openai_images import COUNTED
 from tokenmeter.providers.openai_numbers import seconds
 from tokenmeter.providers.openai_settle import settle_text
 from tokenmeter.providers.openai_wire import Dialect, answer, moment
+from tokenmeter.usage import Usage
 
 Read = Callable[[Json], Reading]
+_FILES = ("video/", "image/", "application/octet-stream", "binary/octet-stream")
+_ONE_VIDEO = Usage(video_count=1, output_count=1, video_jobs=1)
 
 _STATES: dict[str, State] = {
     "completed": "success",
@@ -65,6 +68,20 @@ def video_api(dialect: Dialect, operation: str) -> Api:
 def extension_api(dialect: Dialect, operation: str) -> Api:
     """Return the Api of videos that go on from others."""
     return replace(video_api(dialect, operation), settle=partial(settle_extension, dialect))
+
+
+def video_content_api(dialect: Dialect, operation: str) -> Api:
+    """
+    Return the Api of a video's file, which is there once the video is done.
+
+    Whoever hears of that by a webhook need not poll: the submit says the rest.
+    """
+    return replace(
+        video_api(dialect, operation),
+        read_headers=_read_delivery,
+        read_bytes=lambda _body, _kind: NO_READING,
+        fetches=True,
+    )
 
 
 def deferred_api(dialect: Dialect, operation: str) -> Api:
@@ -167,11 +184,19 @@ def _read_video(payload: Json) -> Reading:
     size = text(payload.get("size"))
     frame = said(size=size, resolution=resolution(size))
     reading = replace(reading, dimensions={**reading.dimensions, **frame})
+    used = reading.usage if length is None else reading.usage | {"video_seconds": length}
+    if reading.state == "pending":  # it repeats what was asked for, or the default
+        return replace(reading, usage=used)
     if reading.state != "success":
         return reading
-    made = reading.usage | {"video_count": 1, "output_count": 1, "video_jobs": 1}
-    made = made if length is None else made | {"video_seconds": length}
-    return replace(reading, usage=made, flags=reading.flags | COUNTED)
+    return replace(reading, usage=used | _ONE_VIDEO, flags=reading.flags | COUNTED)
+
+
+def _read_delivery(headers: Mapping[str, str]) -> Reading:
+    """Tell the file from what a proxy, or a server that is not ready, says in its place."""
+    if not headers.get("content-type", "").lower().startswith(_FILES):
+        return NO_READING
+    return Reading(_ONE_VIDEO, state="success", flags=COUNTED)
 
 
 def settle_video(dialect: Dialect, reading: Reading, call: Call) -> Reading:

@@ -39,7 +39,7 @@ PATHS = re.compile(
     r"/(?:chat/completions|completions|embeddings|rerank|responses|responses/compact"
     r"|responses/resp_[^/]+(?:/cancel)?"
     r"|images/(?:generations|edits|variations)|audio/(?:transcriptions|translations|speech)"
-    r"|videos(?:/video_[^/]+(?:/remix)?)?|videos/(?:edits|extensions)"
+    r"|videos(?:/video_[^/]+(?:/remix|/content)?)?|videos/(?:edits|extensions)"
     r"|batches(?:/batch_[^/]+(?:/cancel)?)?|fine_tuning/jobs(?:/ftjob[^/]+(?:/cancel)?)?)/?$"
 )
 
@@ -86,7 +86,7 @@ def describe_as(request: Request, provider: str, dialect: Dialect) -> Call | Non
 @lru_cache(maxsize=1024)
 def _api(route: Route, dialect: Dialect) -> Api:
     api = route.api(dialect, route.operation)
-    if dialect.cost_header is None:
+    if dialect.cost_header is None or api.fetches:
         return api
     return replace(api, read_headers=partial(stated_cost, dialect.cost_header))
 
@@ -249,4 +249,5 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "videos/extensions"): Route("videos", _EXTENSION, _video),
     ("POST", "videos/*/remix"): Route("videos", _VIDEO, _video),
     ("GET", "videos/*"): Route("videos", _VIDEO, _seen_again),
+    ("GET", "videos/*/content"): Route("videos", openai_jobs.video_content_api, _seen_again),
 }

@@ -76,12 +76,11 @@ class LocalCatalog:
             if kind != "price" or CRITICAL.isdisjoint(fields):
                 body = {**old.body, **fields, "updated_at": rfc3339(now)}
                 return _held(held.replace(replace(old, body=body, updated_us=microseconds(now))))
+            begins = max(now, moment_in({**old.body, **fields}, "start_date") or now)
+            held.replace(_ended(old, begins, now))
             root = old.body.get("parent_price_id") or old.id
-            ended = {**old.body, "end_date": rfc3339(now), "updated_at": rfc3339(now)}
-            held.replace(replace(old, body=ended, lookup_key=None, updated_us=microseconds(now)))
-            begun = {**old.body, **fields, "parent_price_id": root, "start_date": rfc3339(now)}
-            begun.pop("end_date", None)
-            return _held(held.insert(self._new(kind, begun, now)))
+            version = {"parent_price_id": root, "start_date": rfc3339(begins)}
+            return _held(held.insert(self._new(kind, {**old.body, **fields, **version}, now)))
 
     def archive(self, kind: str, id: str) -> None:  # noqa: A002
         """Take it out of use."""
@@ -89,12 +88,11 @@ class LocalCatalog:
         with self._store.writing() as connection:
             held = Documents(connection, self._environment)
             old = held.get(kind, id)
-            body = {**old.body, "status": "archived", "updated_at": rfc3339(now)}
-            if kind == "price":
-                body["end_date"] = rfc3339(now)
+            gone = _ended(old, now, now) if kind == "price" else old
+            body = {**gone.body, "status": "archived", "updated_at": rfc3339(now)}
             held.replace(
                 replace(
-                    old,
+                    gone,
                     body=body,
                     status="archived",
                     lookup_key=None,
@@ -124,6 +122,16 @@ def _stamps(prefix: str, now: datetime, environment: str) -> dict[str, Any]:
         "created_at": rfc3339(now),
         "updated_at": rfc3339(now),
     }
+
+
+def _ended(price: Document, at: datetime, now: datetime) -> Document:
+    """End a price at a moment, if it has not ended by then; before its start it never begins."""
+    start, end = (moment_in(price.body, name) for name in ("start_date", "end_date"))
+    over = max(min(at, end or at), start or at)
+    status = "archived" if over == start else price.status
+    body = {**price.body, "status": status, "end_date": rfc3339(over), "updated_at": rfc3339(now)}
+    changed = replace(price, body=body, status=status, lookup_key=None)
+    return replace(changed, updated_us=microseconds(now))
 
 
 def _held(document: Document) -> Held:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.entitlements import rating_entitlement
 from tokenmeter.engine.definitions.meters import rating_meter
-from tokenmeter.engine.definitions.prices import rating_price, rating_units
+from tokenmeter.engine.definitions.prices import is_billed, rating_price, rating_units
 from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.line_items import commitment_of, line_items_of
 from tokenmeter.engine.rhythm import cycle_of, start_of
@@ -137,7 +137,7 @@ def _versions(first: Document, known: Iterable[Document]) -> list[Document]:
     root = first.body.get("parent_price_id") or first.id
     found = [p for p in known if root in {p.id, p.body.get("parent_price_id")}]
     found = [p for p in found if p.body.get("entity_type") == first.body.get("entity_type")]
-    return found or [first]
+    return [p for p in found or [first] if is_billed(p)]
 
 
 def _start(price: Document) -> datetime | None:

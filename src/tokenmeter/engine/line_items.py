@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenmeter.engine.clock import rfc3339
 from tokenmeter.engine.definitions import reading
-from tokenmeter.engine.definitions.prices import PRICE, rating_price, rating_units
+from tokenmeter.engine.definitions.prices import PRICE, is_billed, rating_price, rating_units
 from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.definitions.registry import Draft, Registry, changed, shown
 from tokenmeter.engine.errors import InvalidOperationError, ValidationError
@@ -170,7 +170,7 @@ def refuse_ambiguous(documents: Documents, beside: Sequence[Document], price: Do
     meter = price.body.get("meter_id")
     same = [str(i.body["price_id"]) for i in beside if meter and i.body["meter_id"] == meter]
     units = rating_units(documents)
-    others = [documents.get("price", price_id) for price_id in same]
+    others = [p for p in (documents.get("price", i) for i in same) if is_billed(p)]
     check_unambiguous([rating_price(p, units) for p in (*others, price)])
 
 

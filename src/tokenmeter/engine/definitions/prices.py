@@ -51,6 +51,12 @@ def rating_price(document: Document, units: Mapping[str, PriceUnit] | None = Non
     return define_price({**body, "id": document.id}, Book(known))
 
 
+def is_billed(document: Document) -> bool:
+    """Tell whether a price is ever in force: one that was taken back before its start is not."""
+    start, end = (reading.moment(document.body, name) for name in ("start_date", "end_date"))
+    return start is None or end is None or start < end
+
+
 def rating_units(documents: Documents) -> dict[str, PriceUnit]:
     """Build every price unit, by its code."""
     units = (rating_unit(document) for document in documents.all("price_unit"))
@@ -224,8 +230,8 @@ def _refuse_unsold(fields: Fields) -> None:
 
 
 def _expand(registry: Registry, body: Body) -> Body:
-    if "display_amount" not in body:  # a catalog file made it
-        document = registry.get("price", body["id"])
+    document = registry.get("price", body["id"])
+    if "display_amount" not in body and is_billed(document):  # a catalog file made it
         body = {**body, **_amounts(rating_price(document, rating_units(registry.documents)))}
     meter = registry.documents.find("meter", body.get("meter_id") or "")
     return body if meter is None else {**body, "meter": shown(meter)}

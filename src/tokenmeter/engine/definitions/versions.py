@@ -45,9 +45,8 @@ def end_price(
     if end is not None and end <= registry.now:
         raise ValidationError("This price has ended already.")
     key = None if free_key else document.lookup_key
-    if at == start:  # it was never in force, and a period has a length
-        return registry.retire(registry.put(document, _draft(document, {}, key)), ARCHIVED)
-    return registry.put(document, _draft(document, {"end_date": timestamp_text(at)}, key))
+    ended = registry.put(document, _draft(document, {"end_date": timestamp_text(at)}, key))
+    return registry.retire(ended, ARCHIVED) if at == start else ended  # which never was in force
 
 
 def _draft(document: Document, changes: dict[str, Any], key: str | None) -> Draft:

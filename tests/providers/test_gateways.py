@@ -62,6 +62,7 @@ def said(call: Call | None) -> tuple[str, str, str | None, str | None]:
         (f"/cerebras{CHAT}", "cerebras", "chat.completions", "m"),
         (f"/deepseek{CHAT}", "deepseek", "chat.completions", "m"),
         ("/cohere/v2/chat", "cohere", "chat", "m"),
+        ("/elevenlabs/v1/text-to-speech/voice", "elevenlabs", "speech", "eleven_multilingual_v2"),
     ],
 )
 def test_what_goes_through_cloudflare_is_read_as_at_its_provider(
@@ -69,6 +70,12 @@ def test_what_goes_through_cloudflare_is_read_as_at_its_provider(
 ) -> None:
     call = called(CLOUDFLARE, f"{GATEWAY}{path}")
     assert said(call) == (provider, operation, model, "cloudflare")
+
+
+@pytest.mark.parametrize("path", ["/replicate/predictions", "/replicate/v1/predictions"])
+def test_cloudflares_replicate_stands_for_its_whole_base_url(path: str) -> None:
+    call = called(CLOUDFLARE, f"{GATEWAY}{path}", {"version": "m/m", "input": {}})
+    assert said(call)[:2] == ("replicate", "predictions")
 
 
 def test_cloudflares_one_path_for_all_has_the_provider_before_the_model() -> None:
@@ -119,6 +126,26 @@ def test_portkeys_header_names_the_provider() -> None:
     assert said(called(PORTKEY, f"/v1{CHAT}", x_portkey_provider="OpenAI"))[0] == "openai"
     for config in ({}, {"x_portkey_provider": "@my-virtual-key"}):
         assert said(called(PORTKEY, f"/v1{CHAT}", **config))[0] == PORTKEY
+
+
+@pytest.mark.parametrize(
+    ("named", "provider"),
+    [
+        ("azure-openai", "azure"),
+        ("bedrock", "bedrock"),
+        ("dashscope", "alibaba"),
+        ("deepinfra", "deepinfra"),
+        ("huggingface", "huggingface"),
+        ("moonshot", "moonshot"),
+        ("novita-ai", "api.novita.ai"),
+        ("voyage", "voyage"),
+        ("z-ai", "zai"),
+        ("zhipu", "zai"),
+    ],
+)
+def test_portkeys_names_of_providers_are_known(named: str, provider: str) -> None:
+    call = called(PORTKEY, "/v1/chat/completions", x_portkey_provider=named)
+    assert said(call) == (provider, "chat.completions", "m", "portkey")
 
 
 def test_helicone_has_a_host_for_each_provider_or_is_told_the_url() -> None:

@@ -75,6 +75,7 @@ def test_a_stream_reports_its_tokens_in_its_last_event(delta: dict[str, Any]) ->
             {"text": "Hi", "transcription_info": {"duration": 5.5}},
             *("audio_transcribed", {"audio_seconds": "5.5"}),
         ),
+        ({"results": {"channels": [{"alternatives": []}]}}, "audio_transcribed", {}),
         ({"audio": "aGk="}, "audio_generated", {"characters": 5}),
         ({"label": "POSITIVE"}, "api_calls", {}),
     ],
@@ -88,6 +89,12 @@ def test_what_is_no_text_is_named_by_what_it_is(
         name: str(n) for name, n in usage.items()
     }
     assert reading.flags == {"counted"}
+
+
+@pytest.mark.parametrize("name", ["translated_text", "summary", "description"])
+def test_texts_of_other_names_are_texts(name: str) -> None:
+    reading = result(**{name: "Hi", "usage": USED})
+    assert (reading.event_name, reading.usage.output_tokens) == (None, 7)
 
 
 def test_an_embedding_with_tokens_reports_them() -> None:

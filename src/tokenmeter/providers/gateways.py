@@ -24,13 +24,17 @@ __all__ = ["ADAPTER", "describe"]
 SERVED_FROM_CACHE = "served_from_cache"
 _CLOUDFLARE = re.compile(r"/v1/[^/]+/[^/]+/(?P<provider>[a-z][a-z0-9-]*)(?P<path>/.+)")
 # Cloudflare's and Portkey's names of providers: ours, and the host of their API.
+# https://developers.cloudflare.com/ai-gateway/usage/providers (2026-11-30),
+# https://github.com/Portkey-AI/gateway/blob/main/src/globals.ts (2026-11-30)
 _UPSTREAMS = {
     "anthropic": ("anthropic", "api.anthropic.com"),
     "cerebras": ("cerebras", "api.cerebras.ai"),
     "cerebras-ai": ("cerebras", "api.cerebras.ai"),
     "cohere": ("cohere", "api.cohere.com"),
     "workers-ai": ("cloudflare", "api.cloudflare.com"),
+    "deepgram": ("deepgram", "api.deepgram.com"),
     "deepseek": ("deepseek", "api.deepseek.com"),
+    "elevenlabs": ("elevenlabs", "api.elevenlabs.io"),
     "fal": ("fal", "fal.run"),
     "fireworks-ai": ("fireworks", "api.fireworks.ai"),
     "google": ("google", "generativelanguage.googleapis.com"),
@@ -47,6 +51,20 @@ _UPSTREAMS = {
     "together-ai": ("together", "api.together.xyz"),
     "vertex-ai": ("google-vertex", "aiplatform.googleapis.com"),
     "x-ai": ("xai", "api.x.ai"),
+}
+_AT_PORTKEY = {
+    **_UPSTREAMS,
+    "azure-ai": ("azure", "named.services.ai.azure.com"),
+    "azure-openai": ("azure", "named.openai.azure.com"),
+    "bedrock": ("bedrock", "bedrock-runtime.us-east-1.amazonaws.com"),
+    "dashscope": ("alibaba", "dashscope-intl.aliyuncs.com"),
+    "deepinfra": ("deepinfra", "api.deepinfra.com"),
+    "huggingface": ("huggingface", "router.huggingface.co"),
+    "moonshot": ("moonshot", "api.moonshot.ai"),
+    "novita-ai": ("api.novita.ai", "api.novita.ai"),
+    "voyage": ("voyage", "api.voyageai.com"),
+    "z-ai": ("zai", "api.z.ai"),
+    "zhipu": ("zai", "open.bigmodel.cn"),
 }
 # Helicone has a host for each provider.
 _HELICONE = {
@@ -116,7 +134,12 @@ def _at_cloudflare(request: Request) -> Call | None:
         place = f"/ai{path}" if path.startswith("/v1/") else f"/ai/run{path}"
         return _at(request, "api.cloudflare.com", place)
     upstream = _UPSTREAMS.get(provider)
-    return None if upstream is None else _at(request, upstream[1], path)
+    return None if upstream is None else _at(request, upstream[1], _own_path(provider, path))
+
+
+def _own_path(provider: str, path: str) -> str:
+    """Return the path at the provider: `/replicate` stands for https://api.replicate.com/v1."""
+    return f"/v1{path}" if provider == "replicate" and not path.startswith("/v1/") else path
 
 
 def _as_model(request: Request, path: str) -> Call | None:
@@ -132,7 +155,7 @@ def _as_model(request: Request, path: str) -> Call | None:
 
 def _at_portkey(request: Request) -> Call | None:
     """Find the provider in a header; what is configured at Portkey alone, nobody else knows."""
-    upstream = _UPSTREAMS.get(request.headers.get("x-portkey-provider", "").lower())
+    upstream = _AT_PORTKEY.get(request.headers.get("x-portkey-provider", "").lower())
     if upstream is None:
         return None
     return _at(request, upstream[1], request.path) or describe_compatible(request, upstream[0])

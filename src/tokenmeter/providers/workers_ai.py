@@ -23,7 +23,10 @@ from tokenmeter.usage import Usage
 
 _PATH = re.compile(r"/ai/run/(?P<model>(?:@|%40)[^/]+/[^/]+/[^/]+)/?$")
 _COUNTED = frozenset({"counted"})  # flag: the answer was counted, it reports nothing
-_TEXT = ("response", "choices", "output", "tool_calls")
+_TEXT = (
+    *("response", "choices", "output", "tool_calls"),
+    *("translated_text", "summary", "description"),  # of a translation, a digest, a picture
+)
 _IMAGES = Usage(image_count=1, output_count=1)
 
 
@@ -71,6 +74,8 @@ def _made(result: Json) -> tuple[str, Usage]:
         return "audio_generated", Usage()
     if "data" in result and "shape" in result:
         return "embedding_created", Usage()
+    if "channels" in mapping(result.get("results")):  # Deepgram's, which tells no length
+        return "audio_transcribed", Usage()
     if isinstance(result.get("text"), str):
         length = seconds(mapping(result.get("transcription_info")).get("duration"))
         return "audio_transcribed", Usage() if length is None else Usage(audio_seconds=length)

@@ -36,6 +36,7 @@ from tokenmeter.usage import Number
 if TYPE_CHECKING:
     from tokenmeter.delivery.backends import BackendSpec
     from tokenmeter.enforcement import Enforce
+    from tokenmeter.engine.local import Engine
     from tokenmeter.pricing.pricebook import PriceBook
     from tokenmeter.realtime import Sessions
 
@@ -210,9 +211,10 @@ class TokenMeter:
         return self._delivery.backend
 
     @property
-    def engine(self) -> Any:
-        """The local engine of a `sqlite:///` backend."""
-        if (engine := getattr(self.backend, "engine", None)) is not None:
+    def engine(self) -> Engine:
+        """The local engine of a `sqlite:///` or `postgresql://` backend; see docs/billing.md."""
+        engine: Engine | None = getattr(self.backend, "engine", None)
+        if engine is not None:
             return engine
         raise ConfigurationError(
             "this meter has no local engine; configure(backend='sqlite:///usage.db') has one"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.engine.shop import AUGUST, CATALOG, JULY, JUNE, Shop, lines, opened_shop
+from tokenmeter.engine.store.documents import Documents
+from tokenmeter.rating.errors import RatingError
 
 GRANTS = """\
     credit_grants:
@@ -84,6 +87,24 @@ def test_the_daily_run_looks_at_wallets_too(shop: Shop) -> None:
     shop.use("e1", JUNE, image_count=20)  # 10 of them for 0.20
     shop.services.run()
     assert shop.services.wallets.get(wallet)["alert_state"] == "critical"
+
+
+def test_a_wallet_that_cannot_be_watched_stops_the_daily_run_for_no_other(shop: Shop) -> None:
+    """The first of two customers has a wallet with settings that nobody can read."""
+    low = {"critical": {"threshold": "5"}}
+    shop.services.definitions.create("customer", {"external_id": "other"})
+    made = {}
+    for customer in ("acme", "other"):
+        shop.subscribe("hybrid", external_customer_id=customer)
+        asked = {"external_customer_id": customer, "currency": "usd", "alert_settings": low}
+        made[customer] = shop.services.wallets.create({**asked, "initial_credits_to_load": "4"})
+    with shop.store.writing() as connection:
+        documents = Documents(connection)
+        held = documents.get("wallet", made["acme"]["id"])
+        documents.replace(replace(held, body={**held.body, "wallet_type": "BROKEN"}))
+    with pytest.raises(RatingError, match="PRE_PAID or POST_PAID"):
+        shop.services.run()
+    assert shop.services.wallets.get(made["other"]["id"])["alert_state"] == "critical"
 
 
 def test_upcoming_grants_are_listed(shop: Shop) -> None:

@@ -88,3 +88,17 @@ def test_the_invoices_of_a_subscription_are_found_without_reading_all_others(
         plans = [other.execute(f"EXPLAIN QUERY PLAN {one}").fetchone()[3] for one in asked]
     assert len(plans) == 2
     assert all("environment=? AND subscription_id=?" in plan for plan in plans)
+
+
+def test_an_invoice_is_overdue_from_its_due_date_on_to_the_microsecond(shop: Shop) -> None:
+    subscription = shop.subscribe()
+    shop.use("e1", JUNE, image_count=30)
+    shop.clock.now = JULY
+    (june,) = shop.bill(subscription)
+    shop.services.invoices.update(june["id"], {"due_date": JULY})
+    owed: list[str] = []
+    for late in (timedelta(0), timedelta(microseconds=1)):
+        shop.clock.now = JULY + late
+        (told,) = shop.services.invoice_summary("acme")["summaries"]
+        owed.append(told["total_overdue_amount"])
+    assert owed == ["0.00", "3.00"]

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from tokenmeter.engine.billing import Billing
-from tokenmeter.engine.clock import rfc3339
+from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.store.invoices import DRAFT, FINALIZED
 from tokenmeter.rating.invoice import money
 from tokenmeter.rating.rounding import plus
@@ -49,7 +49,7 @@ def _summary(customer_id: str, invoices: Iterable[Told], at: datetime) -> dict[s
 
 def _summed(currency: str, invoices: list[Told], at: datetime) -> dict[str, Any]:
     unpaid = [i for i in invoices if i["payment_status"] != "SUCCEEDED"]
-    overdue = [i for i in unpaid if (i.get("due_date") or rfc3339(at)) < rfc3339(at)]
+    overdue = [i for i in unpaid if (reading.moment(i, "due_date") or at) < at]
     lines = [line for invoice in unpaid for line in invoice["line_items"]]
     usage = [line for line in lines if line["price_type"] == "USAGE"]
     fixed = [line for line in lines if line["price_type"] != "USAGE"]

@@ -118,7 +118,8 @@ class Services:
         Give the credit grants and finalize the invoices that are due, of all subscriptions.
 
         Then look at every wallet of theirs: alerts, automatic top-ups. A subscription that cannot
-        be billed stops no other: its error is raised when all are done.
+        be billed, or a wallet that cannot be watched, stops no other: the first error is raised
+        when all are done.
         """
         done: list[dict[str, Any]] = []
         customers: dict[str, None] = {}
@@ -132,8 +133,12 @@ class Services:
                 _logger.exception("tokenmeter: %s is not billed", subscription["id"])
                 failed.append(error)
         for customer in customers:
-            for wallet in self.wallets.of_customer(customer):
-                self.wallets.watch(wallet["id"])
+            try:
+                for wallet in self.wallets.of_customer(customer):
+                    self.wallets.watch(wallet["id"])
+            except TokenmeterError as error:
+                _logger.exception("tokenmeter: the wallets of %s are not watched", customer)
+                failed.append(error)
         if failed:
             raise failed[0]
         return done

@@ -21,7 +21,7 @@ import pytest
 from tests.asgi.driving import Answered, ask, scope_of
 from tests.asgi.funded import IMAGE_PATH, PRICE, funded
 from tests.asgi.upstream import answering
-from tests.asgi.workers import ROOT, free_ports, listens
+from tests.asgi.workers import free_ports, listens
 from tokenmeter import TokenMeter
 from tokenmeter.asgi import TokenMeterMiddleware
 from tokenmeter.asgi.incoming import App
@@ -30,6 +30,7 @@ from tokenmeter.enforcement.settling import SETTLER
 from tokenmeter.engine.local import Engine
 from tokenmeter.errors import ConfigurationError
 
+ROOT = Path(__file__).parents[2]
 KEY = "tm_key_of_the_gateway"
 JSON = {"content-type": "application/json"}
 ASKED = json.dumps({"model": "gpt-image-1", "prompt": "x", "size": "1024x1024"}).encode()

@@ -72,6 +72,18 @@ def test_a_wallet_is_made_as_flexprice_makes_it(acme: Opened) -> None:
     assert made["id"].startswith("wallet_")
 
 
+def test_money_is_debited_at_the_rate_that_credits_are_worth_and_added_at_that_of_top_ups(
+    acme: Opened,
+) -> None:
+    _, wallets, _ = acme
+    w = wallet(wallets, "0", conversion_rate="1", topup_conversion_rate="0.5")
+    wallets.top_up(w, {"amount": "10", "transaction_reason": FREE})
+    assert wallets.get(w)["credit_balance"] == "20"
+    taken = wallets.debit(w, {"amount": "10"})["wallet_transaction"]
+    assert (taken["amount"], taken["credit_amount"]) == ("10", "10")
+    assert wallets.get(w)["balance"] == "10"
+
+
 @pytest.mark.parametrize(
     ("fields", "error", "said"),
     [

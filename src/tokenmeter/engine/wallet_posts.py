@@ -44,14 +44,14 @@ def active(wallet: Wallet) -> Wallet:
     return wallet
 
 
-def credits_in(fields: Fields, wallet: Wallet) -> Decimal:
-    """Read how many credits a request adds or takes, as credits or as money."""
+def credits_in(fields: Fields, rate: Decimal) -> Decimal:
+    """Read how many credits a request adds or takes, as credits or as money at a rate."""
     for name in ("credits_to_add", "credits"):
         found = number_in(fields, name)
         if found is not None:
             return found
     amount = number_in(fields, "amount")
-    return ZERO if amount is None else to_credits(amount, wallet.topup_rate)
+    return ZERO if amount is None else to_credits(amount, rate)
 
 
 def why_of(fields: Fields, reason: str, key: str | None, now: datetime) -> Why:

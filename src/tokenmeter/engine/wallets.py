@@ -117,8 +117,7 @@ class Wallets(WalletHolds):
         def add(account: Account, wallet: Wallet, ledger: Ledger) -> dict[str, Any]:
             made = repeated(ledger, wallet, key, CREDIT)
             if made is None:
-                active(wallet)
-                made = account.credit(credits_in(fields, wallet), why)
+                made = account.credit(credits_in(fields, active(wallet).topup_rate), why)
                 if bonus:
                     account.credit(bonus, free)
             return posted(made, wallet, account)
@@ -135,7 +134,7 @@ class Wallets(WalletHolds):
         def take(account: Account, wallet: Wallet, ledger: Ledger) -> dict[str, Any]:
             made = repeated(ledger, wallet, key, DEBIT)
             made = made or account.debit(
-                credits_in(fields, active(wallet)), why, overdraw=overdraw
+                credits_in(fields, active(wallet).rate), why, overdraw=overdraw
             )
             return posted(made, wallet, account)
 

@@ -69,6 +69,15 @@ def test_a_streamed_text_counts_its_output_on_and_its_input_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("place", "streamed"), [("generation/text", False), ("generation/text_stream", True)]
+)
+def test_the_paths_of_the_beta_are_todays(place: str, streamed: bool) -> None:
+    asked = call(f"/ml/v1-beta/{place}", {"model_id": GRANITE}, host=IBM)
+    assert (asked.request_model, asked.api.operation) == (GRANITE, "text.generation")
+    assert asked.streamed is streamed
+
+
+@pytest.mark.parametrize(
     ("place", "kind"), [("embeddings", "embedding_created"), ("rerank", "api_calls")]
 )
 def test_embeddings_and_reranks_report_their_input(place: str, kind: str) -> None:

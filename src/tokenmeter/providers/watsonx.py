@@ -25,6 +25,7 @@ _PATH = re.compile(
     r"/ml/v1/(?:deployments/(?P<deployment>[^/]+)/)?text/"
     r"(?P<place>chat|generation|embeddings|rerank)(?P<stream>_stream)?/?$"
 )
+_BETA, _TODAY = "/ml/v1-beta/generation/text", "/ml/v1/text/generation"  # the same
 _COUNTS = {"input_token_count": "input_tokens", "generated_token_count": "output_tokens"}
 _GOES_ON = "not_finished"
 _NEEDLES = (b'"input_token_count"', b'"errors"', b'"stop_reason"')
@@ -32,7 +33,7 @@ _NEEDLES = (b'"input_token_count"', b'"errors"', b'"stop_reason"')
 
 def describe_watsonx(request: Request) -> Call | None:
     """Describe a request to one of watsonx.ai's own paths; None for any other."""
-    found = _PATH.search(request.path)
+    found = _PATH.search(request.path.replace(_BETA, _TODAY))
     if found is None or request.method != "POST":
         return None
     model = label(request.body.get("model_id")) or found["deployment"]

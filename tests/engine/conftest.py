@@ -7,6 +7,7 @@ import pytest
 
 from tests.engine.made import url
 from tests.postgres import new_database
+from tests.sqlite import new_file
 from tokenmeter.engine.local import Engine
 
 
@@ -23,20 +24,20 @@ def database(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def engine(request: pytest.FixtureRequest, database: str) -> Generator[Engine, None, None]:
-    """An engine with a database of its own."""
-    with Engine(_database(request, database)) as opened:
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Engine, None, None]:
+    """An engine with a database of its own: on SQLite, the file of `database`."""
+    with Engine(_database(request) or new_file(tmp_path / "usage.db")) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
 def shared(request: pytest.FixtureRequest) -> Generator[Engine, None, None]:
     """An engine for many examples, each in an environment of its own."""
-    with Engine(_database(request, "sqlite:///:memory:")) as opened:
+    with Engine(_database(request) or "sqlite:///:memory:") as opened:
         yield opened
 
 
-def _database(request: pytest.FixtureRequest, sqlite: str) -> str:
+def _database(request: pytest.FixtureRequest) -> str | None:
     if getattr(request, "param", "sqlite") == "sqlite":
-        return sqlite
+        return None
     return new_database(request.getfixturevalue("postgres_server"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.engine.sold import StillClock
+from tests.sqlite import new_file
 from tokenmeter.engine.catalog_file import load
 from tokenmeter.engine.ingest import ingest
 from tokenmeter.engine.services import Services
@@ -85,7 +86,7 @@ def opened_shop(
     folder: Path, text: str = CATALOG, *, url: str | None = None, **customer: Any
 ) -> Shop:
     """Open a shop with acme as its customer, in the middle of June."""
-    store, clock = open_store(url or f"sqlite:///{folder / 'shop.db'}"), StillClock(JUNE)
+    store, clock = open_store(url or new_file(folder / "shop.db")), StillClock(JUNE)
     services = Services(store, clock=clock)
     path = folder / "shop.yaml"
     path.write_text(text, encoding="utf-8")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.postgres import new_database
+from tests.sqlite import new_file
 from tokenmeter.engine.errors import InsufficientBalanceError
 from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.store.documents import Document, Documents
@@ -25,7 +26,7 @@ FREE = "FREE_CREDIT_GRANT"
 def either_database(request: pytest.FixtureRequest, folder: Path) -> str:
     """The URL of a new database, SQLite or PostgreSQL as the fixture's parameter says."""
     if request.param == "sqlite":
-        return f"sqlite:///{folder / 'usage.db'}"
+        return new_file(folder / "usage.db")
     return new_database(request.getfixturevalue("postgres_server"))
 
 

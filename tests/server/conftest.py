@@ -7,6 +7,7 @@ import pytest
 
 from tests.postgres import new_database
 from tests.server.running import Server, running
+from tests.sqlite import new_file
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -19,8 +20,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Server, None, None]:
     """A server on a loopback port, over an empty database, and its admin key."""
-    url = f"sqlite:///{tmp_path / 'usage.db'}"
     if getattr(request, "param", "sqlite") == "postgresql":
         url = new_database(request.getfixturevalue("postgres_server"))
+    else:
+        url = new_file(tmp_path / "usage.db")
     with running(url) as started:
         yield started

@@ -159,6 +159,14 @@ def test_helicone_has_a_host_for_each_provider_or_is_told_the_url() -> None:
         assert said(found)[0] == HELICONE
 
 
+def test_azure_behind_helicones_host_of_openai_is_azure() -> None:
+    azure = "https://mine.openai.azure.com"
+    path = f"/openai/deployments/d{CHAT}"
+    found = called("oai.helicone.ai", path, helicone_openai_api_base=azure)
+    assert said(found) == ("azure", "chat.completions", "m", "helicone")
+    assert said(called("oai.helicone.ai", path, helicone_openai_api_base=""))[0] == "openai"
+
+
 def played(url: str, *answers: Answer, **headers: str) -> list[Event]:
     meter = TokenMeter("memory:")
     client = meter.wrap(Player([*answers]).client(httpx2))

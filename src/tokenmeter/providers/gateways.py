@@ -77,6 +77,7 @@ _HELICONE = {
     "together.helicone.ai": "api.together.xyz",
     "x.helicone.ai": "api.x.ai",
 }
+_TARGETS = ("helicone-openai-api-base", "helicone-target-url")
 
 
 class Gateway(NamedTuple):
@@ -162,9 +163,9 @@ def _at_portkey(request: Request) -> Call | None:
 
 
 def _at_helicone(request: Request) -> Call | None:
-    """Find the provider by the host, or by the URL that a header names."""
-    target = urlsplit(request.headers.get("helicone-target-url", "")).hostname
-    host = _HELICONE.get(request.host) or target
+    """Find the provider by the host, or by the URL that a header names: Azure's stands first."""
+    base, target = (urlsplit(request.headers.get(name, "")).hostname for name in _TARGETS)
+    host = base or _HELICONE.get(request.host) or target
     return None if host is None else _at(request, host, request.path)
 
 

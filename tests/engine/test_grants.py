@@ -176,3 +176,29 @@ def test_credits_of_another_rate_than_the_wallets_wait_and_stop_nothing(
     shop.services.run()
     (wallet,) = shop.services.wallets.of_customer("acme")
     assert (wallet["credit_balance"], wallet["balance"]) == ("100", "1")
+
+
+@pytest.mark.parametrize(
+    ("expiry", "paid"),
+    [
+        ("expiration_type: BILLING_CYCLE", "0.00"),
+        (
+            "expiration_type: DURATION, expiration_duration: 35, expiration_duration_unit: DAY",
+            "5.00",
+        ),
+    ],
+)
+def test_the_last_invoice_is_paid_by_credits_that_outlast_its_period(
+    tmp_path: Path, expiry: str, paid: str
+) -> None:
+    """As docs/wallets.md says: it is made after the period, when those of the cycle are gone."""
+    grant = f"      monthly: {{credits: 10, cadence: RECURRING, period: MONTHLY, {expiry}}}\n"
+    grants = f"    credit_grants:\n{grant}"
+    shop = opened_shop(tmp_path, CATALOG.replace("  hybrid:\n", f"{grants}  hybrid:\n"))
+    subscription = shop.subscribe()
+    shop.services.run()
+    shop.services.subscriptions.cancel(subscription, {"cancel_at_period_end": True})
+    shop.use("e1", JUNE, image_count=50)
+    shop.clock.now = JULY + timedelta(hours=1)
+    (june,) = shop.services.run()
+    assert (june["total"], june["total_prepaid_credits_applied"]) == ("5.00", paid)

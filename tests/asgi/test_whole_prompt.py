@@ -92,3 +92,18 @@ async def test_a_usual_request_is_held_as_it_is_counted(
     meter: TokenMeter, path: str, more: dict[str, Any], most: int
 ) -> None:
     assert await held(meter, path, more) <= most
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        (RESPONSES, {"previous_response_id": "resp_1"}),
+        (RESPONSES, {"conversation": {"id": "conv_1"}}),
+        (RESPONSES, {"prompt": {"id": "pmpt_1"}}),
+        (GEMINI, {"cachedContent": "cachedContents/1"}),
+    ],
+)
+async def test_what_the_provider_keeps_is_held_as_a_file_is(
+    meter: TokenMeter, path: str, more: dict[str, Any]
+) -> None:
+    assert await held(meter, path, {}) < LEAST <= await held(meter, path, more)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import zlib
 from typing import Any
 
 import pytest
@@ -21,6 +22,13 @@ def pdf(pages: int) -> bytes:
     objects = [f"<< /Type /Pages /Kids [{kids}] /Count {pages} >>"]
     objects += ["<< /Type/Page /Parent 2 0 R >>"] * pages
     return b"%PDF-1.4\n" + "\n".join(objects).encode()
+
+
+def stream(objects: str, more: str = "") -> bytes:
+    """Objects as today's writers pack them."""
+    plain = zlib.compress(objects.encode())
+    head = f"<< {more}/Filter /FlateDecode /First 9 /Length {len(plain)} /N 2 /Type /ObjStm >>"
+    return b"8 0 obj\n" + head.encode() + b"\nstream\r\n" + plain + b"\nendstream\nendobj\n"
 
 
 def packed(data: bytes) -> str:
@@ -46,6 +54,27 @@ def google(data: str, kind: str = "application/pdf") -> Json:
 def test_the_pages_of_a_pdf_are_counted(pages: int) -> None:
     assert pdf_pages(packed(pdf(pages))) == pages
     assert pdf_pages(base64.urlsafe_b64encode(pdf(pages)).decode().rstrip("=")) == pages
+
+
+def test_pages_within_compressed_objects_are_counted_in_all_of_them() -> None:
+    tree = "<< /Type /Pages /Count 5 /Kids [1 0 R] >>"
+    three, two = (tree + "<</Type /Page /Parent 2 0 R>>" * count for count in (3, 2))
+    whole = b"%PDF-1.7\n" + stream(three) + stream(two, "/DecodeParms << /Predictor 1 >> ")
+    assert pdf_pages(packed(whole)) == 5
+    assert pdf_pages(packed(whole + b"<< /Type /Page >>")) == 6
+
+
+def test_objects_that_cannot_be_unpacked_are_left_out() -> None:
+    sealed = stream("<</Type /Page>>").replace(b"stream\r\nx", b"stream\r\n!")
+    assert pdf_pages(packed(b"%PDF-1.7\n" + sealed + stream("<</Type /Page>>"))) == 1
+    assert pdf_pages(packed(b"%PDF-1.7\n" + sealed)) is None
+    assert pdf_pages(packed(b"%PDF-1.7\n" + stream("<</Type /Page>>")[:-30])) is None
+
+
+def test_a_bomb_is_unpacked_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "OBJECTS_BYTES_MAX", 1_500)
+    page = "<</Type /Page>>"  # 15 bytes
+    assert pdf_pages(packed(b"%PDF-1.7\n" + stream(page * 5_000) * 3)) == 100
 
 
 def test_a_pdf_whose_pages_are_compressed_says_how_many_they_are() -> None:
@@ -118,3 +147,51 @@ def test_thoughts_of_earlier_turns_are_estimated_by_their_length() -> None:
     assert "encrypted thoughts" in thought.notes[0]
     odd = counted(GEMINI, {"text": "Because.", "thoughtSignature": 7})
     assert odd.expected == bare.expected
+
+
+def test_each_file_that_is_linked_may_be_a_long_one() -> None:
+    linked = claude({"type": "url", "url": "https://x/1.pdf"})
+    bare, one, three = (counted(CLAUDE, *[linked] * n) for n in (0, 1, 3))
+    assert bare.high < 20_000
+    assert one.high - bare.high == 20_000
+    assert three.high - bare.high == 60_000
+    assert three.expected == bare.expected
+
+
+def test_sealed_thoughts_are_one_unknown_however_many_turns_had_some() -> None:
+    sealed = {"type": "redacted_thinking", "data": "A" * 400}
+    one, three = (counted(CLAUDE, *[sealed] * n) for n in (1, 3))
+    assert 20_000 < one.high <= three.high < 40_000
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("previous_response_id", "resp_1"),
+        ("conversation", {"id": "conv_1"}),
+        ("conversation", "conv_1"),
+        ("cachedContent", "cachedContents/1"),
+        ("previous_interaction_id", "v1_1"),
+        ("prompt", {"id": "pmpt_1", "variables": {"city": "Rome"}}),
+    ],
+)
+def test_what_the_provider_keeps_of_a_prompt_is_named_and_may_be_long(
+    name: str, value: Any
+) -> None:
+    asked = {"input": "And why?"}
+    alone, more = (count_input("gpt-5-mini", body) for body in (asked, {**asked, name: value}))
+    assert alone is not None
+    assert more is not None
+    assert alone.exact
+    assert (more.exact, more.notes) == (False, (f"not counted locally: {name}",))
+    assert more.high >= alone.high + 20_000
+    only_kept = count_input("gpt-5-mini", {name: value})
+    assert only_kept is not None
+    assert only_kept.high >= 20_000
+
+
+@pytest.mark.parametrize("body", [{"previous_response_id": None}, {"conversation": ""}])
+def test_nothing_kept_is_nothing(body: Json) -> None:
+    found = count_input("gpt-5-mini", {"input": "And why?", **body})
+    assert found is not None
+    assert found.exact

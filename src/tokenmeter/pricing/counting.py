@@ -21,7 +21,7 @@ from tokenmeter.providers.base import Json
 
 MISSING = "pip install 'tokenmeter[preview]' counts better"
 _DRAWS = "image_generation"  # a tool of the provider's that reads nothing
-_FILES_MAX = 20_000  # tokens that an attachment may be, for the upper end
+_FILES_MAX = 20_000  # tokens that a file, or a conversation kept elsewhere, may be: upper end
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def _extras(form: Format, model: str, prompt: Prompt) -> tuple[list[int], tuple[
     extra = _with_documents(extra, form, prompt, notes)
     if prompt.files:
         extra[2] += _FILES_MAX * len(prompt.files)
-        notes.append(f"not counted locally: {', '.join(sorted(prompt.files))}")
+        notes.append(f"not counted locally: {', '.join(sorted(set(prompt.files)))}")
     if _DRAWS in prompt.served:
         notes.append(f"the images that {_DRAWS} makes are billed beside this call")
     if reading := sorted(prompt.served - {_DRAWS}):

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import re
+import zlib
+from collections.abc import Iterator
 
 from tokenmeter.providers.base import Json, mapping
 
 PDF_CHARS_MAX = 16 * 1024 * 1024  # of base64; a longer file is not opened
+OBJECTS_BYTES_MAX = 16 * 1024 * 1024  # of its compressed objects that are looked through
 PACKED_CHARS = 4_096  # a longer text of base64's letters alone is a file, not a prompt
 _PACKED = re.compile(r"(?:data:[^,]{0,256},)?[A-Za-z0-9+/=_-]*")
 _PAGE = re.compile(rb"/Type\s*/Page(?![a-zA-Z])")
 _COUNT = re.compile(rb"/Count\s+(\d{1,5})\b")
+_OBJECTS = re.compile(rb"/ObjStm.{0,400}?stream\r?\n", re.DOTALL)
+_END = b"endstream"
 _START = b"%PDF-"
 
 
@@ -25,7 +31,8 @@ def pdf_pages(text: object) -> int | None:
     """
     Return how many pages a PDF in base64 has; None for what is none, or does not say.
 
-    Its pages are objects of their own or, where these are compressed, a count of them.
+    Its pages are objects, plain or, as most files have them today, packed into compressed ones;
+    where they are compressed otherwise, there is a count of them.
     """
     if not isinstance(text, str) or not text or len(text) > PDF_CHARS_MAX:
         return None
@@ -36,8 +43,24 @@ def pdf_pages(text: object) -> int | None:
         return None
     if not data.startswith(_START):
         return None
-    pages = len(_PAGE.findall(data))
-    return pages or max(map(int, _COUNT.findall(data)), default=0) or None
+    parts = [data, *_unpacked(data)]
+    pages = sum(len(_PAGE.findall(part)) for part in parts)
+    counts = (int(count) for part in parts for count in _COUNT.findall(part))
+    return pages or max(counts, default=0) or None
+
+
+def _unpacked(data: bytes) -> Iterator[bytes]:
+    """Yield the objects of a PDF that are packed together; what cannot be unpacked is left out."""
+    left, whole = OBJECTS_BYTES_MAX, memoryview(data)
+    for found in _OBJECTS.finditer(data):
+        begin = found.end()
+        end = data.find(_END, begin)
+        with contextlib.suppress(zlib.error):
+            plain = zlib.decompressobj().decompress(whole[begin:end], left)
+            left -= len(plain)
+            yield plain
+        if left <= 0:
+            return
 
 
 _URL_SAFE = str.maketrans("-_", "+/")

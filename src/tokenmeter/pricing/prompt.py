@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tokenmeter.pricing.documents import file_of, is_packed, pdf_pages, texts_of
+from tokenmeter.pricing.kept import kept_elsewhere
 from tokenmeter.providers.base import Json, mapping
 
 DEPTH_MAX = 32  # of nesting that is looked at
@@ -36,6 +37,7 @@ _FILES = frozenset(
     }
 )
 _READ = frozenset({"document", "search_result"})  # files, unless the request carries their text
+_SEALED = "thoughts"
 _SIGNED = ("thoughtSignature", "thought_signature")
 _PDF = "application/pdf"
 _BLOBS = frozenset({"inlineData", "inline_data"})
@@ -58,13 +60,13 @@ class Prompt:
         *("schema", "thinks", "pages", "thoughts", "cites"),
     )
 
-    def __init__(self) -> None:
+    def __init__(self, files: list[str]) -> None:
         self.texts: list[str] = []
         self.tokens = 0  # that the request has as numbers, as embeddings may
         self.roles: list[str] = []  # one for each message
         self.names = 0
         self.images: list[Json] = []
-        self.files: set[str] = set()  # kinds of what no local rule counts
+        self.files = files  # the kind of each that no local rule counts
         self.tools: list[Json] = []  # with a schema of the user's
         self.served: set[str] = set()  # tools that the provider runs
         self.schema: Json | None = None  # of the answer
@@ -83,9 +85,9 @@ class Prompt:
 def read_prompt(body: Json) -> Prompt | None:
     """Read a request's body; None if it holds no prompt that we know."""
     found = [name for name in body if name in _FIELDS and body[name]]
-    if not found:
+    if not (kept := kept_elsewhere(body)) and not found:
         return None
-    prompt = Prompt()
+    prompt = Prompt(kept)
     for name in found:
         if name in _MESSAGES:
             _read_messages(body[name], prompt)
@@ -99,7 +101,7 @@ def read_prompt(body: Json) -> Prompt | None:
 
 
 def _read_beside(body: Json, prompt: Prompt) -> None:
-    """Read what is shown to the model beside its messages, and how it is to answer."""
+    """Read what the model is shown beside its messages, and how it is to answer."""
     _read_tools(body, prompt)
     prompt.thinks = mapping(body.get("thinking")).get("type") == "enabled"
     prompt.schema = _schema(body)
@@ -158,7 +160,7 @@ def _read_part(item: Json, kind: str, prompt: Prompt) -> bool:
     elif kind in _READ:
         _add_document(item, kind, prompt)
     elif kind in _FILES or not _FILES.isdisjoint(item):
-        prompt.files.add(kind or next(iter(_FILES & item.keys())))
+        prompt.files.append(kind or next(iter(_FILES & item.keys())))
     elif "name" in item and not _GIVEN.isdisjoint(item):
         _add_call(item, prompt)
     else:
@@ -172,7 +174,7 @@ def _read_thoughts(item: Json, kind: str, prompt: Prompt) -> None:
     if isinstance(signed, str):
         prompt.thoughts += -(-len(signed) * 3 // 4)
     elif "encrypted_content" in item or kind == "redacted_thinking":
-        prompt.files.add("thoughts")
+        prompt.files = [*(f for f in prompt.files if f != _SEALED), _SEALED]  # all are one
 
 
 def _add_document(item: Json, kind: str, prompt: Prompt) -> None:
@@ -185,7 +187,7 @@ def _add_document(item: Json, kind: str, prompt: Prompt) -> None:
     elif pages:
         prompt.pages += pages
     else:
-        prompt.files.add(kind)
+        prompt.files.append(kind)
 
 
 def _read_plain(item: Json, prompt: Prompt) -> bool:
@@ -209,7 +211,7 @@ def _read_head(item: Json, prompt: Prompt) -> None:
 
 def _add_text(value: str, prompt: Prompt) -> None:
     if is_packed(value) or value.startswith("data:"):
-        prompt.files.add("attachment")
+        prompt.files.append("attachment")
     else:
         prompt.texts.append(value)
 
@@ -223,14 +225,13 @@ def _add_media(item: Json, prompt: Prompt) -> None:
     elif pages:
         prompt.pages += pages
     else:
-        prompt.files.add(kind.partition("/")[0])
+        prompt.files.append(kind.partition("/")[0])
 
 
 def _add_call(item: Json, prompt: Prompt) -> None:
     """A call that the model made before: its name, and its arguments as they were written."""
     given = next(item[key] for key in ("arguments", "args", "input") if key in item)
-    prompt.texts.append(str(item["name"]))
-    prompt.texts.append(given if isinstance(given, str) else compact(given))
+    prompt.texts += (str(item["name"]), given if isinstance(given, str) else compact(given))
 
 
 def _read_tools(body: Json, prompt: Prompt) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -439,3 +439,13 @@ def test_usage_attributed_to_an_environment_is_billed_and_grouped_by_it(tmp_path
     (row,) = engine.usage(filters={"environment": "prod"}, metrics=["image_count"])
     assert row.usage.image_count == 3
     meter.shutdown()
+
+
+def test_a_time_without_a_zone_is_refused_and_not_taken_as_of_this_machines(shop: Shop) -> None:
+    naive = datetime(2026, 6, 1)  # noqa: DTZ001
+    with pytest.raises(ValidationError, match="start_date needs a time zone"):
+        shop.subscribe(start_date=naive)
+    shop.subscribe(start_date="2026-06-01")
+    with pytest.raises(ValidationError, match="period_start needs a time zone"):
+        shop.services.invoice("acme", start=naive)
+    assert shop.services.invoice("acme")["period_start"] == "2026-06-01T00:00:00Z"

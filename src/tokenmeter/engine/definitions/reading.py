@@ -92,11 +92,13 @@ def amount(fields: Fields, name: str) -> Decimal | None:
 
 
 def moment(fields: Fields, name: str) -> datetime | None:
-    """Read an RFC 3339 time, as UTC; None where there is none."""
+    """Read an RFC 3339 time (of no zone: UTC) or an aware datetime, as UTC; None if there is none."""
     given = fields.get(name)
     if given is None or given == "":
         return None
     if isinstance(given, datetime):
+        if given.tzinfo is None:  # it would be taken as of the zone of this machine
+            raise ValidationError(f"{name} needs a time zone; write datetime(..., tzinfo=UTC).")
         return given.astimezone(UTC)
     try:
         return parse_timestamp(text(fields, name, limit=64))

@@ -167,6 +167,21 @@ def test_azure_behind_helicones_host_of_openai_is_azure() -> None:
     assert said(called("oai.helicone.ai", path, helicone_openai_api_base=""))[0] == "openai"
 
 
+def test_helicones_own_gateway_has_the_provider_behind_the_model() -> None:
+    def asked(model: object, path: str = f"/v1{CHAT}") -> Call | None:
+        return called("ai-gateway.helicone.ai", path, {**BODY, "model": model, "stream": True})
+
+    named = asked("gpt-4o/openai")
+    assert said(named) == ("openai", "chat.completions", "gpt-4o", "helicone")
+    assert named is not None
+    assert named.edited_body is None  # the body that is sent keeps the provider's name
+    assert said(asked("gpt-4o/azure", CHAT))[0] == "azure"
+    for unknown in ("gpt-4o", "gpt-4o/openai,gpt-4o/azure", "gpt-4o/new", "/openai", 7):
+        assert said(asked(unknown))[0] == "ai-gateway.helicone.ai"
+        assert said(asked(unknown))[3] is None
+    assert asked("gpt-4o/openai", "/v1/files") is None
+
+
 def played(url: str, *answers: Answer, **headers: str) -> list[Event]:
     meter = TokenMeter("memory:")
     client = meter.wrap(Player([*answers]).client(httpx2))

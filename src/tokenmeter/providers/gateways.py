@@ -169,6 +169,22 @@ def _at_helicone(request: Request) -> Call | None:
     return None if host is None else _at(request, host, request.path)
 
 
+def _behind_the_model(request: Request) -> Call | None:
+    """
+    Take the provider from behind the model's name: ``gpt-4o/openai``.
+
+    Of a list of them (``gpt-4o/openai,gpt-4o/azure``) nobody else knows which one answered.
+    https://docs.helicone.ai/ai-gateway/overview (2026-11-30): at the provider's price.
+    """
+    model, _, named = (text(request.body.get("model")) or "").rpartition("/")
+    upstream = _AT_PORTKEY.get("azure-openai" if named == "azure" else named)
+    if upstream is None or not model or "," in model:
+        return None
+    asked = replace(request, body={**request.body, "model": model})
+    call = describe_compatible(asked, upstream[0])
+    return None if call is None else replace(call, edited_body=None)
+
+
 @lru_cache(maxsize=256)
 def _through(api: Api, header: str, *, owns_ids: bool) -> Api:
     """
@@ -188,6 +204,7 @@ def _through(api: Api, header: str, *, owns_ids: bool) -> Api:
 
 _HELICONES = Gateway("helicone", _at_helicone, "helicone-cache")
 _GATEWAYS: Mapping[str, Gateway] = {
+    "ai-gateway.helicone.ai": Gateway("helicone", _behind_the_model, "helicone-cache"),
     "gateway.ai.cloudflare.com": Gateway("cloudflare", _at_cloudflare, "cf-aig-cache-status"),
     "api.portkey.ai": Gateway("portkey", _at_portkey, "x-portkey-cache-status"),
     **dict.fromkeys((*_HELICONE, "gateway.helicone.ai"), _HELICONES),

@@ -92,7 +92,7 @@ def amount(fields: Fields, name: str) -> Decimal | None:
 
 
 def moment(fields: Fields, name: str) -> datetime | None:
-    """Read an RFC 3339 time (of no zone: UTC) or an aware datetime, as UTC; None if there is none."""
+    """Read an RFC 3339 time (UTC if it names no zone) or an aware datetime; None for neither."""
     given = fields.get(name)
     if given is None or given == "":
         return None

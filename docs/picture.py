@@ -24,7 +24,7 @@ def draw() -> str:
     """Run the demo and return its output as SVG."""
     screen = Console(record=True, width=WIDTH, file=StringIO(), force_terminal=True)
     before = Path.cwd()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         os.chdir(folder)
         try:
             print_demo(screen, run_demo(OWN_BACKEND))

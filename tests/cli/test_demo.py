@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+import tempfile
+import threading
+import time
+import uuid
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
@@ -12,10 +17,19 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from tokenmeter.cli import app
-from tokenmeter.cli.demo import OWN, Shown, next_steps, print_demo, run_demo
+from tokenmeter.cli.demo import (
+    CLOSE_TIMEOUT_S,
+    FOLDER,
+    OWN,
+    Shown,
+    next_steps,
+    print_demo,
+    run_demo,
+)
 from tokenmeter.cli.demo_calls import scenes
 from tokenmeter.cli.demo_replay import cassette_path
 from tokenmeter.cli.demo_report import fates, share
+from tokenmeter.delivery.backends.memory import MemoryBackend
 from tokenmeter.event import Event
 
 
@@ -222,6 +236,26 @@ def test_the_users_own_settings_do_not_reach_the_demo(
     monkeypatch.setenv("TOKENMETER_BACKEND", "nonsense:")
     assert len(run_demo("memory:").events) == 12
     assert not (tmp_path / "home").exists()
+
+
+def test_a_delivery_that_ends_late_and_still_writes_does_the_demo_no_harm(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ended = threading.Event()
+
+    def late(self: MemoryBackend) -> None:
+        (state,) = tmp_path.glob(f"{FOLDER}*")
+        until = time.monotonic() + CLOSE_TIMEOUT_S + 1
+        while not ended.is_set() and time.monotonic() < until:
+            with contextlib.suppress(OSError):
+                (state / uuid.uuid4().hex).touch()
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(MemoryBackend, "close", late)
+    try:
+        assert len(run_demo("memory:").events) == 12
+    finally:
+        ended.set()
 
 
 def test_other_backends_than_a_file_are_told_how_to_keep_the_events() -> None:

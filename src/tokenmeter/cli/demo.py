@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 DELIVERY_TIMEOUT_S = 30.0
-CLOSE_TIMEOUT_S = 1.0
+CLOSE_TIMEOUT_S = 1.0  # a thread that ends later may write to a folder that is being deleted
+FOLDER = "tokenmeter-demo-"
 BY = ("customer", "model_type")
 OWN_BACKEND = "sqlite:///usage.db"
 OWN = f'tokenmeter.configure(backend="{OWN_BACKEND}"); tokenmeter.instrument()'
@@ -72,7 +73,7 @@ def run_demo(backend: str | None, announce: Callable[[str], None] = _silently) -
     announce("Loading the SDKs")
     sdks = _installed()
     url = backend or _temporary()
-    with tempfile.TemporaryDirectory(prefix="tokenmeter-demo-") as state:
+    with tempfile.TemporaryDirectory(prefix=FOLDER, ignore_cleanup_errors=True) as state:
         events = _events_of_calls(url, Path(state), announce)
     return Shown(url, sdks, events, _usage(events))
 
@@ -115,7 +116,7 @@ def _installed() -> str:
 
 
 def _temporary() -> str:
-    folder = Path(tempfile.mkdtemp(prefix="tokenmeter-demo-"))
+    folder = Path(tempfile.mkdtemp(prefix=FOLDER))
     return file_url(folder / "usage.db")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.asgi.driving import ask, scope_of
 from tests.asgi.upstream import answering
-from tokenmeter import TokenMeter
+from tokenmeter import Event, TokenMeter
 from tokenmeter.asgi import TokenMeterMiddleware
 
 if TYPE_CHECKING:
@@ -44,6 +44,12 @@ def meter() -> Iterator[TokenMeter]:
 
 async def held(meter: TokenMeter, path: str, more: dict[str, Any]) -> int:
     """Return the input tokens that a gate is asked about at the most."""
+    most = await held_event(meter, path, more)
+    return int(most.properties["input_tokens"])
+
+
+async def held_event(meter: TokenMeter, path: str, more: dict[str, Any]) -> Event:
+    """Return the event that a call may become at the most."""
     asked: list[Ask] = []
     app = answering(200, {"content-type": "application/json"}, [b"{}"])
     gateway = TokenMeterMiddleware(
@@ -52,7 +58,7 @@ async def held(meter: TokenMeter, path: str, more: dict[str, Any]) -> int:
     body = json.dumps({**BODIES[path], **more}).encode()
     await ask(gateway, scope_of("POST", path), body)
     (most,) = asked[0].most
-    return int(most.properties["input_tokens"])
+    return most
 
 
 @pytest.mark.parametrize(
@@ -107,3 +113,48 @@ async def test_what_the_provider_keeps_is_held_as_a_file_is(
     meter: TokenMeter, path: str, more: dict[str, Any]
 ) -> None:
     assert await held(meter, path, {}) < LEAST <= await held(meter, path, more)
+
+
+FETCH = {"type": "web_fetch_20250910", "name": "web_fetch"}
+SEARCH = {"type": "web_search_20250305", "name": "web_search"}
+OWN = {"name": "weather", "input_schema": {"type": "object"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "searches"),
+    [
+        (CLAUDE, {"tools": [SEARCH]}, 10),
+        (CLAUDE, {"tools": [{**SEARCH, "max_uses": 3}, OWN]}, 3),
+        (CLAUDE, {"tools": [FETCH]}, None),
+        (RESPONSES, {"tools": [{"type": "web_search"}]}, 10),
+        (RESPONSES, {"tools": [{"type": "web_search_preview"}], "max_tool_calls": 2}, 2),
+        (RESPONSES, {"tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}]}, None),
+        (RESPONSES, {"tools": [{"type": "mcp", "server_label": "a", "server_url": "u"}]}, None),
+        (CHAT, {"web_search_options": {}}, 1),
+        (GEMINI, {"tools": [{"googleSearch": {}}]}, 10),
+        (GEMINI, {"tools": [{"google_search": {}}, {"urlContext": {}}]}, 10),
+    ],
+)
+async def test_what_the_providers_tools_may_read_and_search_is_held(
+    meter: TokenMeter, path: str, more: dict[str, Any], searches: int | None
+) -> None:
+    asked = await held_event(meter, path, more)
+    assert int(asked.properties["input_tokens"]) >= LEAST
+    assert asked.properties.get("web_search_count") == searches
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        (CLAUDE, {"tools": [OWN]}),
+        (RESPONSES, {"tools": [{"type": "image_generation"}]}),
+        (RESPONSES, {"tools": []}),
+        (CLAUDE, {"tools": "none"}),
+    ],
+)
+async def test_tools_that_read_nothing_hold_nothing_more(
+    meter: TokenMeter, path: str, more: dict[str, Any]
+) -> None:
+    asked = await held_event(meter, path, more)
+    assert int(asked.properties["input_tokens"]) < 1_000
+    assert "web_search_count" not in asked.properties

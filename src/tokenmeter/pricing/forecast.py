@@ -15,6 +15,7 @@ from tokenmeter.pricing.image_tokens import (
 )
 from tokenmeter.pricing.prompt import cached_for
 from tokenmeter.pricing.seedance import clip_tokens
+from tokenmeter.pricing.toolwork import toolwork
 from tokenmeter.pricing.unseen import unseen_tokens
 from tokenmeter.providers.base import Json
 from tokenmeter.providers.media import IMAGE, VIDEO, WORLD, whole
@@ -85,17 +86,30 @@ def _input(draft: Forecast, asked: Asked, history: History) -> None:
         draft.notes.append("no prompt is given: the input is not in this quote")
     if history.is_cautious:
         _unseen(draft, asked.body)
+        _toolwork(draft, asked.body)
 
 
 def _unseen(draft: Forecast, body: Json) -> None:
     """Add what no rule counts to the most that the input may be."""
     more = unseen_tokens(body)
-    if not more:
-        return
+    if more:
+        _widened(draft, more)
+        draft.notes.append("some text of this request is not known to be part of its prompt")
+
+
+def _toolwork(draft: Forecast, body: Json) -> None:
+    """Add what tools of the provider's may read and search to the most that there may be."""
+    work = toolwork(body)
+    if work.tokens:
+        _widened(draft, work.tokens)
+    if work.searches:
+        draft.add("web_search_count", Spread(0, 0, work.searches))
+
+
+def _widened(draft: Forecast, more: int) -> None:
     sure = draft.sure.pop("input_tokens", 0)
     given = draft.open.get("input_tokens", Spread(sure, sure, sure))
     draft.add("input_tokens", given._replace(high=given.high + more))
-    draft.notes.append("some text of this request is not known to be part of its prompt")
 
 
 def _cache(draft: Forecast, asked: Asked) -> None:

@@ -204,9 +204,9 @@ def _through(api: Api, header: str, *, owns_ids: bool) -> Api:
 
 _HELICONES = Gateway("helicone", _at_helicone, "helicone-cache")
 _GATEWAYS: Mapping[str, Gateway] = {
-    "ai-gateway.helicone.ai": Gateway("helicone", _behind_the_model, "helicone-cache"),
     "gateway.ai.cloudflare.com": Gateway("cloudflare", _at_cloudflare, "cf-aig-cache-status"),
     "api.portkey.ai": Gateway("portkey", _at_portkey, "x-portkey-cache-status"),
+    "ai-gateway.helicone.ai": Gateway("helicone", _behind_the_model, "helicone-cache"),
     **dict.fromkeys((*_HELICONE, "gateway.helicone.ai"), _HELICONES),
 }
 ADAPTER = Adapter("gateways", describe, hosts=tuple(_GATEWAYS))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tokenmeter.cli import app
+from tokenmeter.cli import COMMANDS, app
 from tokenmeter.engine.errors import NotFoundError
 from tokenmeter.engine.local import Engine
 from tokenmeter.event import Event, Property
@@ -178,3 +178,10 @@ def test_a_narrow_terminal_still_shows_the_wallets_id(url: str, columns: str) ->
     assert made["id"][:6] in shown
     folded = "".join(line[1:7].strip() for line in shown.splitlines()[3:])
     assert folded == made["id"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_offers_what_the_command_does_and_nothing_else(command: str) -> None:
+    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "160"}).output
+    assert "--help" in shown
+    assert "completion" not in shown

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from tokenmeter.engine.catalog_file import CatalogFile
     from tokenmeter.engine.local import Engine
 
-app = typer.Typer(help="Meters, plans and prices as one file.", no_args_is_help=True)
+app = typer.Typer(
+    help="Meters, plans and prices as one file.", no_args_is_help=True, add_completion=False
+)
 
 _SIGNS = {"create": "+", "update": "~", "archive": "-"}
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tokenmeter.engine.query import UsageRow
     from tokenmeter.event import Event
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 DELIVERY_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 1.0  # a thread that ends later may write to a folder that is being deleted

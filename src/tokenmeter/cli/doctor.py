@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tokenmeter.delivery.checkup import Checkup
     from tokenmeter.delivery.replay import Replayed
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 EXIT_ILL = 1
 UNPRICED = {"cost_source": "unpriced"}

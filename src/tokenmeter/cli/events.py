@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tokenmeter.engine.local import Engine
     from tokenmeter.event import Event
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 LIMIT = 20
 LIMIT_MAX = 100_000

@@ -25,10 +25,12 @@ from tokenmeter.event import parse_timestamp
 if TYPE_CHECKING:
     from tokenmeter.engine.local import Engine
 
-app = typer.Typer(help="What customers owe.", no_args_is_help=True)
+app = typer.Typer(help="What customers owe.", no_args_is_help=True, add_completion=False)
 
 Whom = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's external id.")]
 Which = Annotated[str, typer.Argument(metavar="INVOICE", help="The id or the number.")]
+_PERIODS = "DAILY, WEEKLY, MONTHLY, QUARTERLY, HALF_YEARLY or ANNUAL."
+_CYCLES = "calendar: periods begin on the 1st, on Monday, ...; anniversary: as the plan began."
 
 
 @app.command()
@@ -38,8 +40,8 @@ def subscribe(
     *,
     backend: Backend = None,
     currency: Annotated[str, typer.Option(help="The currency of the plan's prices.")] = "usd",
-    period: Annotated[str, typer.Option(help="MONTHLY, WEEKLY, ANNUAL, ...")] = "MONTHLY",
-    cycle: Annotated[str, typer.Option(help="calendar or anniversary")] = "calendar",
+    period: Annotated[str, typer.Option(help=_PERIODS)] = "MONTHLY",
+    cycle: Annotated[str, typer.Option(help=_CYCLES)] = "calendar",
     timezone: Annotated[
         str | None, typer.Option(help="Of a new customer: an IANA name. Default: UTC.")
     ] = None,

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from tokenmeter.cli.jobs_waiting import Waiting
     from tokenmeter.meter import TokenMeter
 
-app = typer.Typer(help="List the jobs that have not ended, or ask the providers for them.")
+app = typer.Typer(
+    help="List the jobs that have not ended, or ask the providers for them.", add_completion=False
+)
 
 DELIVER_TIMEOUT_S = 10.0  # for what processes that ended have left: submits, maybe
 JOBS_MAX = 100  # polled by one command, the oldest first

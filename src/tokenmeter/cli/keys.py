@@ -11,7 +11,7 @@ from tokenmeter.cli.reading import AsJson, Backend, open_engine, print_json
 if TYPE_CHECKING:
     from tokenmeter.engine.keys import ApiKey
 
-app = typer.Typer(help="The API keys of the server.", no_args_is_help=True)
+app = typer.Typer(help="The API keys of the server.", no_args_is_help=True, add_completion=False)
 
 Environment = Annotated[
     str, typer.Option("--environment", metavar="NAME", help="The environment of the keys.")

@@ -17,7 +17,7 @@ from tokenmeter.errors import PreviewError
 if TYPE_CHECKING:
     from tokenmeter.pricing.quote import Quote, Range
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 Provider = Annotated[str, typer.Option(metavar="NAME", help="Who answers: openai, kling, ...")]
 Model = Annotated[str, typer.Option(metavar="NAME", help="The model, as its API names it.")]

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 DAYS = 180
 EXIT_FOUND = 1  # there is something to look after
 
-app = typer.Typer(help="Show the price lists of media, or check them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Show the price lists of media, or check them.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 Provider = Annotated[str | None, typer.Option(metavar="NAME", help="Only this provider.")]
 Model = Annotated[str | None, typer.Option(metavar="TEXT", help="Only models with this in them.")]

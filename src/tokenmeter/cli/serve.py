@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "TOKENMETER_API_KEY"
 DRAIN_S_MAX = 10  # for requests that run when the server is told to stop
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 Database = Annotated[
     str | None,

@@ -24,7 +24,7 @@ from tokenmeter.cli.reading import (
 if TYPE_CHECKING:
     from tokenmeter.engine.query import UsageRow
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 class WindowSize(StrEnum):

@@ -11,7 +11,7 @@ import typer
 from tokenmeter.cli.reading import AsJson, Backend, open_engine, print_json
 from tokenmeter.errors import TokenmeterError
 
-app = typer.Typer(help="Prepaid credits of customers.", no_args_is_help=True)
+app = typer.Typer(help="Prepaid credits of customers.", no_args_is_help=True, add_completion=False)
 
 Whom = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's external id.")]
 Which = Annotated[
@@ -19,6 +19,8 @@ Which = Annotated[
     typer.Argument(metavar="WALLET", help="The wallet's id, as `wallet show CUSTOMER` has it."),
 ]
 REASON = "PURCHASED_CREDIT_DIRECT"
+_REASONS = "Why: PURCHASED_CREDIT_DIRECT or _INVOICED, FREE_CREDIT_GRANT, CREDIT_NOTE, ..."
+_EXPIRES = "When what is left is gone: 2027-01-01 or 2027-01-01T08:30Z. Default: never."
 
 
 @app.command()
@@ -71,11 +73,11 @@ def topup(
     amount: Annotated[str, typer.Argument(metavar="CREDITS", help="How many are added.")],
     *,
     backend: Backend = None,
-    reason: Annotated[str, typer.Option(help="Flexprice's transaction_reason.")] = REASON,
+    reason: Annotated[str, typer.Option(help=_REASONS)] = REASON,
     key: Annotated[
         str | None, typer.Option(help="Idempotency key: a repeated top-up is the first one.")
     ] = None,
-    expires: Annotated[str | None, typer.Option(metavar="TIME", help="Until when.")] = None,
+    expires: Annotated[str | None, typer.Option(metavar="TIME", help=_EXPIRES)] = None,
     priority: Annotated[int | None, typer.Option(help="The lowest is used first.")] = None,
     as_json: AsJson = False,
 ) -> None:

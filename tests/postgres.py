@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -43,7 +44,8 @@ def postgres_server() -> Iterator[str]:
         pass  # its migrations run once, not in every test
     yield url
     os.kill(server.get_pid(), signal.SIGQUIT)  # at once: what it holds is deleted anyway
-    server.cleanup()
+    with contextlib.suppress(Exception):  # of the wheel's, where the process is gone already
+        server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
 
 

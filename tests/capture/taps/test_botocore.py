@@ -21,6 +21,7 @@ from tests.capture.test_openai_lifecycle import assert_usage, events_of, only
 from tokenmeter import Policy, TokenMeter
 from tokenmeter.capture.previewing import stopped_call
 
+pytestmark = pytest.mark.usefixtures("left_open")
 ASK = bedrock.ASK
 INVOKE: dict[str, Any] = {
     "modelId": bedrock.MODEL,

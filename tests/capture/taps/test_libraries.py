@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +20,7 @@ from tests.capture.taps.server import Server, serving
 from tests.capture.test_openai_lifecycle import events_of
 from tokenmeter import Event, TokenMeter
 
+pytestmark = pytest.mark.usefixtures("left_open")
 OPENAI = "http://api.openai.com/v1"
 CLAUDE = "http://api.anthropic.com"
 
@@ -38,15 +37,6 @@ def server() -> Iterator[Server]:
             patch.setenv(name, made.url)
         patch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
         yield made
-
-
-@pytest.fixture(autouse=True)
-def _left_open() -> Iterator[None]:
-    """Collect what these libraries leave open, now: not in the test that comes next."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 def attempts(events: list[Event]) -> list[tuple[object, object, object]]:

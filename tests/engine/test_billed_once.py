@@ -198,6 +198,21 @@ def test_payments_at_one_time_never_add_up_to_more_than_is_owed(shop: Shop) -> N
         shop.services.invoices.pay(invoice["id"], Decimal("0.001"))
 
 
+def test_an_invoice_that_was_paid_is_not_voided_its_period_would_be_billed_again(
+    shop: Shop,
+) -> None:
+    subscription = shop.subscribe()
+    shop.use("e1", JUNE, image_count=100)
+    shop.clock.now = JULY
+    (invoice,) = shop.bill(subscription)
+    shop.services.invoices.pay(invoice["id"], Decimal("2.50"))
+    with pytest.raises(InvalidOperationError, match=r"2\.50? USD were paid on this invoice"):
+        shop.services.invoices.void(invoice["id"])
+    assert shop.bill(subscription) == []
+    told = shop.services.invoices.get(invoice["id"])
+    assert (told["invoice_status"], told["amount_remaining"]) == ("FINALIZED", "7.50")
+
+
 def voided(shop: Shop, end: str) -> None:
     """Void the closed invoice of the period that ends on a day."""
     told, _ = shop.services.invoices.listed()

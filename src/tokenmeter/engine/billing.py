@@ -114,7 +114,7 @@ class Billing:
         raise VersionConflictError
 
     def void(self, invoice_id: str) -> dict[str, Any]:
-        """Void an invoice; what its wallet paid is given back."""
+        """Void an invoice on which no payment is noted; what its wallet paid is given back."""
         row = self._row(invoice_id)
         now = self._clock()
         with self._store.writing() as connection:
@@ -126,7 +126,7 @@ class Billing:
             row = invoices.get(row.id, lock=True)
             if row.status not in {rows.DRAFT, rows.FINALIZED}:
                 raise InvalidOperationError(f"The invoice is {row.status} already.")
-            refund = refund_of(ledger, wallet, row)
+            refund = refund_of(documents, ledger, wallet, row)
             if refund and account is not None:
                 account.credit(refund, Why(REFUNDED, "INVOICE", row.id))
             invoices.change(replace(row, status=rows.VOIDED))

@@ -94,12 +94,21 @@ def prepaid(documents: Documents, customer_id: str, currency: str) -> Wallet | N
     return next((w for w in held if not w.post_paid), None)
 
 
-def refund_of(ledger: Ledger, wallet: Wallet | None, row: InvoiceRow) -> Decimal:
+def refund_of(
+    documents: Documents, ledger: Ledger, wallet: Wallet | None, row: InvoiceRow
+) -> Decimal:
     """
-    Tell how many credits of a customer's wallet give back what was paid of an invoice.
+    Tell how many credits of a customer's wallet give back what it paid of an invoice.
 
-    One that was closed since has its successor take the same money, at its own rate.
+    One that was closed since has its successor take the same money, at its own rate. Raises
+    InvalidOperationError for an invoice that was paid from elsewhere: we cannot give that back.
     """
+    noted = payments(documents, row.id)
+    if noted:
+        raise InvalidOperationError(
+            f"{plain(noted)} {row.currency.upper()} were paid on this invoice, so it is not "
+            "voided; give the customer credits instead."
+        )
     made = {"reference_id": [row.id], "transaction_reason": [PAID]}
     found, _ = ledger.search(made, limit=1, offset=0, newest_first=True)
     if not found:

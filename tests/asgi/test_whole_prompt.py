@@ -158,3 +158,23 @@ async def test_tools_that_read_nothing_hold_nothing_more(
     asked = await held_event(meter, path, more)
     assert int(asked.properties["input_tokens"]) < 1_000
     assert "web_search_count" not in asked.properties
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        (CHAT, {"model": "gpt-audio", "max_tokens": 900, "modalities": ["text", "audio"]}),
+        (GEMINI, {"generationConfig": {"maxOutputTokens": 900, "responseModalities": ["AUDIO"]}}),
+        (
+            GEMINI,
+            {"generation_config": {"max_output_tokens": 900, "response_modalities": ["audio"]}},
+        ),
+    ],
+)
+async def test_an_answer_that_may_be_spoken_is_held_as_sound(
+    meter: TokenMeter, path: str, more: dict[str, Any]
+) -> None:
+    asked = await held_event(meter, path, more)
+    assert (asked.properties["output_tokens"], asked.properties["output_audio_tokens"]) == (
+        *(900, 900),
+    )

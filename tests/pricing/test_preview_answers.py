@@ -362,3 +362,16 @@ def test_an_image_that_a_tool_draws_is_said_to_be_billed_beside() -> None:
     found = quoted(Step("POST", f"{OPENAI}/responses", {}, body))
     assert found is not None
     assert "the images that image_generation makes are billed beside this call" in found.notes
+
+
+def test_an_answer_that_may_be_spoken_is_quoted_at_the_price_of_sound() -> None:
+    body: Json = {"model": "gpt-audio", "messages": [{"role": "user", "content": "Hi"}]}
+    body |= {"max_completion_tokens": 1_000}
+    url = f"{OPENAI}/chat/completions"
+    written = quoted(Step("POST", url, {}, {**body, "modalities": ["text"]}))
+    spoken = quoted(Step("POST", url, {}, {**body, "modalities": ["text", "audio"]}))
+    assert written is not None
+    assert spoken is not None
+    prompt = Decimal("0.00002")  # 8 tokens of text, at $2.50 a million
+    assert written.high == Money(Decimal("0.01") + prompt)  # 1,000 tokens at $10 a million
+    assert spoken.high == Money(Decimal("0.064") + prompt)  # at $64

@@ -17,7 +17,7 @@ from tokenmeter.pricing.prompt import cached_for
 from tokenmeter.pricing.seedance import clip_tokens
 from tokenmeter.pricing.toolwork import toolwork
 from tokenmeter.pricing.unseen import unseen_tokens
-from tokenmeter.providers.base import Json
+from tokenmeter.providers.base import Json, mapping
 from tokenmeter.providers.media import IMAGE, VIDEO, WORLD, whole
 
 # Where nobody says how long an answer may be: an assumption, and called one.
@@ -34,7 +34,7 @@ _CONFIG_LIMITS = ("maxOutputTokens", "max_output_tokens", "maxTokens")
 def forecast(asked: Asked, history: History, billed_by: tuple[str, ...]) -> Forecast:
     """Return what a call will use; `billed_by` are the metrics in the model's price list."""
     draft = Forecast(asked.usage)
-    if asked.event_name in {TEXT, EMBEDDING}:
+    if asked.event_name in {TEXT, EMBEDDING} or _speaks(asked.body):
         _text(draft, asked, history)
     elif not asked.stated:
         _media(draft, asked, history, billed_by)
@@ -67,7 +67,7 @@ def _text(draft: Forecast, asked: Asked, history: History) -> None:
         _input(draft, asked, history)
     if asked.operation == CACHING:
         _cache(draft, asked)
-    if asked.event_name == TEXT and "output_tokens" not in draft.sure:
+    if asked.event_name != EMBEDDING and "output_tokens" not in draft.sure:
         _output(draft, asked, history)
 
 
@@ -149,7 +149,18 @@ def _output(draft: Forecast, asked: Asked, history: History) -> None:
     if history.answer_tokens_max is not None:
         most = max(spread.high, history.answer_tokens_max) if limit is None else limit
         spread = spread._replace(high=most)
-    draft.add("output_tokens", spread.times(asked.outputs), basis)
+    spread = spread.times(asked.outputs)
+    draft.add("output_tokens", spread, basis)
+    if _speaks(asked.body):  # nearly all of the answer is sound, the rest its transcript
+        draft.add("output_audio_tokens", spread._replace(low=0))
+
+
+def _speaks(body: Json) -> bool:
+    """Whether the answer may be spoken, by the formats of OpenAI and of Google."""
+    config = mapping(body.get("generationConfig") or body.get("generation_config"))
+    wanted = body.get("modalities") or config.get("responseModalities")
+    wanted = wanted or config.get("response_modalities")
+    return isinstance(wanted, list) and any(str(kind).lower() == "audio" for kind in wanted)
 
 
 def _images(draft: Forecast, asked: Asked, history: History) -> None:

@@ -91,7 +91,7 @@ async def test_text_is_held_wherever_it_stands(
         (CHAT, {"messages": [USER] * 300, "user": "u" * 64, "metadata": {"a": "b"}}, 1_600),
         (CHAT, {"messages": [{"role": "user", "content": [PICTURE]}]}, 2_000),
         (CHAT, {"messages": [{"role": "user", "content": [SOUND]}]}, 20_100),
-        (CLAUDE, {"system": [{"type": "text", "text": WORDS}]}, 36_000),
+        (CLAUDE, {"system": [{"type": "text", "text": WORDS}]}, 52_000),
     ],
 )
 async def test_a_usual_request_is_held_as_it_is_counted(
@@ -178,3 +178,12 @@ async def test_an_answer_that_may_be_spoken_is_held_as_sound(
     assert (asked.properties["output_tokens"], asked.properties["output_audio_tokens"]) == (
         *(900, 900),
     )
+
+
+async def test_an_estimated_prompt_is_held_with_what_estimates_were_too_low(
+    meter: TokenMeter,
+) -> None:
+    """A word that Claude reads as two tokens, and OpenAI's encoding as one."""
+    words = {"messages": [{"role": "user", "content": "farewell " * 1_000}]}
+    assert await held(meter, CLAUDE, words) >= 2_000
+    assert await held(meter, CHAT, words) == 1_009, "an exact count needs no more"

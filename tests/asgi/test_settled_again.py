@@ -92,3 +92,35 @@ def test_a_limit_that_was_put_right_is_not_put_right_again(
     Settler().add(settle)
     assert done.wait(WAIT_S)
     assert counters.corrected == 3 * (10 + 5)
+
+
+class Leaving(MemoryCounters):
+    """A database that takes the first count and is away for the second one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: dict[str, Decimal] = {}
+        self.back = threading.Event()
+
+    def add(self, key: str, window: datetime, amount: Decimal, most: Decimal) -> bool:
+        if self.left:
+            raise StoreBusyError("the database is locked")
+        self.left[key] = amount
+        return super().add(key, window, amount, most)
+
+    def correct(self, key: str, window: datetime, by: Decimal) -> None:
+        super().correct(key, window, by)
+        self.left[key] += by
+        self.back.set()
+
+
+def test_a_limit_gives_back_what_it_counted_for_a_call_of_which_a_later_one_cannot_be_read() -> (
+    None
+):
+    counters = Leaving()
+    rules = [Limit(per="month", requests=9), Limit(per="day", requests=9)]
+    gate = LimitGate(rules, counters, lambda _event: Decimal(0))
+    with pytest.raises(StoreBusyError):
+        gate.admit(Ask("acme"))
+    assert counters.back.wait(WAIT_S)
+    assert list(counters.left.values()) == [Decimal(0)]

@@ -21,6 +21,7 @@ from tokenmeter.enforcement.parts import (
     put_right,
     tokens_of,
 )
+from tokenmeter.enforcement.settling import SETTLER
 from tokenmeter.enforcement.terms import Enforcement, is_number
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
@@ -154,8 +155,13 @@ class LimitGate:
         found = [(limit, key) for limit in self._limits if (key := limit.key(ask)) is not None]
         for (limit, key), (wanted, most) in zip(found, self._wanted(ask, found), strict=True):
             start, end = limit.window(now)
-            if not self._counters.add(key, start, wanted, most):
-                taken.settle(())
+            try:
+                fits = self._counters.add(key, start, wanted, most)
+            except Exception:
+                SETTLER.add(taken.take_back)  # not now: who counts is away
+                raise
+            if not fits:
+                taken.take_back()
                 left_s = max(1, int((end - now).total_seconds()) + 1)
                 says = f"The limit of {limit.most} {limit.unit} per {limit.per} is reached."
                 raise Refused(Refusal(429, says, left_s))
@@ -202,6 +208,10 @@ class _Taken:
     def settle(self, events: Sequence[Event]) -> None:
         """Replace what was expected by what was used."""
         put_right(self.counters, self.money_of, self.parts, events)
+
+    def take_back(self) -> None:
+        """The call is not made."""
+        self.settle(())
 
     def keep(self, job: str) -> None:
         """Remember what was expected of a job."""

@@ -22,12 +22,14 @@ WORDS = "lorem ipsum dolor sit amet " * 4_000  # some 24,000 tokens
 LEAST = 20_000
 CHAT, RESPONSES, CLAUDE = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 GEMINI = "/v1beta/models/gemini-2.5-flash:generateContent"
+DRAWING = "/v1beta/models/gemini-2.5-flash-image:generateContent"
 USER = {"role": "user", "content": "Hi"}
 BODIES: dict[str, dict[str, Any]] = {
     CHAT: {"model": "gpt-4o", "max_tokens": 5, "messages": [USER]},
     RESPONSES: {"model": "gpt-4o", "max_output_tokens": 5, "input": "Hi"},
     CLAUDE: {"model": "claude-sonnet-4-6", "max_tokens": 5, "messages": [USER]},
     GEMINI: {"contents": [{"parts": [{"text": "Hi"}]}]},
+    DRAWING: {"contents": [{"parts": [{"text": "Hi"}]}]},
 }
 TEXT = {"type": "text/plain", "data": base64.b64encode(WORDS.encode()).decode()}
 BYTES = base64.b64encode(bytes(range(256)) * 4_000).decode()
@@ -187,3 +189,12 @@ async def test_an_estimated_prompt_is_held_with_what_estimates_were_too_low(
     words = {"messages": [{"role": "user", "content": "farewell " * 1_000}]}
     assert await held(meter, CLAUDE, words) >= 2_000
     assert await held(meter, CHAT, words) == 1_009, "an exact count needs no more"
+
+
+async def test_a_picture_is_held_as_one_though_sound_is_asked_for_beside_it(
+    meter: TokenMeter,
+) -> None:
+    said = {"generationConfig": {"responseModalities": ["IMAGE", "AUDIO"]}}
+    asked = await held_event(meter, DRAWING, said)
+    assert asked.event_name == "image_generated"
+    assert asked.properties["image_count"] == 1

@@ -81,11 +81,9 @@ def test_a_sink_without_listeners_starts_no_thread() -> None:
     alerts.close()
 
 
-def test_an_alert_that_finds_no_place_is_dropped_and_logged(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(alerts_module, "QUEUE_ALERTS_MAX", 1)
-    taken, go = threading.Event(), threading.Event()
+def behind(go: threading.Event) -> Alerts:
+    """Alerts whose listener waits for `go`, with one more that waits for the listener."""
+    taken = threading.Event()
 
     def waits(_alert: Alert) -> None:
         taken.set()
@@ -95,6 +93,15 @@ def test_an_alert_that_finds_no_place_is_dropped_and_logged(
     alerts.send(Alert("wallet.alert", {}))
     assert taken.wait(10)
     alerts.send(Alert("wallet.alert", {}))
+    return alerts
+
+
+def test_an_alert_that_finds_no_place_is_dropped_and_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(alerts_module, "QUEUE_ALERTS_MAX", 1)
+    go = threading.Event()
+    alerts = behind(go)
     with caplog.at_level(logging.ERROR, logger="tokenmeter.engine"):
         alerts.send(Alert("wallet.alert", {}))
     assert "an alert was dropped" in caplog.text
@@ -107,16 +114,8 @@ def test_alerts_close_though_a_listener_is_stuck_and_no_place_is_free(
 ) -> None:
     monkeypatch.setattr(alerts_module, "QUEUE_ALERTS_MAX", 1)
     monkeypatch.setattr(alerts_module, "CLOSE_WAIT_S", 0.01)
-    taken, go = threading.Event(), threading.Event()
-
-    def waits(_alert: Alert) -> None:
-        taken.set()
-        go.wait(10)
-
-    alerts = Alerts(waits)
-    alerts.send(Alert("wallet.alert", {}))
-    assert taken.wait(10)
-    alerts.send(Alert("wallet.alert", {}))
+    go = threading.Event()
+    alerts = behind(go)
     alerts.close()
     go.set()
 

@@ -20,8 +20,8 @@ from tokenmeter.pricing.tooltext import Shown, as_json, as_types, as_words
 from tokenmeter.providers.base import Json
 
 MISSING = "pip install 'tokenmeter[preview]' counts better"
-_DRAWS = "image_generation"  # a tool of the provider's that reads nothing
-_FILES_MAX = 20_000  # tokens that a file, or a conversation kept elsewhere, may be: upper end
+DRAWS = "image_generation"  # a tool of the provider's that reads nothing
+UNREAD_TOKENS = 20_000  # tokens that a file, or a conversation kept elsewhere, may be: upper end
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +176,11 @@ def _extras(form: Format, model: str, prompt: Prompt) -> tuple[list[int], tuple[
         notes.append(f"{len(prompt.images)} picture(s) counted by the family's rule of tiles")
     extra = _with_documents(extra, form, prompt, notes)
     if prompt.files:
-        extra[2] += _FILES_MAX * len(prompt.files)
+        extra[2] += UNREAD_TOKENS * len(prompt.files)
         notes.append(f"not counted locally: {', '.join(sorted(set(prompt.files)))}")
-    if _DRAWS in prompt.served:
-        notes.append(f"the images that {_DRAWS} makes are billed beside this call")
-    if reading := sorted(prompt.served - {_DRAWS}):
+    if DRAWS in prompt.served:
+        notes.append(f"the images that {DRAWS} makes are billed beside this call")
+    if reading := sorted(prompt.served - {DRAWS}):
         named = ", ".join(reading)
         notes.append(f"what tools of the provider read is not known before: {named}")
     return extra, tuple(notes)
@@ -188,14 +188,14 @@ def _extras(form: Format, model: str, prompt: Prompt) -> tuple[list[int], tuple[
 
 def _with_documents(extra: list[int], form: Format, prompt: Prompt, notes: list[str]) -> list[int]:
     """Add pages, what citing them takes, and thoughts that can only be measured."""
-    page = form.page or Tokens(0, 0, _FILES_MAX)
+    page = form.page or Tokens(0, 0, UNREAD_TOKENS)
     if prompt.pages:
         extra = [known + prompt.pages * tokens for known, tokens in zip(extra, page, strict=True)]
         rule = "by the family's rule" if form.page else "not counted locally"
         notes.append(f"{prompt.pages} page(s) {rule}")
     if prompt.thoughts:
         tokens = round(prompt.thoughts * form.thought)
-        most = 2 * tokens if form.thought else _FILES_MAX
+        most = 2 * tokens if form.thought else UNREAD_TOKENS
         extra = [extra[0], extra[1] + tokens, extra[2] + most]
         rule = "estimated by their length" if form.thought else "not counted locally"
         notes.append(f"encrypted thoughts of earlier turns are {rule}")

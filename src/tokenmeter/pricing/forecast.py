@@ -19,11 +19,12 @@ from tokenmeter.pricing.toolwork import toolwork
 from tokenmeter.pricing.unseen import unseen_tokens
 from tokenmeter.providers.base import Json, mapping
 from tokenmeter.providers.media import IMAGE, VIDEO, WORLD, whole
+from tokenmeter.providers.media_kinds import AUDIO
 
 # Where nobody says how long an answer may be: an assumption, and called one.
 ANSWER_TOKENS = Spread(1, 500, 4_096)
-# Of an estimate of text the most that it was, of all recordings (docs/previews.md: worst, 41.9 %
-# too little; shared by all families without an encoding of their own).
+# Estimates of a text were off by up to 41.9 % (docs/previews.md): what is held covers that,
+# and what each recording cost (tests/asgi/test_held_corpus.py).
 ESTIMATED_MOST = 1.8
 CACHING = "messages"  # Anthropic's: requests say what of them is to be kept
 SERIES_MAX = 15  # images of Seedream's, where the request names no fewer (docs.byteplus.com)
@@ -37,7 +38,8 @@ _CONFIG_LIMITS = ("maxOutputTokens", "max_output_tokens", "maxTokens")
 def forecast(asked: Asked, history: History, billed_by: tuple[str, ...]) -> Forecast:
     """Return what a call will use; `billed_by` are the metrics in the model's price list."""
     draft = Forecast(asked.usage)
-    if asked.event_name in {TEXT, EMBEDDING} or _speaks(asked.body):
+    spoken = asked.event_name == AUDIO and _speaks(asked.body)
+    if spoken or asked.event_name in {TEXT, EMBEDDING}:
         _text(draft, asked, history)
     elif not asked.stated:
         _media(draft, asked, history, billed_by)

@@ -37,9 +37,7 @@ _FILES = frozenset(
     }
 )
 _READ = frozenset({"document", "search_result"})  # files, unless the request carries their text
-_SEALED = "thoughts"
 _SIGNED = ("thoughtSignature", "thought_signature")
-_PDF = "application/pdf"
 _BLOBS = frozenset({"inlineData", "inline_data"})
 _GIVEN = frozenset({"arguments", "args", "input"})  # what a tool was called with
 # Where the formats keep what stands beside the messages.
@@ -102,7 +100,7 @@ def read_prompt(body: Json) -> Prompt | None:
 
 def _read_beside(body: Json, prompt: Prompt) -> None:
     """Read what the model is shown beside its messages, and how it is to answer."""
-    _read_tools(body, prompt)
+    read_tools(body, prompt)
     prompt.thinks = mapping(body.get("thinking")).get("type") == "enabled"
     prompt.schema = _schema(body)
 
@@ -174,7 +172,7 @@ def _read_thoughts(item: Json, kind: str, prompt: Prompt) -> None:
     if isinstance(signed, str):
         prompt.thoughts += -(-len(signed) * 3 // 4)
     elif "encrypted_content" in item or kind == "redacted_thinking":
-        prompt.files = [*(f for f in prompt.files if f != _SEALED), _SEALED]  # all are one
+        prompt.files = [*(f for f in prompt.files if f != "thoughts"), "thoughts"]  # all are one
 
 
 def _add_document(item: Json, kind: str, prompt: Prompt) -> None:
@@ -219,7 +217,7 @@ def _add_text(value: str, prompt: Prompt) -> None:
 def _add_media(item: Json, prompt: Prompt) -> None:
     blob = mapping(item.get("inlineData") or item.get("inline_data"))
     kind = str(blob.get("mimeType") or blob.get("mime_type") or "image/")
-    pages = pdf_pages(blob.get("data")) if kind == _PDF else None
+    pages = pdf_pages(blob.get("data")) if kind == "application/pdf" else None
     if kind.startswith("image/"):
         prompt.images.append(item)
     elif pages:
@@ -234,7 +232,8 @@ def _add_call(item: Json, prompt: Prompt) -> None:
     prompt.texts += (str(item["name"]), given if isinstance(given, str) else compact(given))
 
 
-def _read_tools(body: Json, prompt: Prompt) -> None:
+def read_tools(body: Json, prompt: Prompt) -> None:
+    """Read the tools of a request: the user's own, and those that the provider runs."""
     for tool in _each(body.get("tools"), body.get("functions")):
         declared = tool.get("functionDeclarations", tool.get("function_declarations"))
         own = mapping(tool.get("function") or tool.get("custom")) or tool

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tokenmeter.pricing.prompt import read_prompt
+from tokenmeter.pricing.counting import DRAWS, UNREAD_TOKENS
+from tokenmeter.pricing.prompt import Prompt, read_tools
 from tokenmeter.providers.base import Json, mapping
 from tokenmeter.providers.media import whole
 
-READ_TOKENS = 20_000  # that one tool brings before the model, where nobody says how many
 SEARCHES = 10  # of one call that states no limit
 _SEARCHES = ("websearch", "googlesearch", "xsearch")  # and more behind it: websearch20250305
-_DRAWS = "image_generation"  # reads nothing
 
 
 class Toolwork(NamedTuple):
@@ -25,12 +24,12 @@ def toolwork(body: Json) -> Toolwork:
     """Return what the tools of a request may add to what is billed."""
     searches = 1 if "web_search_options" in body else 0  # a model that searches once by itself
     if not body.get("tools"):
-        return Toolwork(searches * READ_TOKENS, searches)
-    prompt = read_prompt(body)
-    served = set() if prompt is None else prompt.served - {_DRAWS}
+        return Toolwork(searches * UNREAD_TOKENS, searches)
+    read_tools(body, prompt := Prompt([]))
+    served = prompt.served - {DRAWS}
     for name in filter(_is_search, served):
         searches += _limit(body, name) or SEARCHES
-    return Toolwork(READ_TOKENS * max(len(served), min(searches, 1)), searches)
+    return Toolwork(UNREAD_TOKENS * max(len(served), min(searches, 1)), searches)
 
 
 def _is_search(name: str) -> bool:

@@ -149,8 +149,13 @@ def _as_model(request: Request, path: str) -> Call | None:
     upstream = _UPSTREAMS.get(prefix)
     if upstream is None or not model:
         return None
-    asked = replace(request, path=path, body={**request.body, "model": model})
-    call = describe_compatible(asked, upstream[0])
+    return _of_model(replace(request, path=path), upstream[0], model)
+
+
+def _of_model(request: Request, provider: str, model: str) -> Call | None:
+    """Describe a call by the provider's own name of its model; its body is the gateway's."""
+    asked = replace(request, body={**request.body, "model": model})
+    call = describe_compatible(asked, provider)
     return None if call is None else replace(call, edited_body=None)
 
 
@@ -180,9 +185,7 @@ def _behind_the_model(request: Request) -> Call | None:
     upstream = _AT_PORTKEY.get("azure-openai" if named == "azure" else named)
     if upstream is None or not model or "," in model:
         return None
-    asked = replace(request, body={**request.body, "model": model})
-    call = describe_compatible(asked, upstream[0])
-    return None if call is None else replace(call, edited_body=None)
+    return _of_model(request, upstream[0], model)
 
 
 @lru_cache(maxsize=256)

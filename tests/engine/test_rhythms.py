@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from tests.engine.shop import AUGUST, CATALOG, JULY, JUNE, Shop, lines, opened_shop
 from tests.engine.test_billed_once import billed
+from tests.engine.test_line_items import item, price
 from tokenmeter.engine.errors import InvalidOperationError, NotFoundError, ValidationError
 from tokenmeter.engine.store.documents import Document, Documents
 
@@ -127,3 +128,93 @@ def test_a_subscription_that_cannot_be_billed_stops_no_other(
     assert f"{broken} is not billed" in caplog.text
     told, _ = shop.services.invoices.listed()
     assert [(i["subscription_id"], i["total"]) for i in told] == [(whole, "0.10")]
+
+
+ONCE = CATALOG.replace("usage_limit: 10}", "usage_limit: 10, usage_reset_period: NEVER}")
+
+
+def images(told: list[dict[str, str]]) -> list[str | None]:
+    """What invoices take for images, the opening left out."""
+    return [one.get("image_in_hybrid") for one in told if "setup" not in one]
+
+
+@pytest.mark.parametrize("changes", ["price", "line item"])
+def test_an_allowance_that_never_resets_is_used_up_though_its_price_changes(
+    tmp_path: Path, changes: str
+) -> None:
+    shop = opened_shop(tmp_path, ONCE)
+    subscription = shop.subscribe("hybrid")
+    for number, at in enumerate((JUNE, JULY)):
+        shop.use(f"e{number}", at, image_count=10)
+    change = {"amount": "0.30", "effective_from": JULY}
+    if changes == "price":
+        shop.services.definitions.update("price", price(shop, "image_in_hybrid")["id"], change)
+    else:
+        held = item(shop, subscription, "image_in_hybrid")["id"]
+        shop.services.subscriptions.update_line_item(held, change)
+    assert images(billed(shop, subscription, AUGUST)) == [None, "3.00"]
+
+
+def test_what_never_resets_is_used_up_by_the_largest_of_each_month(tmp_path: Path) -> None:
+    largest = ONCE.replace("{type: SUM, field: image_count}", "{type: MAX, field: image_count}")
+    shop = opened_shop(tmp_path, largest)
+    subscription = shop.subscribe("hybrid")
+    for number, at in enumerate((JUNE, JULY, AUGUST)):
+        shop.use(f"e{number}", at, image_count=6)
+    told = billed(shop, subscription, AUGUST + timedelta(days=31))
+    assert images(told) == [None, "0.40", "1.20"]
+
+
+def parts(shop: Shop, subscription: str, at: datetime) -> list[dict[str, str]]:
+    """June, billed in two parts."""
+    found: list[dict[str, str]] = []
+    for start, end in ((JUNE, at), (at, JULY)):
+        shop.clock.now = end
+        asked = {"subscription_id": subscription, "period_start": start, "period_end": end}
+        drafted = shop.services.invoices.draft(asked)
+        found.append(lines(shop.services.invoices.finalize(drafted["id"])))
+    return found
+
+
+def test_a_period_that_is_billed_in_parts_has_what_is_included_once(shop: Shop) -> None:
+    subscription = shop.subscribe("hybrid")
+    shop.bill(subscription)
+    middle = JUNE + timedelta(days=15)
+    for number, at in enumerate((JUNE, middle)):
+        shop.use(f"e{number}", at, image_count=8)
+    assert images(parts(shop, subscription, middle)) == [None, "1.20"]
+
+
+def test_a_day_that_two_periods_share_has_what_is_included_once(shop: Shop) -> None:
+    allow(shop, 10, "DAILY")
+    noon = timedelta(hours=12)
+    subscription = shop.subscribe(start_date=JUNE + noon)
+    for number, at in enumerate((JULY, JULY + noon, JULY + 2 * noon)):
+        shop.use(f"e{number}", at, image_count=8)
+    (quota,) = shop.services.quotas.of("acme", JULY + noon)
+    assert (int(quota.used), quota.resets_at) == (16, JULY + 2 * noon)
+    assert billed(shop, subscription, AUGUST + noon) == [{}, {"image": "0.60"}]
+
+
+def test_a_week_that_two_months_share_has_what_is_included_once(shop: Shop) -> None:
+    allow(shop, 10, "WEEKLY")
+    subscription = shop.subscribe()
+    for number, day in enumerate((28, 30, 35)):  # the fifth week begins with 29 June
+        shop.use(f"e{number}", JUNE + timedelta(days=day), image_count=8)
+    assert billed(shop, subscription, AUGUST) == [{}, {"image": "0.60"}]
+
+
+def test_a_monthly_allowance_is_given_each_month_of_several_billed_as_one(shop: Shop) -> None:
+    allow(shop, 10, "MONTHLY")
+    subscription = shop.subscribe(billing_period_count=3)
+    for number, at in enumerate((JUNE, JULY, AUGUST)):
+        shop.use(f"e{number}", at, image_count=8 + number)
+    assert billed(shop, subscription, AUGUST + timedelta(days=31)) == [{}]
+
+
+def test_an_allowance_for_a_quarter_is_given_four_times_in_twelve_months(shop: Shop) -> None:
+    allow(shop, 10, "QUARTERLY")
+    subscription = shop.subscribe(billing_period_count=12)
+    for number, month in enumerate((6, 9, 12)):
+        shop.use(f"e{number}", JUNE.replace(month=month), image_count=10)
+    assert billed(shop, subscription, JUNE.replace(year=2027)) == [{}]

@@ -23,7 +23,7 @@ TWO_DAYS = {"first": [d(8), d(3)], "second": [d(5), d(20)]}
         (Entitlement(d(0)), 0, {"first": 0, "second": 0}),
         (Entitlement(None), 0, {"first": 11, "second": 25}),
         (Entitlement(d(10), is_enabled=False), 0, {"first": 0, "second": 0}),
-        (Entitlement(d(10), reset=ResetPeriod.DAILY), 99, {"first": 11, "second": 9}),
+        (Entitlement(d(10), reset=ResetPeriod.DAILY), 9, {"first": 4, "second": 7}),  # 1, 3 and 7
     ],
 )
 def test_each_window_has_the_allowance_anew(

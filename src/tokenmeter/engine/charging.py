@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
-from itertools import pairwise
 
+from tokenmeter.engine.allowances import allowance_window, allowance_windows
 from tokenmeter.engine.contract import Contract, Item
 from tokenmeter.engine.metering import Assignments, MeterQuery, Quantity, assignments
 from tokenmeter.engine.store.protocol import Store
@@ -17,15 +16,18 @@ from tokenmeter.rating.adjust import Charge, Terms, rate
 from tokenmeter.rating.aggregation import Bucket, Measurement
 from tokenmeter.rating.allowance import covered
 from tokenmeter.rating.entitlement import Entitlement
-from tokenmeter.rating.meter import Meter
-from tokenmeter.rating.periods import BillingPeriod, Cycle, ResetPeriod
+from tokenmeter.rating.meter import AggregationType, Meter
+from tokenmeter.rating.periods import BillingPeriod, Cycle
 from tokenmeter.rating.price import Cadence, Price
 from tokenmeter.rating.proration import share_used
 from tokenmeter.rating.rounding import ZERO, plus
 from tokenmeter.rating.together import Demand, Promise, rate_together
-from tokenmeter.rating.windows import Period, Window, windows, zone_of
+from tokenmeter.rating.windows import Period
 
 LINE_ID_CHARS = 26
+ADDING_UP = frozenset(  # of which several times are counted as one
+    {AggregationType.SUM, AggregationType.COUNT, AggregationType.SUM_WITH_MULTIPLIER}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,67 +202,21 @@ def _before(
     known: Measured,
     how: tuple[Entitlement, str],
 ) -> Decimal:
-    """Return what an allowance that lasts longer than the period has seen before it."""
+    """Return what was billed, or included, of an allowance that began before the period."""
     allowance, environment = how
-    term = allowance_term(contract, period, allowance)
-    if term is None or period.start <= term.start:
+    begun = allowance_window(contract, period, allowance, period.start).start
+    if period.start <= begun:
         return ZERO
-    query = _query(contract, known.meter, Period(term.start, period.start))
-    answer = assignments(store, query, known.prices, environment)
-    return plus(quantity.quantity for quantity in answer.by_price.values())
-
-
-def allowance_windows(
-    contract: Contract, period: Period, allowance: Entitlement
-) -> Iterator[Period]:
-    """Cut a period at the resets of an allowance: midnights, or the cycle's weeks, months …"""
-    zone, reset = zone_of(contract.zone), allowance.reset
-    if reset is ResetPeriod.DAILY:
-        starts = list(windows(period, Window.DAY, zone))
-    elif reset not in (None, ResetPeriod.NEVER) and contract.cycle.period.is_longer_than(
-        BillingPeriod(reset.value)
-    ):
-        inner = Cycle(contract.cycle.anchor, BillingPeriod(reset.value), 1, zone)
-        starts = [p.start for p in inner.periods(period.start, period.end)]
-    else:
-        term = allowance_term(contract, period, allowance)
-        starts = [period.start, *([term.end] if term and term.end < period.end else [])]
-    bounds = [*(max(s, period.start) for s in starts), period.end]
-    for start, end in pairwise(bounds):
-        if start < end:
-            yield Period(start, end)
-
-
-def allowance_window(
-    contract: Contract, period: Period, allowance: Entitlement, at: datetime
-) -> Period:
-    """Find the window of an allowance that holds a moment."""
-    term = allowance_term(contract, period, allowance)
-    if term is not None and at < term.end:
-        return term
-    cut = list(allowance_windows(contract, period, allowance))
-    return next((w for w in cut if w.start <= at < w.end), cut[-1])
-
-
-def allowance_term(contract: Contract, period: Period, allowance: Entitlement) -> Period | None:
-    """Find the time of an allowance that lasts longer than a billing period; None: it does not."""
-    if allowance.reset is ResetPeriod.NEVER:
-        return Period(min(contract.start, period.start), period.end)
-    if allowance.reset is None:
-        return None
-    lasts = BillingPeriod(allowance.reset.value)
-    if not lasts.is_longer_than(contract.cycle.period):
-        return None
-    return term_of(contract, lasts, period.start)
-
-
-def term_of(contract: Contract, lasts: BillingPeriod, at: datetime) -> Period:
-    """Find the stretch of several billing periods, counted from the start, that holds a moment."""
-    cycle = Cycle(contract.cycle.anchor, lasts, 1, zone_of(contract.zone))
-    start = contract.start
-    while (end := cycle.next(start)) <= at:
-        start = end
-    return Period(start, end)
+    meter_id, earlier = known.meter.meter_id, Period(begun, period.start)
+    prices = [i.price for i in contract.usage_items() if i.price.meter_id == meter_id]
+    prices = [p for p in prices if earlier.within(p.start, p.end) is not None]
+    adds_up = known.meter.aggregation.kind in ADDING_UP
+    parts = [earlier] if adds_up else contract.cycle.periods(earlier.start, earlier.end)
+    answers = [
+        assignments(store, _query(contract, known.meter, part), prices, environment)
+        for part in parts
+    ]
+    return plus(quantity.quantity for found in answers for quantity in found.by_price.values())
 
 
 def _own_periods(contract: Contract, item: Item, period: Period) -> list[Period]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from tokenmeter.engine.charging import allowance_window
+from tokenmeter.engine.allowances import allowance_window
 from tokenmeter.engine.contract import Contract
 from tokenmeter.engine.metering import Assignments, MeterQuery, assignments
 from tokenmeter.engine.store.protocol import Store

@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 from tokenmeter.engine.advances import late_advances, next_advances, opening_charges
+from tokenmeter.engine.allowances import term_of
 from tokenmeter.engine.charging import (
     Charged,
     Measured,
     fixed_charges,
     line_id,
-    term_of,
     usage_charges,
 )
 from tokenmeter.engine.contract import Contract

@@ -8,8 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from tokenmeter.engine.allowances import allowance_window
 from tokenmeter.engine.billing import Billing
-from tokenmeter.engine.charging import allowance_window
 from tokenmeter.engine.contract import Contract
 from tokenmeter.engine.errors import NotFoundError
 from tokenmeter.engine.metering import MeterQuery, measure

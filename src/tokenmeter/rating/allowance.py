@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from tokenmeter.rating.entitlement import Entitlement
-from tokenmeter.rating.periods import ResetPeriod
 from tokenmeter.rating.rounding import EXACT, ZERO, minus
 
 
@@ -27,7 +26,7 @@ def covered(
         return found
     for window in range(max((len(values) for values in used.values()), default=0)):
         left = entitlement.usage_limit
-        if left is not None and window == 0 and entitlement.reset is not ResetPeriod.DAILY:
+        if left is not None and window == 0:
             left = max(ZERO, minus(left, before))
         for key, values in used.items():
             part = values[window] if left is None else min(left, values[window])

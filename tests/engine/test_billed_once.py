@@ -261,3 +261,50 @@ def test_a_period_after_the_end_of_a_subscription_is_not_invoiced(shop: Shop) ->
     later = {"subscription_id": subscription, "period_start": JULY, "period_end": AUGUST}
     with pytest.raises(EngineError, match="does not run in this period"):
         shop.services.invoices.draft(later)
+
+
+SETUP = {"type": "FIXED", "amount": "7", "billing_period": "ONETIME", "display_name": "late setup"}
+SETUP |= {"billing_model": "FLAT_FEE", "invoice_cadence": "ADVANCE"}
+
+
+def test_a_one_time_price_that_changes_later_is_charged_once(shop: Shop) -> None:
+    subscription = shop.subscribe("hybrid")
+    billed(shop, subscription, JULY + timedelta(days=3))
+    shop.services.definitions.update("price", price(shop, "setup")["id"], {"amount": "120"})
+    billed(shop, subscription, SEPTEMBER)
+    assert amounts(shop, "setup") == [("2026-06-01", "99.00")]
+
+
+def test_a_one_time_line_item_that_is_raised_costs_the_difference(shop: Shop) -> None:
+    subscription = shop.subscribe("hybrid")
+    billed(shop, subscription, JULY + timedelta(days=3))
+    setup = item(shop, subscription, "setup")["id"]
+    shop.services.subscriptions.update_line_item(setup, {"quantity": 2})
+    billed(shop, subscription, SEPTEMBER)
+    assert amounts(shop, "setup") == [("2026-06-01", "99.00"), ("2026-07-01", "99.00")]
+
+
+@pytest.mark.parametrize("added", [MIDDLE, JULY + timedelta(days=3)])
+def test_a_one_time_price_that_is_added_later_is_charged_once_though_its_start_was_billed(
+    shop: Shop, added: datetime
+) -> None:
+    """A line item without a start begins with the subscription."""
+    subscription = shop.subscribe("hybrid")
+    billed(shop, subscription, added)
+    shop.services.subscriptions.add_line_item(subscription, {"price": SETUP})
+    first, *others = billed(shop, subscription, SEPTEMBER)
+    assert first["late setup"] == "7.00"
+    assert not any("late setup" in one for one in others)
+    assert billed(shop, subscription, SEPTEMBER + timedelta(days=30))[0].get("late setup") is None
+
+
+def test_a_one_time_price_that_is_added_at_the_start_waits_for_the_opening(shop: Shop) -> None:
+    subscription = shop.subscribe("hybrid")
+    assert "setup" not in lines(shop.preview(subscription, JUNE, JULY))
+    billed(shop, subscription, JULY)
+    (opening,) = (
+        i for i in shop.services.invoices.listed()[0] if i["period_start"] == i["period_end"]
+    )
+    shop.services.invoices.void(opening["id"])
+    told = billed(shop, subscription, AUGUST)
+    assert ["setup" in one for one in told] == [True, False]

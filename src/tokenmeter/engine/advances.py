@@ -3,7 +3,8 @@ Fixed prices that are due in advance: what no earlier invoice has billed of a ru
 
 Each invoice bills the advances of the period after it, as the subscription is then. What is
 added or raised later is billed with the period itself, less what was paid for the same time; what
-is lowered or ended gives nothing back.
+is lowered or ended gives nothing back. A one-time price is charged once, by the version that its
+line item began with; where that time was billed before, by the next invoice.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from tokenmeter.engine.charging import Charged, fixed_charges, line_id, onetime_charges
-from tokenmeter.engine.contract import Contract
+from tokenmeter.engine.charging import Charged, fixed_charges, line_id
+from tokenmeter.engine.contract import Contract, Item
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.rhythm import own_period
 from tokenmeter.engine.store.invoices import Invoices
 from tokenmeter.engine.store.protocol import Store
-from tokenmeter.engine.store.rows import microseconds
-from tokenmeter.rating.adjust import Adjustment, AdjustmentKind, Charge
+from tokenmeter.engine.store.rows import microseconds, moment
+from tokenmeter.rating.adjust import Adjustment, AdjustmentKind, Charge, rate
+from tokenmeter.rating.aggregation import Measurement
+from tokenmeter.rating.periods import BillingPeriod
 from tokenmeter.rating.price import Cadence
 from tokenmeter.rating.proration import share_used
 from tokenmeter.rating.rounding import minus, plus, rounded, times
@@ -34,20 +37,26 @@ Lines = Sequence[Mapping[str, Any]]  # of invoices, as they were written
 
 
 class _Billed(NamedTuple):
-    """What closed invoices have billed of a period."""
+    """What closed invoices have billed, others than the one that is rated."""
 
     lines: Lines  # of fixed prices
-    has_advances: bool  # whether the invoice is among them that bills it in advance
+    times: Sequence[Period]
+
+    def has_ended_at(self, at: datetime) -> bool:
+        """Tell whether one of them ends at a moment, and so bills what is due in advance then."""
+        return any(period.end == at for period in self.times)
 
 
 def opening_charges(store: Store, contract: Contract, environment: str) -> list[Charged]:
     """Charge what is due when a subscription starts."""
     first = own_period(contract, contract.start)
-    once = [c for c in onetime_charges(contract, first) if _begins(c, contract.start)]
-    due = [*fixed_charges(contract, first, Cadence.ADVANCE), *once]
     opening = Period(contract.start, contract.start)
     billed = _billed(store, contract, first, opening, environment)
-    return list(_unpaid(contract, due, billed.lines))
+    once = [c for c in _onetime(contract) if _begun(contract, c) == contract.start]
+    return [
+        *_unpaid(contract, fixed_charges(contract, first, Cadence.ADVANCE), billed.lines),
+        *_unpaid(contract, once, _ever(store, contract, opening, environment).lines),
+    ]
 
 
 def next_advances(
@@ -73,10 +82,50 @@ def late_advances(
         return []
     own = own_period(contract, period.start)
     billed = _billed(store, contract, own, period, environment)
-    once = [c for c in onetime_charges(contract, own) if not _begins(c, contract.start)]
     # Without the invoice before it, which is still to come, that one bills all of this period.
-    due = fixed_charges(contract, own, Cadence.ADVANCE) if billed.has_advances else []
-    return list(_unpaid(contract, [*due, *once], billed.lines))
+    is_late = billed.has_ended_at(own.start)
+    due = fixed_charges(contract, own, Cadence.ADVANCE) if is_late else []
+    return [
+        *_unpaid(contract, due, billed.lines),
+        *_late_onetime(store, contract, period, environment),
+    ]
+
+
+def _late_onetime(
+    store: Store, contract: Contract, period: Period, environment: str
+) -> Iterator[Charged]:
+    """Charge the one-time prices that begin in a period, or before it in a time that is billed."""
+    own = own_period(contract, period.start)
+    once = [c for c in _onetime(contract) if _begun(contract, c) < own.end]
+    if not once:
+        return
+    ever = _ever(store, contract, period, environment)
+    opening = Period(contract.start, contract.start)
+    for charged in once:
+        at = _begun(contract, charged)
+        if at == contract.start:
+            is_due = opening in ever.times  # else that one is still to come, and bills it
+        else:
+            is_due = at in own or any(at in billed for billed in ever.times)
+        if is_due:
+            yield from _unpaid(contract, [charged], ever.lines)
+
+
+def _onetime(contract: Contract) -> list[Charged]:
+    """Charge each one-time line item, by the first version of its price."""
+    first: dict[str, Item] = {}
+    items = [i for i in contract.fixed_items() if i.price.billing_period is BillingPeriod.ONETIME]
+    for item in sorted(items, key=lambda i: i.price.start or contract.start):
+        first.setdefault(item.id, item)
+    return [
+        Charged(
+            item.id,
+            item.name,
+            rate(item.price, Measurement(item.quantity)),
+            own_period(contract, item.price.start or contract.start),
+        )
+        for item in first.values()
+    ]
 
 
 def _unpaid(contract: Contract, due: Sequence[Charged], billed: Lines) -> Iterator[Charged]:
@@ -97,7 +146,9 @@ def _is_rest(line: Mapping[str, Any]) -> bool:
 
 
 def _paid(line: Mapping[str, Any], charged: Charged) -> Decimal:
-    """Tell what of a billed line was for the time of a charge."""
+    """Tell what of a billed line was for the time of a charge, or for what is charged once."""
+    if charged.charge.price.billing_period is BillingPeriod.ONETIME:
+        return Decimal(line["amount"])
     start, end = (reading.moment(line, name) for name in ("period_start", "period_end"))
     if start is None or end is None or start == end:
         return Decimal(0)
@@ -115,21 +166,25 @@ def _less(charge: Charge, paid: Decimal) -> Charge:
     )
 
 
+def _ever(store: Store, contract: Contract, rated: Period, environment: str) -> _Billed:
+    whole = Period(contract.start, datetime.max.replace(tzinfo=UTC))
+    return _billed(store, contract, whole, rated, environment)
+
+
 def _billed(
     store: Store, contract: Contract, own: Period, rated: Period, environment: str
 ) -> _Billed:
-    """Find what other closed invoices than the one that is rated have billed of a period."""
+    """Find what closed invoices have billed whose periods end within a time, or with it."""
     start_us, end_us = microseconds(own.start), microseconds(own.end)
-    this = (microseconds(rated.start), microseconds(rated.end))
     with store.reading() as connection:
         closed = Invoices(connection, environment).closed(
             contract.subscription_id, start_us, end_us
         )
-    others = [row for row in closed if (row.period_start_us, row.period_end_us) != this]
-    lines = [line for row in others for line in json.loads(row.body)["line_items"]]
+    times = [Period(moment(r.period_start_us), moment(r.period_end_us)) for r in closed]
+    others = [(row, time) for row, time in zip(closed, times, strict=True) if time != rated]
+    lines = [line for row, _ in others for line in json.loads(row.body)["line_items"]]
     return _Billed(
-        [line for line in lines if line["price_type"] == "FIXED"],
-        any(row.period_end_us == start_us for row in others),
+        [line for line in lines if line["price_type"] == "FIXED"], [time for _, time in others]
     )
 
 
@@ -137,8 +192,8 @@ def _has_advances(contract: Contract) -> bool:
     return any(i.price.cadence is Cadence.ADVANCE for i in contract.fixed_items())
 
 
-def _begins(charged: Charged, at: datetime) -> bool:
-    return charged.charge.price.start == at
+def _begun(contract: Contract, charged: Charged) -> datetime:
+    return charged.charge.price.start or contract.start
 
 
 def _item(line: Mapping[str, Any]) -> str:

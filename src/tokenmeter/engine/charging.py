@@ -116,15 +116,6 @@ def fixed_charges(contract: Contract, period: Period, cadence: Cadence) -> list[
     return found
 
 
-def onetime_charges(contract: Contract, period: Period) -> list[Charged]:
-    """Charge the prices that are charged once, in the period in which their line item starts."""
-    return [
-        Charged(i.id, i.name, rate(i.price, Measurement(i.quantity)), period)
-        for i in contract.fixed_items()
-        if i.price.billing_period is BillingPeriod.ONETIME and i.price.start in period
-    ]
-
-
 def line_id(contract: Contract, charged: Charged) -> str:
     """Name a line by what it bills, so that rating again names it alike."""
     digest = hashlib.sha256(f"{contract.subscription_id}/{charged.key}".encode()).digest()

@@ -263,8 +263,14 @@ def test_a_period_after_the_end_of_a_subscription_is_not_invoiced(shop: Shop) ->
         shop.services.invoices.draft(later)
 
 
-SETUP = {"type": "FIXED", "amount": "7", "billing_period": "ONETIME", "display_name": "late setup"}
-SETUP |= {"billing_model": "FLAT_FEE", "invoice_cadence": "ADVANCE"}
+SETUP = {
+    "type": "FIXED",
+    "amount": "7",
+    "billing_period": "ONETIME",
+    "display_name": "late setup",
+    "billing_model": "FLAT_FEE",
+    "invoice_cadence": "ADVANCE",
+}
 
 
 def test_a_one_time_price_that_changes_later_is_charged_once(shop: Shop) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from tokenmeter.engine.allowances import allowance_window, allowance_windows
+from tokenmeter.engine.committed import NOTHING_BEFORE, Before, held_to_promises
 from tokenmeter.engine.contract import Contract, Item
 from tokenmeter.engine.metering import Assignments, MeterQuery, Quantity, assignments
 from tokenmeter.engine.store.protocol import Store
@@ -79,12 +80,10 @@ def usage_charges(
     contract: Contract,
     period: Period,
     environment: str,
-    *,
-    prior: Decimal | None = None,
-    is_last: bool = True,
+    before: Before = NOTHING_BEFORE,
 ) -> tuple[list[Charged], dict[str, Measured]]:
     """
-    Rate a period's usage; `prior` and `is_last` are of a commitment over several periods.
+    Rate a period's usage, after what was used of commitments before.
 
     Returns the charges in the order of the line items, and what was measured.
     """
@@ -94,9 +93,10 @@ def usage_charges(
     for item in contract.usage_items():
         known = found[item.price.meter_id].found.by_price.get(item.price.key)
         if known is not None:
-            own = replace(terms[item.price.key], commitment=item.commitment)
-            demands.append((item, Demand(item.price, measurement_of(known, period), own)))
-    return _rated(contract, demands, period, prior, is_last=is_last), found
+            usage = measurement_of(known, period)
+            demands.append((item, Demand(item.price, usage, terms[item.price.key])))
+    demands = held_to_promises(contract, demands, period, before)
+    return _rated(contract, demands, period, before), found
 
 
 def fixed_charges(contract: Contract, period: Period, cadence: Cadence) -> list[Charged]:
@@ -126,15 +126,13 @@ def _rated(
     contract: Contract,
     demands: Sequence[tuple[Item, Demand]],
     period: Period,
-    prior: Decimal | None,
-    *,
-    is_last: bool,
+    before: Before,
 ) -> list[Charged]:
     items = {d.price.key: item for item, d in demands}
     if contract.promise is None:
         charges = tuple(rate(d.price, d.usage, d.terms) for _, d in demands)
     else:
-        promise = Promise(contract.promise, prior, is_last)
+        promise = Promise(contract.promise, before.prior, before.is_last)
         charges = rate_together([d for _, d in demands], promise)
     found: list[Charged] = []
     for charge in charges:

@@ -16,7 +16,9 @@ from tokenmeter.engine.charging import (
     line_id,
     usage_charges,
 )
+from tokenmeter.engine.committed import Before, without_promises
 from tokenmeter.engine.contract import Contract
+from tokenmeter.engine.rhythm import own_period
 from tokenmeter.engine.store.protocol import Store
 from tokenmeter.engine.unpriced import Unpriced, unpriced
 from tokenmeter.rating.invoice import Invoice, InvoiceLine
@@ -98,23 +100,30 @@ def rate_period(store: Store, contract: Contract, period: Period, environment: s
 def rate_usage(
     store: Store, contract: Contract, period: Period, environment: str
 ) -> tuple[list[Charged], dict[str, Measured]]:
-    """Rate the usage of a period, against the commitment of its term if there is one."""
-    term = _term(contract, period)
-    if term is None:
-        return usage_charges(store, contract, period, environment)
-    free = replace(contract, promise=None)
-    prior = ZERO
-    for earlier in _periods(contract, Period(term.start, period.start)):
-        charges, _ = usage_charges(store, free, earlier, environment)
-        prior = plus((prior, *(c.charge.unrounded for c in charges)))
-    return usage_charges(
-        store,
-        contract,
-        period,
-        environment,
-        prior=prior,
-        is_last=period.end >= term.end,
-    )
+    """Rate the usage of a period, against what is left of the commitments if there are any."""
+    before = _used_before(store, contract, period, environment)
+    return usage_charges(store, contract, period, environment, before)
+
+
+def _used_before(store: Store, contract: Contract, period: Period, environment: str) -> Before:
+    """Tell what was used of commitments that began before a period, or go on after it."""
+    own, term = own_period(contract, period.start), _term(contract, period)
+    free = without_promises(contract)
+    items = {item.price.key: item for item in contract.usage_items()}
+    prior, by_root = ZERO, dict[str, Decimal]()
+    has_own = any(item.commitment for item in items.values())
+    since = own if term is None else term
+    if contract.promise is None and not has_own:
+        return Before()
+    for earlier in _periods(contract, Period(since.start, period.start)):
+        for charged in usage_charges(store, free, earlier, environment)[0]:
+            item, cost = items[charged.charge.price.key], charged.charge.unrounded
+            if item.commitment is None:
+                prior = plus((prior, cost))
+            elif earlier.start >= own.start:
+                by_root[item.root] = plus((by_root.get(item.root, ZERO), cost))
+    is_whole = term is None and period.start == own.start and period.end >= own.end
+    return Before(None if is_whole else prior, period.end >= since.end, by_root)
 
 
 def differences(

@@ -98,6 +98,7 @@ class Terms:
     used_before: Decimal = ZERO
     share: Decimal = ONE  # of the period that a fixed item was active in
     commitment: Commitment | None = None
+    committed_before: Decimal = ZERO  # what was used of the commitment
     discounts: tuple[Discount, ...] = ()
     maximum: Decimal | None = None
     minimum: Decimal | None = None
@@ -235,9 +236,10 @@ def prorate(draft: Draft) -> Draft:
 
 def hold(draft: Draft) -> Draft:
     """Hold the cost against the line's commitment: overage above it, true-up below it."""
-    if draft.terms.commitment is None:
+    terms = draft.terms
+    if terms.commitment is None:
         return draft
-    held = commit(draft.amount, draft.terms.commitment, draft.model)
+    held = commit(draft.amount, terms.commitment, draft.model, terms.committed_before)
     extra = minus(held.charge, draft.amount, held.true_up)
     draft = draft.adjusted(AdjustmentKind.OVERAGE, extra)
     return draft.adjusted(AdjustmentKind.TRUE_UP, held.true_up)

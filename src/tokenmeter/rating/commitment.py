@@ -59,13 +59,15 @@ class Committed:
     true_up: Decimal = ZERO
 
 
-def commit(cost: Decimal, commitment: Commitment, model: Model) -> Committed:
+def commit(
+    cost: Decimal, commitment: Commitment, model: Model, used_before: Decimal = ZERO
+) -> Committed:
     """
-    Charge one line item against its commitment.
+    Charge one line item against its commitment, or what of it was not used before.
 
     Of $15 with $10 promised at a factor of 1.5, $17.50 are charged: 10 + 5 x 1.5.
     """
-    promised = commitment.amount(model)
+    promised = max(ZERO, minus(commitment.amount(model), used_before))
     if cost > promised:
         overage = times(minus(cost, promised), commitment.overage_factor)
         return Committed(EXACT.add(promised, overage), promised, overage)

@@ -98,6 +98,7 @@ def test_every_recorded_answer_that_states_a_cost_yields_it(folder: str) -> None
         ("api.cerebras.ai", "cerebras"),
         ("api.perplexity.ai", "perplexity"),
         ("api.together.xyz", "together"),
+        ("api-inference.together.ai", "together"),
         ("api.fireworks.ai", "fireworks"),
         ("router.huggingface.co", "huggingface"),
         ("api.z.ai", "zai"),

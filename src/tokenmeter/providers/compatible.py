@@ -78,7 +78,8 @@ COMPATIBLE: dict[str, tuple[Dialect, tuple[str, ...]]] = {
     "openrouter": (Dialect(cost=credit_cost, draws=True), ("openrouter.ai",)),
     "cerebras": (PLAIN, ("api.cerebras.ai",)),
     "perplexity": (Dialect(reasoning_outside=True, cost=total_cost), ("api.perplexity.ai",)),
-    "together": (PLAIN, ("api.together.xyz", "api.together.ai")),
+    # Its SDK sends chats to a host of their own, whatever the client's.
+    "together": (PLAIN, ("api.together.xyz", "api.together.ai", "api-inference.together.ai")),
     "fireworks": (PLAIN, ("api.fireworks.ai",)),
     "huggingface": (
         ASKS,

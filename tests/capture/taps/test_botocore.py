@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 import io
 import json
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import botocore.eventstream
 import botocore.exceptions
 import pytest
+from urllib3.exceptions import ProtocolError
 
 from tests.capture import wire
 from tests.capture.play import Answer, chunks_of
@@ -188,6 +191,41 @@ def test_a_stream_left_early_makes_one_event(
     found = only(meter).properties
     assert (found["outcome"], found["usage_source"]) == ("cancelled", "estimated")
     assert found["output_tokens"] > 0  # type: ignore[operator]
+
+
+SHUT: dict[str, Callable[[Any], None]] = {
+    "its socket": lambda raw: raw.connection.sock.shutdown(socket.SHUT_RDWR),
+    "the answer": lambda raw: raw.shutdown(),
+}
+
+
+@pytest.mark.parametrize("what", SHUT)
+def test_a_read_that_another_thread_ends_by_shutting_the_socket_was_left_early(
+    meter: TokenMeter, server: Server, aws: Any, what: str
+) -> None:
+    server.hold_after = 3
+    server.play(bedrock.converse_stream())
+    stream = aws.converse_stream(**ASK)["stream"]
+    shut = threading.Timer(0.05, SHUT[what], [stream._raw_stream])
+    shut.start()
+    with pytest.raises(ProtocolError):
+        list(stream)
+    shut.join()
+    stream.close()
+    found = only(meter).properties
+    assert (found["outcome"], found["billable"]) == ("cancelled", "true")
+
+
+def test_a_socket_that_is_shut_for_writing_is_read_on(
+    meter: TokenMeter, server: Server, aws: Any
+) -> None:
+    server.hold_after = 3
+    server.play(bedrock.converse_stream())
+    stream = aws.converse_stream(**ASK)["stream"]
+    stream._raw_stream.connection.sock.shutdown(socket.SHUT_WR)
+    server.release()
+    assert "metadata" in list(stream)[-1]
+    assert only(meter).properties["outcome"] == "success"
 
 
 def test_drain_policy_reads_a_stream_on(server: Server, aws: Any) -> None:

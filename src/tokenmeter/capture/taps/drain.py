@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tokenmeter.capture.exchange import Exchange
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 DRAIN_S_MAX = 30.0  # one stream is read on for at most this long
 DRAIN_BYTES_MAX = 16 * 1024 * 1024
 DRAINS_MAX = 16  # at the same time; a stream beyond that is closed and estimated
+DRAIN_CHUNK_BYTES = 64 * 1024
 
 _tasks: set[asyncio.Task[None]] = set()
 _running = threading.BoundedSemaphore(DRAINS_MAX)
@@ -88,3 +90,11 @@ async def _drain_async(exchange: Exchange, inner: AsyncIterator[bytes], stream: 
     finally:
         exchange.cancelled()
         await stream.aclose()
+
+
+def chunks_left(raw: Any, *, decodes: bool | None) -> Iterator[bytes]:
+    """Iterate over what is left of a body."""
+    if hasattr(raw, "stream"):
+        chunks: Iterator[bytes] = raw.stream(DRAIN_CHUNK_BYTES, decode_content=decodes)
+        return chunks
+    return iter(partial(raw.read, DRAIN_CHUNK_BYTES), b"")

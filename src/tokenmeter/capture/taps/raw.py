@@ -16,9 +16,8 @@ from typing import Any
 import wrapt
 
 from tokenmeter.capture.taps.answer import Answer
-from tokenmeter.capture.taps.drain import drain
-
-DRAIN_CHUNK_BYTES = 64 * 1024
+from tokenmeter.capture.taps.drain import chunks_left, drain
+from tokenmeter.capture.taps.shut import WatchedConnection
 
 Pull = Callable[[], bytes | None]
 
@@ -34,6 +33,8 @@ class WatchedRaw(wrapt.ObjectProxy[Any]):
         if name == "data" and inspect.getattr_static(self.__wrapped__, name, None) is not None:
             return self._self_body.everything()
         found = getattr(self.__wrapped__, name)
+        if name == "connection" and found is not None:
+            return WatchedConnection(found, self._self_body.left)
         watch = _WATCHED.get(name)
         return found if watch is None else partial(watch, self._self_body, found)
 
@@ -149,9 +150,14 @@ class Body:
         if not exchange.drains():
             exchange.close()
             return False
-        pieces = answer.rest(self._chunks or _chunks(raw, decodes=self._decodes))
+        pieces = answer.rest(self._chunks or chunks_left(raw, decodes=self._decodes))
         exchange.later(lambda: drain(exchange, pieces, raw))
         return True
+
+    def left(self) -> None:
+        """The user is about to end the reading, maybe that of another thread: say so first."""
+        if not self.is_draining:
+            self._answer.exchange.cancelled()
 
     @property
     def lines_decode(self) -> bool | None:
@@ -203,14 +209,6 @@ class Body:
         if self._ahead or self._answer.encoded:
             return False
         return getattr(self._raw, "length_remaining", None) == 0
-
-
-def _chunks(raw: Any, *, decodes: bool | None) -> Iterator[bytes]:
-    """Iterate over what is left of a body."""
-    if hasattr(raw, "stream"):
-        chunks: Iterator[bytes] = raw.stream(DRAIN_CHUNK_BYTES, decode_content=decodes)
-        return chunks
-    return iter(partial(raw.read, DRAIN_CHUNK_BYTES), b"")
 
 
 def _amount(args: tuple[Any, ...], named: dict[str, Any]) -> int | None:
@@ -273,6 +271,11 @@ def _close(body: Body, method: Any) -> None:
         method()
 
 
+def _shutdown(body: Body, method: Any) -> None:
+    body.left()
+    method()
+
+
 def _release(body: Body, method: Any) -> None:
     if not body.is_draining:
         method()
@@ -288,5 +291,6 @@ _WATCHED: dict[str, Callable[..., Any]] = {
     "read_chunked": _stream,
     "json": _json,
     "close": _close,
+    "shutdown": _shutdown,
     "release_conn": _release,
 }

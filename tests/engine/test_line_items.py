@@ -167,3 +167,26 @@ def test_a_price_is_not_added_beside_the_line_item_that_is_still_to_end(shop: Sh
     with pytest.raises(RatingError, match="match the same events"):
         change.add_line_item(subscription, {"price": own, "start_date": MIDDLE})
     change.add_line_item(subscription, {**again, "start_date": JULY})
+
+
+def test_a_line_item_is_changed_again_and_may_come_back_at_another_price(shop: Shop) -> None:
+    """Each price of the subscription's own had stood in the way of the next one."""
+    subscription = shop.subscribe()
+    held = item(shop, subscription, "image")
+    for day, amount in enumerate(("0.20", "0.30")):
+        change = {"amount": amount, "effective_from": JUNE + timedelta(days=day + 1)}
+        held = shop.services.subscriptions.update_line_item(held["id"], change)
+    shop.services.subscriptions.end_line_item(held["id"], {"effective_from": MIDDLE})
+    own = {"meter_id": "images", "amount": "0.40", "billing_model": "FLAT_FEE", "type": "USAGE"}
+    own |= {"billing_period": "MONTHLY", "invoice_cadence": "ARREAR", "display_name": "image"}
+    again = {"price": own, "start_date": MIDDLE}
+    shop.services.subscriptions.add_line_item(subscription, again)
+    with pytest.raises(RatingError, match="match the same events"):
+        shop.services.subscriptions.add_line_item(subscription, again)
+    for day in (0, 1, 2, 15):
+        shop.use(f"e{day}", JUNE + timedelta(days=day), image_count=10)
+    shop.clock.now = JULY
+    (june,) = shop.bill(subscription)
+    assert [line["amount"] for line in june["line_items"] if line["display_name"] == "image"] == [
+        *("1.00", "2.00", "3.00", "4.00"),
+    ]

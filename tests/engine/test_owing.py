@@ -102,3 +102,19 @@ def test_an_invoice_is_overdue_from_its_due_date_on_to_the_microsecond(shop: Sho
         (told,) = shop.services.invoice_summary("acme")["summaries"]
         owed.append(told["total_overdue_amount"])
     assert owed == ["0.00", "3.00"]
+
+
+def test_what_pays_fixed_prices_is_no_credit_for_usage(tmp_path: Path) -> None:
+    """An invoice of 60: 30 for the base, 20 for seats, 10 for images."""
+    shop = opened_shop(tmp_path)
+    subscription = shop.subscribe("hybrid")
+    shop.use("e1", JUNE, image_count=60)
+    shop.clock.now = JULY
+    opening, june = shop.bill(subscription)
+    held = wallet(shop)
+    assert june["total"] == "60.00"
+    left: list[str] = []
+    for invoice, paid in ((opening, "50"), (june, "4"), (june, "26"), (june, "30")):
+        shop.services.invoices.pay(invoice["id"], Decimal(paid))
+        left.append(shop.services.wallets.balance(held)["real_time_balance"])
+    assert left == ["90", "94", "100", "100"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.shop import AUGUST, CATALOG, JULY, JUNE, Shop, opened_shop
+from tests.engine.shop import AUGUST, CATALOG, JULY, JUNE, Shop, lines, opened_shop
 from tokenmeter.engine.catalog_file import load
 
 IMAGE = "image: {meter: images, amount: 0.10}"
@@ -80,3 +80,15 @@ def test_a_version_that_is_taken_back_before_it_begins_bills_nothing(
         definitions.update("price", second, {"amount": amount, "effective_from": JULY})
     assert totals(shop, subscription) == ["1.00", "0.00" if amount is None else "3.00"]
     assert definitions.get("price", second)["status"] == "archived"
+
+
+def test_a_later_version_of_a_catalogs_price_keeps_its_name_on_invoices(tmp_path: Path) -> None:
+    shop = opened_shop(tmp_path)
+    for name in ("seats", "image_in_hybrid"):
+        held = shop.services.definitions.by_key("price", name)["id"]
+        shop.services.definitions.update("price", held, {"amount": "7", "effective_from": JULY})
+    shop.clock.now = JULY
+    subscription = shop.subscribe("hybrid", start_date=JULY)
+    shop.use("e1", JULY, image_count=11)
+    told = lines(shop.preview(subscription, JULY, AUGUST))
+    assert told == {"seats": "14.00", "image_in_hybrid": "7.00", "base": "30.00"}

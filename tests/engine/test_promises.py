@@ -102,3 +102,16 @@ def test_a_commitment_is_trued_up_where_its_period_ends_and_not_before(shop: Sho
     use(shop, e100=JUNE)
     assert lines(shop.preview(subscription, JUNE, MIDDLE)) == {"image": "10.00"}
     assert lines(shop.preview(subscription, MIDDLE, JULY)) == {"image": "90.00"}
+
+
+def test_what_is_missing_of_a_commitment_is_no_usage_and_can_be_held(shop: Shop) -> None:
+    """A wallet that pays for usage does not pay for it either, once it is billed."""
+    subscription = shop.subscribe(**HUNDRED)
+    owner = {"external_customer_id": "acme", "currency": "usd"}
+    shop.services.wallets.create({**owner, "initial_credits_to_load": "50"})
+    use(shop, e100=JUNE)
+    assert shop.services.wallets.available("acme") == 40
+    shop.clock.now = JULY
+    shop.bill(subscription)
+    shop.clock.move(6)
+    assert shop.services.wallets.available("acme") == 40

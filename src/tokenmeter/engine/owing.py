@@ -46,7 +46,8 @@ class Owing:
             contract = self._billing.contract(subscription_id)
             for period in self.open_periods(contract, subscription_id, at):
                 charges, _ = rate_usage(self._store, contract, period, self._environment)
-                running += [c.charge.unrounded for c in charges]
+                # A commitment's true-up is no usage: of no line item, and fixed once it is billed.
+                running += [c.charge.unrounded for c in charges if c.item_id]
         usage, left, paid = self._unpaid(wallet)
         return Owed(plus(running), usage, left, paid)
 
@@ -77,7 +78,7 @@ class Owing:
             )
 
     def _unpaid(self, wallet: Wallet) -> tuple[Decimal, Decimal, Decimal]:
-        """Return the unpaid usage, all that is unpaid, and what was paid on these invoices."""
+        """Return the unpaid usage, all that is unpaid, and what of the usage was paid since."""
         with self._store.reading() as connection:
             documents = Documents(connection, self._environment)
             rows = Invoices(connection, self._environment).owing(
@@ -85,10 +86,12 @@ class Owing:
             )
             told = [told_invoice(documents, row) for row in rows]
         unpaid = [one for one in told if Decimal(one["amount_remaining"]) > 0]
+        usage = [plus(map(_owed, one["line_items"])) for one in unpaid]
+        paid = [Decimal(one["amount_paid"]) for one in unpaid]
         return (
-            plus(_owed(line) for one in unpaid for line in one["line_items"]),
+            plus(usage),
             plus(Decimal(one["amount_remaining"]) for one in unpaid),
-            plus(Decimal(one["amount_paid"]) for one in unpaid),
+            plus(map(min, usage, paid)),  # the rest has paid fixed prices: it is no credit
         )
 
 

@@ -76,7 +76,8 @@ def _make(registry: Registry, fields: Fields) -> Draft:
         "end_date": reading.moment(fields, "end_date"),
     }
     price = define_price(checked, Book({} if unit is None else {unit.code: unit}))
-    _check_beside(registry, price, registry.documents.all("price", parent=entity.id))
+    if entity.kind != "subscription":  # line items know when each is in force, and are checked
+        _check_beside(registry, price, registry.documents.all("price", parent=entity.id))
     body = {
         **_terms(fields, price),
         **_amounts(price),

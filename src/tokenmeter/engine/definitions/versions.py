@@ -67,6 +67,8 @@ def _next(ended: Document, before: Document, fields: Fields, at: datetime) -> di
         body["price_unit_config"] = {**body["price_unit_config"], **changed}
     return {
         **body,
+        # A price of a catalog is shown by its key; without, it would get its plan's name.
+        "display_name": body.get("display_name") or before.lookup_key,
         "entity_type": before.body["entity_type"],
         "entity_id": before.body["entity_id"],
         "start_date": timestamp_text(at),

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from tokenmeter.engine.charging import Charged, fixed_charges, line_id
+from tokenmeter.engine.charging import Charged, fixed_charges
 from tokenmeter.engine.contract import Contract, Item
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.rhythm import own_period
@@ -130,19 +130,12 @@ def _onetime(contract: Contract) -> list[Charged]:
 
 def _unpaid(contract: Contract, due: Sequence[Charged], billed: Lines) -> Iterator[Charged]:
     roots = {item.id: item.root for item in contract.items}
-    known = {line["id"] for line in billed if not _is_rest(line)}
     for charged in due:
-        if line_id(contract, charged) in known:
-            continue
         root = roots[charged.item_id]
         same = [x for x in billed if root == roots.get(_item(x), _item(x))]
         rest = _less(charged.charge, plus(_paid(line, charged) for line in same))
         if rest.amount or not same:
             yield replace(charged, charge=rest)
-
-
-def _is_rest(line: Mapping[str, Any]) -> bool:
-    return any(entry["name"] == PAID_BEFORE for entry in line.get("adjustments", ()))
 
 
 def _paid(line: Mapping[str, Any], charged: Charged) -> Decimal:

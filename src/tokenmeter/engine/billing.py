@@ -22,6 +22,7 @@ from tokenmeter.engine.errors import (
 )
 from tokenmeter.engine.invoice_parts import (
     added,
+    check_period,
     customer_id_of,
     keep_draft,
     open_parts,
@@ -88,8 +89,7 @@ class Billing:
         refuse_own_amounts(fields)
         contract, body = self._contract(reading.needed(fields, "subscription_id"))
         period = self._period(body, fields)
-        if period.length and period.within(contract.start, contract.end) is None:
-            raise ValidationError("period_start: the subscription does not run in this period.")
+        check_period(contract, period)
         rated = self.rate(contract, period)
         for _ in range(TRIES_MAX):
             try:

@@ -131,13 +131,23 @@ def _apart(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def _versions(first: Document, known: Iterable[Document]) -> list[Document]:
-    """List a price of the plan and what came after it; a subscription's own has no other."""
-    if first.body.get("entity_type") == "SUBSCRIPTION":
-        return [first]
+    """List a price and what came after it; an override follows its own versions alone."""
     root = first.body.get("parent_price_id") or first.id
     found = [p for p in known if root in {p.id, p.body.get("parent_price_id")}]
     found = [p for p in found if p.body.get("entity_type") == first.body.get("entity_type")]
+    if first.body.get("entity_type") == "SUBSCRIPTION":
+        found = _following(first, found)
     return [p for p in found or [first] if is_billed(p)]
+
+
+def _following(first: Document, others: Iterable[Document]) -> list[Document]:
+    """List a subscription's own price and its versions: each begins where the last one ends."""
+    found, rest = [first], [p for p in others if p.id != first.id]
+    for _ in range(len(rest)):
+        end = reading.moment(found[-1].body, "end_date")
+        begun = [p for p in rest if end and reading.moment(p.body, "start_date") == end]
+        found += [p for p in begun if p not in found][:1]
+    return found
 
 
 def _start(price: Document) -> datetime | None:

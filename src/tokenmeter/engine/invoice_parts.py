@@ -12,10 +12,12 @@ from typing import Any
 from tokenmeter.engine.account import Account, Why
 from tokenmeter.engine.charging import line_id
 from tokenmeter.engine.clock import rfc3339
+from tokenmeter.engine.contract import Contract
 from tokenmeter.engine.errors import InvalidOperationError, NotFoundError, ValidationError
 from tokenmeter.engine.ids import new_id
 from tokenmeter.engine.invoice_text import envelope, invoice_bytes, shown_invoice
 from tokenmeter.engine.invoicing import Rated
+from tokenmeter.engine.rhythm import own_period
 from tokenmeter.engine.store import invoices as rows
 from tokenmeter.engine.store.documents import Document, Documents
 from tokenmeter.engine.store.invoices import InvoiceRow, Invoices
@@ -47,6 +49,17 @@ def row_of(rated: Rated, invoice_id: str, now: datetime) -> InvoiceRow:
         invoice_bytes(body).decode(),
         microseconds(now),
     )
+
+
+def check_period(contract: Contract, period: Period) -> None:
+    """Refuse to bill a time in which a subscription does not run, or several of its periods."""
+    if period.length and period.within(contract.start, contract.end) is None:
+        raise ValidationError("period_start: the subscription does not run in this period.")
+    own = own_period(contract, period.start)
+    if own.end < period.end and own.end != contract.end:
+        raise ValidationError(
+            f"period_end: a billing period ends at {rfc3339(own.end)}; bill the rest apart."
+        )
 
 
 def keep_draft(invoices: Invoices, rated: Rated, now: datetime) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+from tokenmeter.capture.faults import log
+
 
 @dataclass(slots=True)
 class Patch:
@@ -22,19 +24,26 @@ class Patch:
     _wrapped: Any = field(default=None, init=False)
 
     def apply(self, module: ModuleType) -> None:
-        """Wrap the method, unless it is wrapped already."""
+        """Wrap the method, unless it is wrapped already; a library without it stays as it is."""
         import wrapt  # loaded by now
 
-        cls = getattr(module, self.class_name)
-        if self._wrapped is not None and vars(cls).get(self.method) is self._wrapped:
+        cls = getattr(module, self.class_name, None)
+        found = None if cls is None else vars(cls).get(self.method)
+        if found is None:
+            log.warning(
+                "this version of %s has no %s.%s: what it sends is not metered",
+                *(self.module, self.class_name, self.method),
+            )
             return
-        self._original = vars(cls)[self.method]
+        if found is self._wrapped:
+            return
+        self._original = found
         self._wrapped = wrapt.FunctionWrapper(self._original, self.wrapper)
         setattr(cls, self.method, self._wrapped)
 
     def remove(self, module: ModuleType) -> None:
         """Put the original back; if someone wrapped us since, leave theirs in place."""
-        cls = getattr(module, self.class_name)
+        cls = getattr(module, self.class_name, None)
         if self._wrapped is not None and vars(cls).get(self.method) is self._wrapped:
             setattr(cls, self.method, self._original)
             self._wrapped = None

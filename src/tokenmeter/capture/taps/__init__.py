@@ -24,6 +24,7 @@ def _patches() -> tuple[Patch, ...]:
         aiohttp,
         botocore,
         httpx,
+        lm15,
         requests,
     )
     from tokenmeter.providers import adapters
@@ -36,6 +37,14 @@ def _patches() -> tuple[Patch, ...]:
             for class_name, make in (
                 ("Client", httpx.sync_wrapper),
                 ("AsyncClient", httpx.async_wrapper),
+            )
+        ),
+        *(
+            Patch(f"{package}.transports", class_name, "stream", make(active_sink))
+            for package in lm15.PACKAGES
+            for class_name, make in (
+                ("StdlibTransport", lm15.sync_wrapper),
+                ("StdlibAsyncTransport", lm15.async_wrapper),
             )
         ),
         Patch("requests.sessions", "Session", "send", requests.wrapper(active_sink)),

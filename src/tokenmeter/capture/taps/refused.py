@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import io
 import sys
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
 
@@ -75,6 +76,33 @@ def botocore_response(refusal: Refusal, call: Call, request: Any) -> Any:
     made = sys.modules["botocore.awsrequest"].AWSResponse
     _, headers = _said(refusal, call)
     return made(request.url, refusal.status, headers, _raw(refusal, call))
+
+
+def lm15_response(refusal: Refusal, call: Call, request: Any, *, soon: bool) -> Any:
+    """Build a response of the request's own package; `soon`: one that is read asynchronously."""
+    types = sys.modules[type(request).__module__]
+    body, headers = _said(refusal, call)
+    made = types.AsyncTransportResponse if soon else types.TransportResponse
+    return made(
+        status=refusal.status,
+        reason=_reason(refusal),
+        headers=list(headers.items()),
+        http_version="HTTP/1.1",
+        chunks=_soon(body) if soon else iter((body,)),
+        release=_released_soon if soon else _released,
+    )
+
+
+async def _soon(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+def _released(_body_consumed: object) -> None:
+    """There is no connection to give back."""
+
+
+async def _released_soon(_body_consumed: object) -> None:
+    """The same for what is awaited."""
 
 
 def _raw(refusal: Refusal, call: Call) -> Any:

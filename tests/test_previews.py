@@ -275,7 +275,7 @@ def test_estimates_learn_from_the_calls_that_were_previewed(
         ask()
     ask()  # not previewed
     stored.flush(30)
-    assert not stored.known.previewed
+    assert not stored.known.previewed.tokens
     events = stored.engine.events().events
     shown = sorted(str(event.properties.get(PREVIEWED)) for event in events)
     assert shown == [*[str(first.counted)] * 3, "None"]
@@ -306,8 +306,8 @@ def test_a_series_of_images_is_as_long_as_the_model_makes_it(
 
 def test_exact_counts_are_not_remembered_and_others_are_bounded(stored: TokenMeter) -> None:
     stored.preview_request(request(ASK))
-    assert not stored.known.previewed
+    assert not stored.known.previewed.tokens
     for number in range(PREVIEWED_MAX + 3):
         stored.known.previewed.remember({"n": number}, number)
-    assert len(stored.known.previewed._tokens) == PREVIEWED_MAX
-    assert min(stored.known.previewed._tokens.values()) == 3
+    assert len(stored.known.previewed.tokens) == PREVIEWED_MAX
+    assert min(stored.known.previewed.tokens.values()) == 3

@@ -174,14 +174,17 @@ class Scope:
         self.attribution = attribution
         self.run = run
         self.meter = meter
-        self.event_name: str | None = None if outer is None else outer.event_name
-        self.previews: bool = outer is not None and outer.previews  # calls stop at the tap
         self.observed = 0  # exchanges opened inside, for @metered
         self.notes: list[Note] = []
-        # Every attempt leaves a note: a replayed request repeats a success, too.
-        self.keeps_notes: bool = outer is not None and outer.keeps_notes
-        self.gate: Any = None if outer is None else outer.gate  # asked before each call
         self.watch: Callable[[Any], None] | None = None  # is told of each exchange opened inside
+        self.event_name: str | None = None
+        self.previews = False  # calls stop at the tap
+        # Every attempt leaves a note: a replayed request repeats a success, too.
+        self.keeps_notes = False
+        self.gate: Any = None  # asked before each call
+        if outer is not None:
+            self.event_name, self.previews = outer.event_name, outer.previews
+            self.keeps_notes, self.gate = outer.keeps_notes, outer.gate
 
     def leave_note(self, note: Note) -> None:
         """Remember a failed attempt; the oldest is forgotten when there are too many."""

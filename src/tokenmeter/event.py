@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from tokenmeter.usage import METRICS, Number, Usage
 
 EVENT_NAMES = (
@@ -27,6 +29,7 @@ SOURCE = "tokenmeter"
 PREVIEWED = "previewed_input_tokens"
 
 Property = str | Number
+_written = msgspec.json.Encoder().encode
 
 
 class _Fields:
@@ -107,20 +110,36 @@ class Event(_Fields):
         )
 
     def holding(self, properties: Mapping[str, Property]) -> Event:
-        """Return a copy that has these properties alone, made without a call for each field."""
-        fields = _Fields()
-        fields.event_id = self.event_id
-        fields.event_name = self.event_name
-        fields.external_customer_id = self.external_customer_id
-        fields.properties = properties
-        fields.source = self.source
-        fields.timestamp = self.timestamp
-        fields.__class__ = Event  # it is one but for its name
-        return fields  # type: ignore[return-value]
+        """Return a copy that has these properties alone."""
+        customer, source = self.external_customer_id, self.source
+        return made(
+            self.event_name, self.event_id, customer, self.timestamp, properties, source=source
+        )
 
     def with_properties(self, more: Mapping[str, Property]) -> Event:
         """Return a copy that carries `more` as well."""
         return self.holding({**self.properties, **more})
+
+
+def made(
+    event_name: str,
+    event_id: str,
+    customer: str,
+    timestamp: datetime,
+    properties: Mapping[str, Property],
+    *,
+    source: str = SOURCE,
+) -> Event:
+    """Return what `Event` with these fields is, made without a call for each of them."""
+    fields = _Fields()
+    fields.event_name = event_name
+    fields.event_id = event_id
+    fields.external_customer_id = customer
+    fields.timestamp = timestamp
+    fields.properties = properties
+    fields.source = source
+    fields.__class__ = Event  # it is one but for its name
+    return fields  # type: ignore[return-value]
 
 
 def event_id_of(identity: str) -> str:
@@ -135,10 +154,9 @@ def attempt_id(call_id: str, attempt: int) -> str:
 
 def timestamp_text(moment: datetime) -> str:
     """Write an aware datetime as RFC 3339 in UTC, milliseconds, ``Z``."""
-    text = (moment if moment.tzinfo is UTC else moment.astimezone(UTC)).isoformat(
-        timespec="milliseconds"
-    )
-    return text[:-6] + "Z"
+    # msgspec writes it in a tenth of isoformat's time, in quotes, with microseconds if it has any.
+    written = _written(moment if moment.tzinfo is UTC else moment.astimezone(UTC)).decode()
+    return f"{written[1:24]}Z" if moment.microsecond else f"{written[1:20]}.000Z"
 
 
 def parse_timestamp(text: str) -> datetime:

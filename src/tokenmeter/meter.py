@@ -31,6 +31,7 @@ from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Event
 from tokenmeter.exits import close_all, close_with_process
 from tokenmeter.jobs import Jobs
+from tokenmeter.pricing.told import ToldCosts
 from tokenmeter.usage import Number
 
 if TYPE_CHECKING:
@@ -78,11 +79,11 @@ class TokenMeter:
         if self._prices_file is not None:
             _ = self.prices  # a mistake in it is raised now
         self.policy = policy_of(policy)
+        self.ids, self._faults, self._told = EventIds(), Faults(), ToldCosts()
+        self.fault = self._faults.add  # counts a fault of ours, and logs it the first time
         self.shape = shape_of(self.policy.billable, names or {}, shape, self.fault)
-        self.ids, self._faults, self._instrumented = EventIds(), Faults(), 0
-        self.hosts: Mapping[str, str] = hosts_of(hosts)
-        self.gateways = origins(gateways)
-        self.key, self.known, self.is_shut = object(), KnownCalls(), False
+        self.hosts, self.gateways = hosts_of(hosts), origins(gateways)
+        self.key, self.known, self._instrumented, self.is_shut = object(), KnownCalls(), 0, False
         self.open_exchanges, self.closed_with = set[Exchange](), list[Callable[[float], None]]()
         spec = default_backend_url() if backend is None else backend
         home = home_of(state_dir, in_memory=spec == "memory:")
@@ -90,7 +91,7 @@ class TokenMeter:
             spec, home, resolve=self._resolve, price=self.priced, durability=durability
         )
         self.jobs, self.waits = Jobs(home, self._delivery.adopt), self._delivery.waits
-        # What capture calls (capture.sink.Sink), beside `observed` and `fault` below.
+        # What capture calls (capture.sink.Sink), beside `observed` below.
         self.entered, self.left = self._delivery.entered, self._delivery.left
         self.soon, self.defer = self._delivery.soon, self._delivery.defer
         close_with_process(self)
@@ -266,9 +267,13 @@ class TokenMeter:
         """Return what the provider bills for an event, in USD; None if no price is known."""
         return self.prices.cost(event)
 
+    def cost_told(self, event: Event) -> str | None:
+        """Write the same, of an event that was just kept: it is priced once, for its answer."""
+        return self._told.cost(event, self.prices)
+
     def priced(self, event: Event) -> Event:
         """Return an event with its cost, as it reaches the backend."""
-        return self.prices.priced(event)
+        return self._told.taken(event) or self.prices.priced(event)
 
     def observed(self, observation: Observation, scope: Scope | None) -> Sequence[Event]:
         """Take a closed exchange: make its events, put them in the journal, return them."""
@@ -283,15 +288,11 @@ class TokenMeter:
                 scope.add(event)
         return [event for event, _ in made if event is not None]
 
-    def fault(self, error: BaseException) -> None:
-        """Count a fault of ours, and log it the first time."""
-        self._faults.add(error)
-
     def keep(self, event: Event, scope: Scope | None) -> None:
         """Put an event in the journal, and in its run."""
         self._delivery.append(event.to_record(), event)
-        if scope is not None:
-            scope.add(event)
+        if scope is not None and scope.run is not None:
+            scope.run.add(event)
 
     def _resolve(self, record: dict[str, Any]) -> Sequence[Event]:
         """Turn a journal record into priced events; may run again for the same record."""

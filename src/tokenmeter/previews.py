@@ -135,7 +135,8 @@ class Previews:
             return None
         method, url, headers, body = request.method, request.url, request.headers, request.body
         if isinstance(body, bytes):
-            call = self._calls.find(method, url, body, edits=False)
+            known = self._calls.to(method, url)
+            call = None if known is None else known.find(body, edits=False)
             fields = _fields(body, headers)
             if call is not None:
                 return self._remembered(self._quote(self._again(call, fields), whose), fields)

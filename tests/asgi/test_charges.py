@@ -14,9 +14,10 @@ import pytest
 from tests.asgi.driving import Answered, ask, scope_of
 from tests.asgi.funded import IMAGE_PATH, PRICE, funded
 from tests.asgi.upstream import answering
-from tokenmeter import Event, Run, TokenMeter
+from tokenmeter import Event, TokenMeter
 from tokenmeter.asgi import TokenMeterMiddleware
 from tokenmeter.asgi.answer import amount_headers
+from tokenmeter.asgi.asking import GatewayRun
 from tokenmeter.asgi.charges import Charges
 from tokenmeter.capture.threads import in_thread
 from tokenmeter.event import Property
@@ -119,7 +120,7 @@ async def test_what_a_cancelled_caller_leaves_behind_is_undone() -> None:
     assert undone == ["a hold"]
 
 
-def test_usage_of_all_kinds_of_numbers_is_told_exactly() -> None:
+def test_usage_of_all_kinds_of_numbers_is_told_exactly(tmp_path: Path) -> None:
     usage: dict[str, Property] = {
         "provider": "kling",
         "video_seconds": Decimal("5.0410"),
@@ -127,6 +128,10 @@ def test_usage_of_all_kinds_of_numbers_is_told_exactly() -> None:
         "audio_seconds": Decimal("1E+2"),
     }
     event = Event("video_generated", "evt_1", "acme", datetime.now(UTC), usage)
-    told = dict(amount_headers(Run("run_1", [event])))
+    meter = TokenMeter("memory:", state_dir=tmp_path)
+    run = GatewayRun("run_1", meter)
+    run.add(event)
+    told = dict(amount_headers(run))
+    meter.shutdown()
     expected = {"video_seconds": "5.0410", "video_jobs": 1, "audio_seconds": "100"}
     assert json.loads(told[b"x-tokenmeter-usage"]) == expected

@@ -24,8 +24,8 @@ KEY = [("authorization", "Bearer key-of-acme"), ("content-type", "application/js
 ASKED = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
 LEARNED = 100  # so many chunks, and what they have in common is known
 CHUNKS = 50
-STREAM_CALLS_MAX = 250  # for one that comes in chunks, beside the calls of each chunk
-CALLS_MAX = 140  # for a request whose answer comes in one piece
+STREAM_CALLS_MAX = 240  # for one that comes in chunks, beside the calls of each chunk
+CALLS_MAX = 106  # for a request whose answer comes in one piece
 CALLS_A_CHUNK_MAX = 2  # the middleware's, and the look at the chunk
 
 

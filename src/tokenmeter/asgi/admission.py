@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tokenmeter.asgi.asked import Asked
-from tokenmeter.attribution import Attribution
+from tokenmeter.attribution import Attribution, Scope
 from tokenmeter.capture.refusal import Refusal
 from tokenmeter.capture.threads import in_thread
 from tokenmeter.enforcement.gate import FREE, Gate, Refused, Ticket
@@ -16,6 +17,7 @@ from tokenmeter.quoting import previews_of
 
 if TYPE_CHECKING:
     from tokenmeter.asgi.identity import Identity
+    from tokenmeter.capture.exchange import Exchange
     from tokenmeter.meter import TokenMeter
     from tokenmeter.pricing.quote import Quote
 
@@ -55,6 +57,15 @@ class Door:
         whose = Attribution(identity.customer, identity.feature)
         asking = ask_of(meter, call, asked.fields(), whose, self.caution)
         return self.gate.admit(replace(asking, plan=identity.plan, reference=reference))
+
+
+def gate_later(scope: Scope, later: TapGate, earlier: Sequence[Exchange]) -> None:
+    """Have a call of a request asked about, unless it is the one that was admitted with it."""
+    used = any(other.is_open or other.error is None for other in earlier)
+    if used and scope.gate is None:
+        scope.gate = later
+    elif not used and scope.gate is later:
+        scope.gate = None
 
 
 async def quoted(meter: TokenMeter, asked: Asked, identity: Identity) -> Quote | None:

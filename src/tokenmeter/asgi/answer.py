@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from tokenmeter.asgi.asking import GatewayRun
 from tokenmeter.asgi.incoming import OURS, Headers, Message, RawHeaders, Send, without_ours
 from tokenmeter.asgi.routes import Route
 from tokenmeter.attribution import Run
@@ -31,9 +32,12 @@ def run_header(run: Run) -> Header:
     return b"x-tokenmeter-run-id", run.run_id.encode("ascii", "replace")
 
 
-def event_headers(run: Run, under_way: Iterable[Exchange]) -> RawHeaders:
+def event_headers(run: Run, under_way: Sequence[Exchange]) -> RawHeaders:
     """Name the events of a run so far, newest last; none if there are none."""
-    named = [event.event_id for event in run.events[-EVENT_IDS_MAX:]]
+    events = run.events
+    if len(events) == 1 and not under_way:
+        return [_header(b"event-id", events[0].event_id)]
+    named = [event.event_id for event in events[-EVENT_IDS_MAX:]]
     named += [exchange.announce() for exchange in under_way if _tells_its_id(exchange)]
     return [_header(b"event-id", ",".join(named[-EVENT_IDS_MAX:]))] if named else []
 
@@ -49,22 +53,22 @@ def _tells_its_id(exchange: Exchange) -> bool:
     return known or exchange.event_id is not None or not exchange.call.repeated
 
 
-def amount_headers(run: Run) -> RawHeaders:
+def amount_headers(run: GatewayRun) -> RawHeaders:
     """Tell usage, and cost in USD, as far as known."""
     told: RawHeaders = []
     one = run.events[0] if len(run.events) == 1 else None
-    usage = run.usage if one is None else one.properties
-    plain = _metrics(usage)
+    plain = _metrics(run.usage if one is None else one.properties)
     if plain:
         told.append((b"x-tokenmeter-usage", _json(plain)))
-    if one is not None and run.price is not None:
-        cost = run.price(one)  # as Run.cost does for all of several
-    else:
-        total = run.cost
-        cost = None if total is None else total.amount
+    cost = _total(run) if one is None else run.cost_of(one)
     if cost is not None:
-        told.append((b"x-tokenmeter-cost", format(cost, "f").encode()))
+        told.append((b"x-tokenmeter-cost", cost.encode()))
     return told
+
+
+def _total(run: Run) -> str | None:
+    cost = run.cost
+    return None if cost is None else format(cost.amount, "f")
 
 
 def _metrics(usage: Mapping[str, Property]) -> dict[str, Property]:
@@ -97,14 +101,16 @@ def _header(name: bytes, value: str) -> Header:
     return OURS + name, value.encode("ascii", "replace")
 
 
-def is_small(headers: Headers) -> bool:
-    """Whether an answer is no stream, and short enough to wait for its end."""
-    length = headers.known.get(b"content-length", b"")
+def small_length(headers: Headers) -> int:
+    """Return the length of an answer that is no stream, and short enough to wait for; else -1."""
+    known = headers.known
+    length = known.get(b"content-length")
     # Bytes know no digits but ASCII's.
-    if not (length.isdigit() and len(length) <= LENGTH_DIGITS_MAX):
-        return False
-    streamed = b"event-stream" in headers.known.get(b"content-type", b"").lower()
-    return not streamed and int(length) <= BUFFERED_BYTES_MAX
+    if length is None or len(length) > LENGTH_DIGITS_MAX or not length.isdigit():
+        return -1
+    is_stream = b"event-stream" in known.get(b"content-type", b"").lower()
+    found = int(length)
+    return -1 if is_stream or found > BUFFERED_BYTES_MAX else found
 
 
 LENGTH_DIGITS_MAX = 7

@@ -14,16 +14,14 @@ class Asked:
     """The request of one route; see capture.opening.Outgoing. `content` None: it was too large."""
 
     __slots__ = (
-        *("_content", "_fields", "_plain", "_request", "headers", "host", "method", "path", "url"),
+        *("_content", "_fields", "_plain", "_request", "_route", "headers", "method", "url"),
     )
 
     def __init__(
         self, request: Incoming, route: Route, content: bytes | None, *, method: str = ""
     ) -> None:
-        self._request = request
-        self.method = method or request.method
-        self.host = route.host or ""
-        self.path, self.url = route.path, route.url
+        self._request, self._route = request, route
+        self.method, self.url = method or request.method, route.url
         self.headers = headers = request.headers
         self._content = content
         self._plain = content
@@ -43,6 +41,16 @@ class Asked:
             kind = self.headers.get("content-type", "")
             self._fields = parse_body(plain, kind) if plain else {}
         return self._fields
+
+    @property
+    def host(self) -> str:
+        """The host of the provider whose API the path speaks; "" for a route of the user's."""
+        return self._route.host or ""
+
+    @property
+    def path(self) -> str:
+        """The path, without the gateway's prefix."""
+        return self._route.path
 
     @property
     def query(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from tokenmeter.asgi.body import Body
@@ -23,10 +22,14 @@ if TYPE_CHECKING:
 class GatewayRun(Run):
     """A run that tells when one of its events has come, if somebody wants to know."""
 
-    __slots__ = ("told",)
+    __slots__ = ("cost_of", "told")
 
-    def __init__(self, run_id: str, price: Callable[[Event], Decimal | None]) -> None:
-        super().__init__(run_id, [], 0, price, set())
+    def __init__(self, run_id: str, meter: TokenMeter) -> None:
+        # Each by itself, as Run's own __init__ does: this is on the way of every request.
+        self.run_id, self.price = run_id, meter.cost_of
+        self.cost_of: Callable[[Event], str | None] = meter.cost_told  # as it is written
+        self.events, self.events_dropped = [], 0
+        self._ids = set()
         self.told: Callable[[], None] | None = None
 
     def add(self, event: Event) -> None:

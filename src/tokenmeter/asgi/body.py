@@ -72,11 +72,13 @@ class Body:
     @property
     def known(self) -> bytes | None:
         """The body so far; None if it is too large to be kept."""
+        parts = self._parts
+        if self.complete and len(parts) == 1 and not self._small:
+            return parts[0]  # as most come
         if self._size > self._bytes_max:
             return None
         if self._small:
             self._gather()
-        parts = self._parts
         if len(parts) > 1:
             self._parts = parts = [b"".join(parts)]
         return parts[0] if parts else b""

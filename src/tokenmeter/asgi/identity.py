@@ -11,6 +11,7 @@ import hashlib
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from tokenmeter.asgi.incoming import Incoming
@@ -21,6 +22,7 @@ from tokenmeter.errors import ConfigurationError
 from tokenmeter.frozen import value
 
 NAME_CHARS_MAX = 256  # of a customer or feature; a longer one is no identity
+CUSTOMERS_MAX = 4096  # that are remembered
 
 Look = Callable[[Incoming], Any]  # returns what it found, or an awaitable of it
 Source = Look | str
@@ -89,9 +91,11 @@ class Identifier:
     def ask(self, request: Incoming) -> Identity | Awaitable[Identity]:
         """Say whose request this is; what is not known, or no plain name, is None."""
         found = self._customer(request)
+        if not self._asks_more and type(found) is str and len(found) <= NAME_CHARS_MAX:
+            return _customer(found)  # at once: the usual case, an API key
         if self._asks_more or not (found is None or isinstance(found, str)):
             return self._identified(found, request)
-        return Identity(_name(found))  # at once: the usual case, an API key
+        return Identity(_name(found))
 
     async def _identified(self, found: Any, request: Incoming) -> Identity:
         if _is_to_come(found):
@@ -125,6 +129,11 @@ def _name(found: object) -> str | None:
         return None
     # An object that does not say how it is written is written with its address in memory.
     return None if name == object.__repr__(found) else name
+
+
+@lru_cache(maxsize=CUSTOMERS_MAX)
+def _customer(name: str) -> Identity:
+    return Identity(_name(name))
 
 
 _NO_NAMES = (dict, list, tuple, set, frozenset, bool)

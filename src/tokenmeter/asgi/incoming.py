@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
+from operator import itemgetter
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -20,15 +21,23 @@ _HIDING = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 
 OURS = b"x-tokenmeter-"
 OURS_MAX = len(OURS)
-_FIRST = frozenset({bytes((x, dash, t)) for x in b"xX" for dash in b"-_" for t in b"tT"})
 # An SDK's own count of its retries: true at its tap, and at a gateway whatever the client says.
 RETRIES = b"x-stainless-retry-count"
 
 
 def without_ours(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     """Return headers without those that only we may set, in whatever spelling."""
-    # Most headers begin with another letter: they are let through without a call.
-    return [pair for pair in headers if pair[0][:3] not in _FIRST or not _is_ours(pair[0])]
+    raw = headers if type(headers) is list else list(headers)
+    return [pair for pair in raw if not _is_ours(pair[0])] if _may_hold_ours(raw) else raw
+
+
+def _may_hold_ours(raw: RawHeaders) -> bool:
+    """Look at all names at once: almost always none is ours."""
+    return _OUR_NAME in b"\n".join(map(_name_of, raw)).lower()
+
+
+_OUR_NAME = b"tokenmeter"
+_name_of: Callable[[tuple[bytes, bytes]], bytes] = itemgetter(0)
 
 
 def _is_ours(name: bytes) -> bool:
@@ -65,13 +74,17 @@ class Headers(Mapping[str, str]):
 class Incoming:
     """One HTTP request to the gateway. Everything here can be forged by the client."""
 
-    __slots__ = ("_headers", "method", "path", "scope")
+    __slots__ = ("headers", "method", "path", "raw_headers", "scope")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.method: str = scope["method"].upper()  # an HTTP client does so, too
         self.path: str = scope["path"]
-        self._headers: Headers | None = None  # read when somebody asks
+        raw = scope["headers"]
+        if type(raw) is not list:
+            raw = scope["headers"] = list(raw)
+        self.raw_headers: RawHeaders = raw  # as they came
+        self.headers = Headers(raw)  # by lower-case name; of a repeated one the last
 
     @property
     def below_mount(self) -> str:
@@ -81,31 +94,14 @@ class Incoming:
         below = bool(root) and path.startswith(root) and path[len(root) : len(root) + 1] == "/"
         return path[len(root) :] if below else path
 
-    @property
-    def headers(self) -> Headers:
-        """Header values by lower-case name; of a repeated one the last."""
-        headers = self._headers
-        if headers is None:
-            headers = self._headers = Headers(self.raw_headers)
-        return headers
-
-    @property
-    def raw_headers(self) -> RawHeaders:
-        """The headers as they came."""
-        raw = self.scope["headers"]
-        if not isinstance(raw, list):
-            raw = self.scope["headers"] = list(raw)
-        return raw
-
     def sealed(self, *, doubts_retries: bool) -> RawHeaders:
         """
         Take out what only the gateway may say, and what would hide the answer from it.
 
         Returns the headers of ours that the client sent.
         """
-        scope, raw = self.scope, self.raw_headers
-        ours = [pair for pair in raw if pair[0][:3] in _FIRST and _is_ours(pair[0])]
-        known = self.headers.known
+        scope, raw, known = self.scope, self.raw_headers, self.headers.known
+        ours = [p for p in raw if _is_ours(p[0])] if _may_hold_ours(raw) else []
         retries = known.get(RETRIES)
         # A plain 0, as all SDKs send it, says nothing; of several headers one may be believed.
         said = retries is not None and (retries != b"0" or len(known) != len(raw))
@@ -114,7 +110,8 @@ class Incoming:
             kept = without_ours(raw)
             if doubted:
                 kept = [pair for pair in kept if pair[0].lower() != RETRIES]
-            scope["headers"], self._headers = kept, None
+            scope["headers"] = self.raw_headers = kept
+            self.headers = Headers(kept)
         extensions = scope.get("extensions")
         if extensions and not _HIDING.isdisjoint(extensions):
             seen = {name: told for name, told in extensions.items() if name not in _HIDING}
@@ -149,10 +146,9 @@ class Incoming:
         if len(known) != len(self.raw_headers) and self._has_two_keys():
             return None  # one may be meant for whoever stands before us
         said = known.get(b"authorization")
-        if said is not None:
-            kind, _, token = said.decode("latin-1").partition(" ")
-            token = token.strip()
-            if token and kind.lower() == "bearer":
+        if said is not None and said[:7].lower() == b"bearer ":
+            token = said[7:].decode("latin-1").strip()
+            if token:
                 return token
         for name in _KEY_HEADERS:
             found = known.get(name)

@@ -9,31 +9,28 @@ forgotten as soon as an upstream exchange is seen.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tokenmeter.asgi.admission import gate_later
 from tokenmeter.asgi.answer import (
     BUFFERED_BYTES_MAX,
     amount_headers,
     charge_headers,
     event_headers,
-    is_small,
     is_unmeasured,
     run_header,
     sealed,
+    small_length,
 )
-from tokenmeter.asgi.asked import Asked
 from tokenmeter.asgi.asking import Asking
 from tokenmeter.asgi.incoming import App, Headers, Message, RawHeaders, Send
-from tokenmeter.attribution import current_scope, enter, entered, leave
+from tokenmeter.asgi.reading import kept_whole, opened
+from tokenmeter.asgi.settled import settle_soon
+from tokenmeter.attribution import enter, leave
 from tokenmeter.capture.exchange import Exchange
-from tokenmeter.capture.gating import settle
-from tokenmeter.capture.opening import open_exchange
 from tokenmeter.enforcement.gate import FREE, Ticket
-from tokenmeter.enforcement.settling import SETTLER
 
 if TYPE_CHECKING:
-    from tokenmeter.attribution import Scope
     from tokenmeter.enforcement.taps import TapGate
 
 
@@ -56,7 +53,8 @@ class Metered:
 
     __slots__ = (
         *("_answered", "_asking", "_forward", "_headers", "_held", "_held_bytes", "_later"),
-        *("_own", "_passes", "_start", "_status", "_tickets", "_upstream", "_waits"),
+        *("_length", "_own", "_passes", "_start", "_status", "_tickets", "_unopened"),
+        *("_upstream", "_waits"),
     )
 
     def __init__(
@@ -73,6 +71,7 @@ class Metered:
         self._held: list[Message] = []
         self._held_bytes = self._status = 0
         self._waits = self._answered = False
+        self._unopened = False  # an answer has begun, and what reads it is opened with its body
         self._tickets = [ticket]  # popped by whoever settles: one thread wins
         asking.scope.watch = self._opened
         if ticket is not FREE:
@@ -93,7 +92,7 @@ class Metered:
             leave(asking.scope, token)
             self._finish()
         if self._start is not None:
-            await self._flush()
+            await self._flush(self._start)
 
     async def send(self, message: Message) -> None:
         """Take a message of the application's; the server gets it unchanged but for headers."""
@@ -112,7 +111,7 @@ class Metered:
                 self._begin(message)
                 return
             if self._start is not None:
-                await self._flush()
+                await self._flush(self._start)
             await self._forward(sealed(message, []) if "headers" in message else message)
         except BaseException:
             own = self._reading()
@@ -121,62 +120,50 @@ class Metered:
             raise
 
     def _opened(self, exchange: Exchange) -> None:
+        self._unopened = False
         if self._later is not None and exchange.scope is not None:
-            self._gate(exchange.scope, self._later)
+            gate_later(exchange.scope, self._later, self._upstream)
         self._upstream.append(exchange)
         own, self._own = self._own, None
         self._passes = _nothing
         if own is not None:
             own.discard()
 
-    def _gate(self, scope: Scope, later: TapGate) -> None:
-        """Have a call asked about, unless it is the one that the ticket is for."""
-        used = any(other.is_open or other.error is None for other in self._upstream)
-        if used and scope.gate is None:
-            scope.gate = later
-        elif not used and scope.gate is later:
-            scope.gate = None
-
     def _begin(self, message: Message) -> None:
         self._start = message
         self._status = message["status"]
         self._headers = headers = Headers(message.get("headers", ()))
-        if not self._upstream:
-            try:
-                self._read_answer()
-            except Exception as error:  # noqa: BLE001 - our fault; it goes on unmetered
-                self._asking.meter.fault(error)
-        self._waits = is_small(headers) or (is_unmeasured(headers) and self._is_whole())
+        self._unopened = not self._upstream and self._asking.route.host is not None
+        self._length = small_length(headers)
+        self._waits = self._length >= 0
+        if not self._waits:  # else its body is here in a moment, and most often whole
+            self._open_answer()
+            self._waits = is_unmeasured(headers) and self._is_whole()
 
-    def _read_answer(self) -> None:
-        """Open the exchange that reads the answer, if its path speaks a provider's API."""
-        asking = self._asking
-        if asking.route.host is None:
+    def _open_answer(self) -> None:
+        """Open what reads the answer, unless somebody has, or an upstream call is seen."""
+        if not self._unopened:
             return
-        asked = Asked(asking.request, asking.route, asking.body.known)
-        if current_scope() is asking.scope:
-            own = open_exchange(asking.meter, asked, edits=False)
-        else:  # the application answers from a task of its own
-            with entered(asking.scope):
-                own = open_exchange(asking.meter, asked, edits=False)
+        self._unopened = False
+        try:
+            own = opened(self._asking)
+        except Exception as error:  # noqa: BLE001 - our fault; it goes on unmetered
+            self._asking.meter.fault(error)
+            return
         if own is not None:
             self._upstream.clear()  # it has told the scope, as upstream exchanges do
             self._own = own
-            model = own.call.request_model
-            told = model is not None and model not in asking.route.path  # so a body was read
-            if not told and not asked.is_readable:
-                unread = {**own.call.dimensions, "request_body": "unreadable"}
-                own.call = replace(own.call, dimensions=unread)
 
     def _reading(self) -> Exchange | None:
         """Return the exchange that reads the answer, told all of it that has come so far."""
+        self._open_answer()
         own, headers = self._own, self._headers
         if own is not None and headers is not None:
             self._headers = None
             try:
                 own.response(self._status, headers)
                 self._passes = own.quiet()
-            except Exception as error:  # noqa: BLE001 - as in `_begin`
+            except Exception as error:  # noqa: BLE001 - as in `_open_answer`
                 self._asking.meter.fault(error)
             for message in self._held:
                 own.chunk(_data(message))
@@ -184,6 +171,9 @@ class Metered:
 
     def _see(self, data: bytes, *, last: bool = False) -> None:
         """Let the exchange that reads the answer look at a chunk."""
+        if last and self._headers is not None:
+            self._see_whole(data)
+            return
         own = self._reading()
         if own is None:
             return
@@ -205,68 +195,86 @@ class Metered:
             if plain and own.answered(self._status, headers, whole):
                 self._headers = None  # nothing is left to be read
                 return
-        except Exception as error:  # noqa: BLE001 - as in `_begin`
+        except Exception as error:  # noqa: BLE001 - as in `_open_answer`
             self._reading()
             own.broken(error)
         self._reading()
         own.whole(data)
+
+    def _at_once(self, data: bytes) -> bool:
+        """Meter a whole answer that has come in one piece; False if it takes an exchange."""
+        headers = self._headers
+        if headers is None or not self._unopened:
+            return False
+        try:
+            kept = kept_whole(self._asking, self._status, headers, data)
+        except Exception as error:  # noqa: BLE001 - as in `_open_answer`
+            self._asking.meter.fault(error)
+            return False
+        if kept:
+            self._unopened, self._headers = False, None  # nothing is left to be read
+        return kept
 
     async def _body(self, message: Message) -> None:
         """Take a chunk while the headers wait, or the last one."""
         data: bytes = message.get("body", b"")
         more: bool = message.get("more_body", False)
         if more and self._waits and self._held_bytes + len(data) <= BUFFERED_BYTES_MAX:
+            if len(data) != self._length or not self._at_once(data):
+                self._open_answer()
             self._held.append(message)
             self._held_bytes += len(data)
             return
-        if not more and self._headers is not None:
-            self._see_whole(data)
-        else:
+        if more or not self._at_once(data):
+            self._open_answer()
             self._see(data, last=not more)
         if self._start is not None:
-            await self._flush(whole=not more)
+            await self._flush(self._start, whole=not more)
         await self._forward(message)
 
-    async def _flush(self, *, whole: bool = False) -> None:
+    async def _flush(self, start: Message, *, whole: bool = False) -> None:
         """Send what was held back, with the headers that are known by now."""
-        start, self._start = self._start, None
-        if start is None:
-            return
-        await self._forward(sealed(start, await self._told(whole=whole)))
+        self._start = None
+        asking = self._asking
+        told = [run_header(asking.run)]
+        try:
+            if self._tell(told, whole=whole):
+                charge = await asking.charges.of(asking.run.events)
+                told += () if charge is None else charge_headers(charge)
+        except Exception as error:  # noqa: BLE001 - our fault; the answer goes out without them
+            asking.meter.fault(error)
+        await self._forward(sealed(start, told))
         held, self._held = self._held, []
         for message in held:
             await self._forward(message)
 
-    async def _told(self, *, whole: bool) -> RawHeaders:
-        """Say of this run what is known by now."""
-        asking = self._asking
-        run, told = asking.run, [run_header(asking.run)]
-        try:
-            if self._headers is not None:
-                self._reading()
-            under_way = self._open()
-            told += event_headers(run, under_way)
-            if whole and run.events and not under_way:
-                told += amount_headers(run)
-                if asking.charges.may_tell(run.events):
-                    charge = await asking.charges.of(run.events)
-                    told += () if charge is None else charge_headers(charge)
-        except Exception as error:  # noqa: BLE001 - our fault; the answer goes out without them
-            asking.meter.fault(error)
-        return told
+    def _tell(self, told: RawHeaders, *, whole: bool) -> bool:
+        """Say of this run what is known by now; True if its charge may be known, too."""
+        run = self._asking.run
+        if self._headers is not None:
+            self._reading()
+        under_way = self._open()
+        told += event_headers(run, under_way)
+        if not whole or under_way or not run.events:
+            return False
+        told += amount_headers(run)
+        return self._asking.charges.may_tell(run.events)
 
     def _open(self) -> list[Exchange]:
-        exchanges = self._upstream if self._own is None else [self._own]
-        return [exchange for exchange in exchanges if exchange.is_open]
+        own = self._own
+        if own is not None:
+            return [own] if own.is_open else []
+        return self._upstream and [exchange for exchange in self._upstream if exchange.is_open]
 
     def _is_whole(self) -> bool:
         """Whether the answer is that of a call under way, and no stream."""
         calls = [exchange.call for exchange in self._open()]
-        host = self._asking.route.host
-        return host is not None and bool(calls) and not any(call.streamed for call in calls)
+        spoken = self._asking.route.host is not None and bool(calls)
+        return spoken and not any(call.streamed for call in calls)
 
     def _finish(self) -> None:
         """The application is done; an answer that it broke off was cancelled."""
+        self._open_answer()
         own = self._own
         if own is not None and own.is_open:
             self._reading()
@@ -287,10 +295,6 @@ class Metered:
         except IndexError:
             return
         asking = self._asking
-        held = [other for other in self._upstream if other.ticket not in (None, FREE)]
-        by_taps = {other.attempt.call_id for other in held}
-        mine = self._upstream if self._own is None else [self._own]
-        job = next((o.job for o in mine if o.job is not None and o not in held), None)
         asking.scope.watch, asking.run.told = _unwatched, None
-        events = tuple(e for e in asking.run.events if e.properties.get("call_id") not in by_taps)
-        SETTLER.add(lambda: settle(ticket, events, self._status or None, job))
+        mine = self._upstream if self._own is None else [self._own]
+        settle_soon(ticket, asking.run, (self._upstream, mine), self._status or None)

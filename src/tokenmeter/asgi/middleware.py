@@ -89,7 +89,8 @@ class TokenMeterMiddleware:
         self._anonymous = anonymous
         terms = enforcement_of(enforcement)
         self._open_door = partial(_door, enforce=enforce, limits=limits, terms=terms)
-        self._door = self._open_door(self._metered_by()) if enforce is not None or limits else None
+        gated = enforce is not None or limits
+        self._door = self._open_door(self._meter or default_meter()) if gated else None
         if not _is_size(body_bytes_max):
             raise ConfigurationError("body_bytes_max must be at least 1; leave it out for 32 MiB")
         self._body_bytes_max = body_bytes_max
@@ -104,8 +105,9 @@ class TokenMeterMiddleware:
         if route is None and plain(request.below_mount) != PREVIEW_PATH:
             await self.app(scope, receive, send)
             return
+        meter = self._meter or default_meter()
         # A policy of the user's own may not bill retries: then nobody may say that it is one.
-        own_policy = self._metered_by().policy.billable is not default_billable
+        own_policy = meter.policy.billable is not default_billable
         ours = request.sealed(doubts_retries=own_policy)
         asks_price = route is None or (bool(ours) and is_preview(ours))
         asked = self._identifier.ask(request)
@@ -115,9 +117,9 @@ class TokenMeterMiddleware:
             return
         body = Body(receive, self._body_bytes_max)
         if route is None or asks_price:
-            await self._preview(Price(request, route, body, identity, self._metered_by()), send)
+            await self._preview(Price(request, route, body, identity, meter), send)
             return
-        asking = self._asking(request, route, body, identity)
+        asking = self._asking(request, route, body, identity, meter)
         if self._door is None:
             await Metered(asking, send, FREE).run(self.app)
         else:
@@ -161,27 +163,26 @@ class TokenMeterMiddleware:
         else:
             await send_json(send, status, answer)
 
-    def _asking(self, request: Incoming, route: Route, body: Body, identity: Identity) -> Asking:
-        meter = self._meter or default_meter()
+    def _asking(
+        self,
+        request: Incoming,
+        route: Route,
+        body: Body,
+        identity: Identity,
+        meter: TokenMeter,
+    ) -> Asking:
         attribution = _attribution(identity.customer, identity.feature)
         headers = request.headers
         key = headers.get(IDEMPOTENCY_HEADER) if _IDEMPOTENCY in headers.known else None
         outer = self._replays.of(identity, request, key) if key else None
         run_id = new_id("run_") if outer is None or outer.run is None else outer.run.run_id
-        run = GatewayRun(run_id, price=meter.cost_of)
+        run = GatewayRun(run_id, meter)
         scope = Scope(outer, attribution, run, meter)
-        return Asking(request, route, body, scope, run, meter, self._charges(meter))
-
-    def _metered_by(self) -> TokenMeter:
-        return self._meter or default_meter()
-
-    def _charges(self, meter: TokenMeter) -> Charges:
-        """Return what tells charges; made anew if the default meter is another one by now."""
-        known = self._charged
-        if known is None or known[0] is not meter:
+        charged = self._charged
+        if charged is None or charged[0] is not meter:  # the default one is another by now
             charges = Charges(getattr(meter.backend, "engine", None))
-            known = self._charged = (meter, charges)
-        return known[1]
+            charged = self._charged = (meter, charges)
+        return Asking(request, route, body, scope, run, meter, charged[1])
 
 
 _IDEMPOTENCY = IDEMPOTENCY_HEADER.encode()

@@ -27,7 +27,9 @@ class Attempt:
         self._meter = meter
         self._noted = False
         self.number = 1 + sent.retry_count
-        note = None if scope is None else claim(scope, self._repeats, window_s)
+        note = None
+        if scope is not None and (scope.notes or scope.outer is not None):
+            note = claim(scope, self._repeats, window_s)
         self._repeated = note
         if note is None:
             self.call_id = new_id("call_")
@@ -91,9 +93,9 @@ class Attempt:
         found: dict[str, Property] = {"call_id": self.call_id, "attempt": self.number}
         if self.number > 1:
             found["is_retry"] = "true"
-        repeated = self.retry_of
-        if repeated is not None:
-            found["retry_of"] = repeated
+        repeated = self._repeated
+        if repeated is not None and repeated.event_id:
+            found["retry_of"] = repeated.event_id
         return found
 
     def _repeats(self) -> Repeats:

@@ -285,7 +285,7 @@ class Exchange:
             return True
         sink = self.sink
         try:
-            event = plain_event(self, answer, headers)
+            event = plain_event(self, answer, self.date or headers.get("date"))
             sink.keep(event, self.scope)
             if self.ticket is not None:
                 settle(self.ticket, [event], SUCCESS)

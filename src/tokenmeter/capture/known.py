@@ -17,49 +17,65 @@ KNOWN_MAX = 1024  # calls that are remembered; then all are forgotten
 BODY_BYTES_MAX = 1024 * 1024  # a longer body is described anew: the time is in the parsing
 
 
-class KnownCalls:
-    """What the requests of one meter were found to ask for."""
+class Asks:
+    """What the requests to one URL were found to ask for."""
 
-    __slots__ = ("_asked", "_calls", "_edited", "previewed")
+    __slots__ = ("_asked", "_calls", "_edited")
 
-    def __init__(self) -> None:
-        self._asked: dict[tuple[str, str], Callable[[bytes], Hashable | None]] = {}
-        self._calls: dict[tuple[str, str, Hashable], Call] = {}
-        self._edited: set[tuple[str, str, Hashable]] = set()  # which are to be asked for usage
-        self.previewed = Previewed()  # calls that were quoted and are not made yet
+    def __init__(self, asked: Callable[[bytes], Hashable | None]) -> None:
+        self._asked = asked
+        self._calls: dict[Hashable, Call] = {}
+        self._edited: set[Hashable] = set()  # which are to be asked for their usage
 
-    def may_find(self, method: str, url: str) -> bool:
-        """Say whether requests to this URL are worth a look: at once, without a body."""
-        return (method, url) in self._asked
-
-    def find(self, method: str, url: str, body: bytes, *, edits: bool) -> Call | None:
+    def find(self, body: bytes, *, edits: bool) -> Call | None:
         """
         Return what a request asks for, if one that asked for the same is known.
 
         `edits`: its body may be changed; then one that has to be is described anew.
         """
-        asked = self._asked.get((method, url))
-        if asked is None or len(body) > BODY_BYTES_MAX:
+        if len(body) > BODY_BYTES_MAX:
             return None
-        key = asked(body)
-        if key is None or (edits and (method, url, key) in self._edited):
+        key = self._asked(body)
+        if key is None or (edits and key in self._edited):
             return None
-        return self._calls.get((method, url, key))
+        return self._calls.get(key)
+
+    def learn(self, body: bytes, call: Call) -> bool:
+        """Remember what a request asks for; True if nothing like it was known."""
+        key = self._asked(body)
+        if key is None:
+            return False
+        is_new = key not in self._calls
+        if call.edited_body is not None:
+            self._edited.add(key)
+            call = replace(call, edited_body=None)
+        self._calls[key] = call
+        return is_new
+
+
+class KnownCalls:
+    """What the requests of one meter were found to ask for."""
+
+    __slots__ = ("_by_url", "_learned", "previewed")
+
+    def __init__(self) -> None:
+        self._by_url: dict[tuple[str, str], Asks] = {}
+        self._learned = 0
+        self.previewed = Previewed()  # calls that were quoted and are not made yet
+
+    def to(self, method: str, url: str) -> Asks | None:
+        """Return what is known of requests to this URL: at once, without a body."""
+        return self._by_url.get((method, url))
 
     def learn(self, method: str, url: str, body: bytes, call: Call) -> None:
-        """Remember what a request asks for, and whether its body is to be changed."""
+        """Remember what a request asks for."""
         asked = call.api.asked
         if asked is None or len(body) > BODY_BYTES_MAX:
             return
-        key = asked(body)
-        if key is None:
-            return
-        if len(self._calls) >= KNOWN_MAX:
-            self._calls.clear()
-            self._asked.clear()
-            self._edited.clear()
-        self._asked[method, url] = asked
-        if call.edited_body is not None:
-            self._edited.add((method, url, key))
-            call = replace(call, edited_body=None)
-        self._calls[method, url, key] = call
+        if self._learned >= KNOWN_MAX:
+            self._by_url.clear()
+            self._learned = 0
+        asks = self._by_url.get((method, url)) or Asks(asked)
+        if asks.learn(body, call):
+            self._learned += 1
+            self._by_url[method, url] = asks

@@ -81,11 +81,11 @@ class Shape:
     tokens_total: bool = False
     fault: Callable[[BaseException], None] = raised  # what becomes of a rule that raises
     is_renamed: bool = False  # by the user, for this one call
+    is_plain: bool = field(init=False, repr=False, compare=False)  # no look at a plain success
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether a plain success needs no look at its observation."""
-        return self.billable is default_billable and not self.tokens_total
+    def __post_init__(self) -> None:
+        plain = self.billable is default_billable and not self.tokens_total
+        object.__setattr__(self, "is_plain", plain)
 
     @property
     def is_usual(self) -> bool:
@@ -210,7 +210,8 @@ def _billable(observation: Observation, shape: Shape) -> tuple[bool, frozenset[s
 
 def whose(attribution: Attribution, run_id: str | None) -> dict[str, Property]:
     """Return the properties that say who asked, and in which run."""
-    found: dict[str, Property] = {f"tag_{name}": tag for name, tag in attribution.tags.items()}
+    tags = attribution.tags
+    found: dict[str, Property] = {f"tag_{n}": tag for n, tag in tags.items()} if tags else {}
     if attribution.feature is not None:
         found["feature"] = attribution.feature
     if attribution.environment is not None:

@@ -12,7 +12,7 @@ from tokenmeter.capture.requests import Sent, parse_body
 from tokenmeter.capture.sink import Sink
 from tokenmeter.capture.stopping import stop_if_previewed
 from tokenmeter.providers import Request, find
-from tokenmeter.providers.base import Json
+from tokenmeter.providers.base import Call, Json
 from tokenmeter.providers.hosts import known_host
 from tokenmeter.providers.paths import regular
 
@@ -59,9 +59,10 @@ def open_exchange(sink: Sink, outgoing: Outgoing, *, edits: bool = True) -> Exch
     `edits`: another body can still be sent.
     """
     edits = edits and sink.policy.include_usage
-    known = _known(sink, outgoing, edits=edits)
+    known = known_call(sink, outgoing, edits=edits)
     if known is not None:
-        return known
+        method, url, sent = outgoing.method, outgoing.url, outgoing.body() or b""
+        return Exchange(sink, known, Sent(method, url, sent, None, retry_count(outgoing.headers)))
     host = known_host(outgoing.host, sink.hosts)
     path = regular(outgoing.path)
     adapter = find(host, path)
@@ -77,7 +78,7 @@ def open_exchange(sink: Sink, outgoing: Outgoing, *, edits: bool = True) -> Exch
         sink.known.learn(outgoing.method, outgoing.url, body, call)
     if call.edited_body is not None and not (edits and may_edit(headers)):
         call = replace(call, edited_body=None)
-    if sink.known.previewed:
+    if sink.known.previewed.tokens:
         call = sink.known.previewed.noted(call, fields)
     return Exchange(sink, call, _sent(outgoing, body, fields))
 
@@ -101,18 +102,16 @@ def _sent(outgoing: Outgoing, body: bytes | None, fields: Json) -> Sent:
     return Sent(outgoing.method, outgoing.url, hashed, fields, retry_count(headers))
 
 
-def _known(sink: Sink, outgoing: Outgoing, *, edits: bool) -> Exchange | None:
-    """Open the exchange of a request that asks for the same as one before, unless previewed."""
-    method, url = outgoing.method, outgoing.url
-    if sink.known.previewed or not sink.known.may_find(method, url):
+def known_call(sink: Sink, outgoing: Outgoing, *, edits: bool) -> Call | None:
+    """Return what a request asks for if it is like one before, unless calls are previewed."""
+    known = sink.known
+    asks = None if known.previewed.tokens else known.to(outgoing.method, outgoing.url)
+    if asks is None:
         return None
     scope, body = current_scope(), outgoing.body()
     if not body or (scope is not None and scope.previews):
         return None
-    call = sink.known.find(method, url, body, edits=edits)
-    if call is None:
-        return None
-    return Exchange(sink, call, Sent(method, url, body, None, retry_count(outgoing.headers)))
+    return asks.find(body, edits=edits)
 
 
 def may_edit(headers: Mapping[str, str]) -> bool:
@@ -128,7 +127,9 @@ SUMS = ("x-amz-content-sha256", "content-digest", "digest", "content-md5", "sign
 
 def retry_count(headers: Mapping[str, str]) -> int:
     """Read the SDK's own count of retries; what is not a small number counts as 0."""
-    text = headers.get("x-stainless-retry-count", "0")
+    text = headers.get("x-stainless-retry-count")
+    if text is None or text == "0":  # as almost always
+        return 0
     return int(text) if text.isdecimal() and len(text) < RETRY_DIGITS_MAX else 0
 
 

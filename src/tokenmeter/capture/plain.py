@@ -9,12 +9,12 @@ rule; tests compare the two over all recordings.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from tokenmeter.attribution import UNATTRIBUTED
+from tokenmeter.attribution import NO_ATTRIBUTION, UNATTRIBUTED, Scope
+from tokenmeter.capture.attempts import Attempt
 from tokenmeter.capture.observation import (
     CLOCK_SKEW_MAX,
     date_or,
@@ -22,8 +22,9 @@ from tokenmeter.capture.observation import (
     whole_ms,
     whose,
 )
-from tokenmeter.event import Event, Property
-from tokenmeter.providers.base import Plain
+from tokenmeter.capture.sink import Sink
+from tokenmeter.event import Event, Property, made
+from tokenmeter.providers.base import Call, Plain
 from tokenmeter.providers.models import model_type
 
 if TYPE_CHECKING:
@@ -32,25 +33,55 @@ if TYPE_CHECKING:
 SKEW_MAX_S = CLOCK_SKEW_MAX.total_seconds()
 
 
+class Ended(Protocol):
+    """An attempt that is over: what its event is written from."""
+
+    @property
+    def sink(self) -> Sink:
+        """The meter."""
+        ...
+
+    @property
+    def scope(self) -> Scope | None:
+        """Whose call it is."""
+        ...
+
+    @property
+    def call(self) -> Call:
+        """What was asked for."""
+        ...
+
+    @property
+    def attempt(self) -> Attempt:
+        """Which attempt of which call."""
+        ...
+
+    @property
+    def event_id(self) -> str | None:
+        """As it was announced."""
+        ...
+
+
 def may_be_plain(exchange: Exchange) -> bool:
     """Say whether an answer of the usual form would be all that there is to an exchange."""
-    sink, scope = exchange.sink, exchange.scope
-    if exchange.is_draining or exchange.joined or exchange.call.repeated or sink.gateways:
+    if exchange.is_draining or exchange.joined or exchange.call.repeated:
         return False
-    return sink.shape.is_plain and (scope is None or not scope.keeps_notes)
+    return are_plain(exchange.sink, exchange.scope)
 
 
-def plain_event(exchange: Exchange, answer: Plain, headers: Mapping[str, str]) -> Event:
-    """
-    Write the event of one attempt.
+def are_plain(sink: Sink, scope: Scope | None) -> bool:
+    """Say whether answers of the usual form are all that there is to calls made here."""
+    usual = not sink.gateways and sink.shape.is_plain
+    return usual and (scope is None or not scope.keeps_notes)
 
-    `headers`: the answer's, if the exchange has not seen them yet.
-    """
-    call, attempt = exchange.call, exchange.attempt
-    event_id, reused = exchange.event_id, False  # as it was announced
+
+def plain_event(ended: Ended, answer: Plain, date: str | None) -> Event:
+    """Write the event of one attempt; `date`: the answer's header."""
+    sink, scope, call, attempt = ended.sink, ended.scope, ended.call, ended.attempt
+    event_id, reused = ended.event_id, False  # as it was announced
     if event_id is None:
-        event_id, reused = exchange.sink.ids.of_create(call, answer.response_id, attempt)
-    attribution = attempt.attribution
+        event_id, reused = sink.ids.of_create(call, answer.response_id, attempt)
+    attribution = NO_ATTRIBUTION if scope is None else scope.attribution
     properties: dict[str, Property] = {
         **_head(call.provider, answer.model, call.request_model, call.api.operation),
         "streamed": "true" if call.streamed else "false",
@@ -67,13 +98,11 @@ def plain_event(exchange: Exchange, answer: Plain, headers: Mapping[str, str]) -
     }
     if reused:  # the provider's id belongs to an event already
         properties["id_reused"] = "true"
-    return Event(
-        _name(exchange),
-        event_id,
-        attribution.customer or UNATTRIBUTED,
-        _moment(answer.created, exchange, headers),
-        properties,
-    )
+    # The name that the user gave this call's event, or all of its kind, or ours.
+    named = None if scope is None else scope.event_name
+    name = named or sink.shape.names.get(call.api.event_name, call.api.event_name)
+    customer = attribution.customer or UNATTRIBUTED
+    return made(name, event_id, customer, _moment(answer.created, date), properties)
 
 
 @lru_cache(maxsize=1024)
@@ -92,17 +121,8 @@ def _head(
     return found
 
 
-def _name(exchange: Exchange) -> str:
-    """Return the name that the user gave this call's event, or all of its kind, or ours."""
-    name = exchange.call.api.event_name
-    named = None if exchange.scope is None else exchange.scope.event_name
-    return named or exchange.sink.shape.names.get(name, name)
-
-
-def _moment(
-    created: int | float | str | None, exchange: Exchange, headers: Mapping[str, str]
-) -> datetime:
-    """Return the provider's time, else the Date header, else now; in whole milliseconds."""
+def _moment(created: int | float | str | None, date: str | None) -> datetime:
+    """Return the provider's time, else the Date header's, else now; in whole milliseconds."""
     now_s = time.time()
     if type(created) is int:
         if abs(created - now_s) <= SKEW_MAX_S:
@@ -111,8 +131,8 @@ def _moment(
         stated = stated_moment(created)
         if stated is not None and abs(stated.timestamp() - now_s) <= SKEW_MAX_S:
             return whole_ms(stated)
-    date = exchange.date or headers.get("date")
-    return whole_ms(date_or(date, datetime.fromtimestamp(now_s, UTC)))
+    now = datetime.fromtimestamp(int(now_s * 1000) / 1000, UTC)  # whole milliseconds
+    return now if date is None else whole_ms(date_or(date, now))
 
 
 @lru_cache(maxsize=64)

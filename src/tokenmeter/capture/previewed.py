@@ -17,25 +17,22 @@ PREVIEWED_MAX = 1_024  # calls that were previewed and not made; the oldest are 
 
 
 class Previewed:
-    """Local counts by request; each is used once. Falsy while there is none."""
+    """Local counts by request; each is used once. `tokens` is empty while there is none."""
 
-    __slots__ = ("_tokens",)
+    __slots__ = ("tokens",)
 
     def __init__(self) -> None:
-        self._tokens: dict[int, int] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._tokens)
+        self.tokens: dict[int, int] = {}
 
     def remember(self, body: Json, tokens: int) -> None:
         """Keep what a request's prompt was counted as."""
-        self._tokens[_key(body)] = tokens
-        while len(self._tokens) > PREVIEWED_MAX:
-            self._tokens.pop(next(iter(self._tokens)), None)
+        self.tokens[_key(body)] = tokens
+        while len(self.tokens) > PREVIEWED_MAX:
+            self.tokens.pop(next(iter(self.tokens)), None)
 
     def noted(self, call: Call, body: Json) -> Call:
         """Return the call with its count, if this request was previewed."""
-        tokens = self._tokens.pop(_key(body), None)
+        tokens = self.tokens.pop(_key(body), None)
         if tokens is None:
             return call
         return replace(call, dimensions={**call.dimensions, PREVIEWED: str(tokens)})

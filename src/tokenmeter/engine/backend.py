@@ -25,6 +25,8 @@ class LocalBackend:
     A wrong URL or a file that cannot be opened raises here, not at the first event.
     """
 
+    batch_events_max = 1_000  # of one transaction: what each costs of itself is shared by more
+
     def __init__(self, url: str) -> None:
         path = None if is_server(url) else database_path(url)
         if path is not None and path.parent == state_directory():

@@ -27,6 +27,7 @@ ContractOf = Callable[[str, datetime], tuple[Contract, Period]]
 @dataclass(frozen=True, slots=True)
 class _Known:
     read: datetime
+    until: datetime
     contract: tuple[Contract, Period] | None  # None: no active subscription, or several
 
 
@@ -70,9 +71,8 @@ class ChargeOf:
 
     def may_charge(self, event: Event) -> bool:
         """Tell at once whether a look for a charge is worth it: False if nothing bills it."""
-        with self._lock:
-            known = self._known.get(event.external_customer_id)
-        if known is None or not known.read <= self._clock() <= known.read + KNOWN:
+        known = self._known.get(event.external_customer_id)  # a look that needs no lock
+        if known is None or not known.read <= self._clock() <= known.until:
             return True
         return known.contract is not None
 
@@ -80,14 +80,14 @@ class ChargeOf:
         now = self._clock()
         with self._lock:
             known = self._known.get(customer)
-        if known is not None and known.read <= now <= known.read + KNOWN and _holds(known, now):
+        if known is not None and known.read <= now <= known.until and _holds(known, now):
             return known.contract
         try:
             contract = self._contract_of(customer, now)
         except EngineError:
             contract = None
         with self._lock:
-            self._known[customer] = _Known(now, contract)
+            self._known[customer] = _Known(now, now + KNOWN, contract)
             if len(self._known) > CONTRACTS_MAX:
                 self._known.popitem(last=False)
         return contract

@@ -216,14 +216,14 @@ def _settled(usage: _Usage) -> dict[str, Number] | None:
         "output_tokens": completion,
         "total_tokens": total,
     }
-    for details, names in (
-        (usage.prompt_tokens_details, _INPUT),
-        (usage.completion_tokens_details, _OUTPUT),
-    ):
-        if details:
-            for name, number in details.items():
-                if number is not None:
-                    numbers[names[name]] = number
+    read, written = usage.prompt_tokens_details, usage.completion_tokens_details
+    if not read and not written:
+        numbers["uncached_input_tokens"] = prompt
+        return numbers
+    for details, names in ((read, _INPUT), (written, _OUTPUT)):
+        for name, number in (details or {}).items():
+            if number is not None:
+                numbers[names[name]] = number
     cached = numbers.get("cache_read_tokens", 0) + numbers.get("cache_write_tokens", 0)
     if cached > prompt or numbers.get("reasoning_tokens", 0) > completion:
         return None

@@ -91,6 +91,7 @@ class Shape:
     ints: tuple[str, ...]
     numbers: tuple[str, ...]  # texts that must write a number
     texts: tuple[str, ...]  # that may hold anything, and stand in the JSON
+    are_texts: tuple[bool, ...]  # of those that `pick_own` picks
 
 
 @lru_cache(maxsize=SHAPES_MAX)
@@ -107,11 +108,12 @@ def _shape(names: tuple[str, ...], types: tuple[type, ...]) -> Shape | None:
         _Choices(labels),
         _pick(labels),
         _pick(own),
-        # A text that must write a number needs no escapes.
-        _form(own, quoted=() if texts else written),
+        # A text that must write a number needs no escapes; the others bring their quotes.
+        _form(own, quoted=_among(written, _NUMBERS)),
         _among(names, whole),
         _among(written, _NUMBERS),
         texts,
+        tuple([name in texts for name in own]),
     )
 
 
@@ -252,13 +254,12 @@ def _flat(names: Sequence[str], properties: Sequence[dict[str, Any]]) -> list[An
 
 def _json(shape: Shape, properties: Sequence[dict[str, Any]]) -> list[str]:
     """Write what is no label."""
-    own = map(shape.pick_own, properties)
-    if not shape.texts:
-        return list(map(shape.form.__mod__, own))
-    return [
-        shape.form % tuple([encode_basestring(v) if type(v) is str else v for v in values])
-        for values in own
-    ]
+    own: Iterable[tuple[Any, ...]] = map(shape.pick_own, properties)
+    if shape.texts:
+        columns = zip(*own, strict=True)
+        told = zip(columns, shape.are_texts, strict=True)
+        own = zip(*[map(encode_basestring, c) if text else c for c, text in told], strict=True)
+    return list(map(shape.form.__mod__, own))
 
 
 def _ids(name: str, shape: Shape, properties: Sequence[dict[str, Any]]) -> list[Any]:

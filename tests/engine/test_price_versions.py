@@ -92,3 +92,18 @@ def test_a_later_version_of_a_catalogs_price_keeps_its_name_on_invoices(tmp_path
     shop.use("e1", JULY, image_count=11)
     told = lines(shop.preview(subscription, JULY, AUGUST))
     assert told == {"seats": "14.00", "image_in_hybrid": "7.00", "base": "30.00"}
+
+
+def test_what_is_included_is_shared_in_the_order_of_the_plan_though_a_price_changes(
+    tmp_path: Path,
+) -> None:
+    """The first price of the plan has it first: 10 of 8 and 8 images."""
+    more = "      hd: {meter: images, amount: 1, filter_values: {quality: hd}}\n    entitlements:"
+    shop = opened_shop(tmp_path, CATALOG.replace("    entitlements:", more))
+    held = shop.services.definitions.by_key("price", "image_in_hybrid")["id"]
+    shop.services.definitions.update("price", held, {"amount": "0.3", "effective_from": JUNE})
+    subscription = shop.subscribe("hybrid")
+    shop.use("e1", JUNE, image_count=8)
+    shop.use("e2", JUNE, image_count=8, quality="hd")
+    told = lines(shop.preview(subscription, JUNE, JULY))
+    assert told == {"seats": "20.00", "hd": "6.00", "base": "30.00"}

@@ -253,7 +253,12 @@ class Subscriptions:
                 f"plan_id: the plan has no price in {body['currency'].upper()} that is billed "
                 f"{body['billing_period']}."
             )
-        return found
+        every = registry.documents.all("price", parent=body["plan_id"], status=None)
+        place = {price.id: number for number, price in enumerate(every)}
+        # A later version stands where its price stood: included usage is shared in this order.
+        return sorted(
+            found, key=lambda p: place.get(str(p.body.get("parent_price_id")), place[p.id])
+        )
 
     def _add(
         self, registry: Registry, subscription: Document, price: Document, override: Fields | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,7 +18,9 @@ from tokenmeter import Event, TokenMeter
 from tokenmeter.asgi import TokenMeterMiddleware, reading
 from tokenmeter.asgi.incoming import App, Receive, Scope, Send
 from tokenmeter.capture.opening import open_exchange
+from tokenmeter.event import Property
 from tokenmeter.pricing.pricebook import PriceBook
+from tokenmeter.pricing.told import TOLD_MAX, ToldCosts
 from tokenmeter.providers import openai_plain
 
 PATH = "/v1/chat/completions"
@@ -283,3 +286,16 @@ def test_what_was_told_of_one_event_is_not_taken_for_another(meter: TokenMeter) 
     other = told.with_properties({"input_tokens": 1000})
     assert meter.priced(other) == meter.prices.priced(other)
     assert meter.priced(told) == meter.prices.priced(told)
+
+
+def test_only_so_many_told_costs_are_kept(meter: TokenMeter) -> None:
+    told = ToldCosts()
+    usage: dict[str, Property] = {"input_tokens": 10, "output_tokens": 5}
+    facts = {"provider": "openai", "model": "gpt-4o-mini", "operation": "chat", **usage}
+    now = datetime.now(UTC)
+    events = [Event("text_generated", f"e{n}", "acme", now, facts) for n in range(TOLD_MAX + 2)]
+    for event in events:
+        told.cost(event, meter.prices)
+    assert told.taken(events[0]) is None
+    assert told.taken(events[-1]) == meter.prices.priced(events[-1])
+    assert told.taken(events[-1]) is None

@@ -81,3 +81,17 @@ def test_a_plan_that_is_to_begin_changes_nothing_before(shop: Shop) -> None:
         shop.services.quotas.of("acme", JUNE - timedelta(days=1))
     shop.clock.now = AUGUST
     assert shop.services.invoice("acme")["subscription_id"] != first
+
+
+def test_who_cancels_and_subscribes_again_pays_for_each_call_once(shop: Shop) -> None:
+    """Starts are in whole milliseconds, and so are ends: the two had shared one's part."""
+    at = MIDDLE + timedelta(microseconds=1999)
+    first = shop.subscribe()
+    shop.clock.now = at
+    shop.services.subscriptions.cancel(first)
+    second = shop.subscribe(start_date=None)
+    shop.use("e1", at - timedelta(microseconds=500), image_count=10)
+    shop.use("e2", at - timedelta(microseconds=1500), image_count=1)
+    shop.clock.now = AUGUST + timedelta(days=31)
+    paid = [one["total"] for each in (first, second) for one in shop.bill(each)]
+    assert sorted(amount for amount in paid if amount != "0.00") == ["0.10", "1.00"]

@@ -190,3 +190,20 @@ def test_a_line_item_is_changed_again_and_may_come_back_at_another_price(shop: S
     assert [line["amount"] for line in june["line_items"] if line["display_name"] == "image"] == [
         *("1.00", "2.00", "3.00", "4.00"),
     ]
+
+
+@pytest.mark.parametrize("whose", ["plan", "subscription"])
+def test_a_line_item_that_changes_inherits_from_the_version_that_is_in_force(
+    shop: Shop, whose: str
+) -> None:
+    held = price(shop, "image")["id"]
+    own = [{"price_id": held, "amount": "0.05"}] if whose == "subscription" else []
+    subscription = shop.subscribe(override_line_items=own)
+    image = item(shop, subscription, "image")
+    change = {"amount": "3", "effective_from": MIDDLE}
+    shop.services.definitions.update("price", image["price_id"], change)
+    shop.clock.now = MIDDLE + timedelta(days=1)
+    packages = {"billing_model": "PACKAGE", "transform_quantity": {"divide_by": 10}}
+    shop.services.subscriptions.update_line_item(image["id"], packages)
+    shop.use("e1", shop.clock.now, image_count=15)
+    assert lines(shop.preview(subscription, JUNE, JULY)) == {"image": "6.00"}

@@ -10,9 +10,10 @@ from decimal import Decimal
 from tokenmeter.engine.definitions import reading
 from tokenmeter.engine.definitions.entitlements import rating_entitlement
 from tokenmeter.engine.definitions.meters import rating_meter
-from tokenmeter.engine.definitions.prices import is_billed, rating_price, rating_units
+from tokenmeter.engine.definitions.prices import rating_price, rating_units
 from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.line_items import commitment_of, line_items_of
+from tokenmeter.engine.price_versions import versions_of
 from tokenmeter.engine.rhythm import cycle_of, start_of
 from tokenmeter.engine.store.documents import Document, Documents
 from tokenmeter.engine.store.rows import moment
@@ -101,7 +102,7 @@ def _items(documents: Documents, subscription: Document) -> Iterator[Item]:
     for line in line_items_of(documents, subscription.id):
         price_id = str(line.body["price_id"])
         first = prices.get(price_id) or documents.get("price", price_id)
-        for version in _versions(first, prices.values()):
+        for version in versions_of(first, prices.values()):
             price = rating_price(version, units)
             begun = max(_known((_start(version), reading.moment(line.body, "start_date"))))
             over = min(
@@ -128,26 +129,6 @@ def _apart(items: Iterable[Item]) -> Iterator[Item]:
             replace(item, price=replace(price, item=item.id)) if price.price_id in known else item
         )
         known.add(price.price_id)
-
-
-def _versions(first: Document, known: Iterable[Document]) -> list[Document]:
-    """List a price and what came after it; an override follows its own versions alone."""
-    root = first.body.get("parent_price_id") or first.id
-    found = [p for p in known if root in {p.id, p.body.get("parent_price_id")}]
-    found = [p for p in found if p.body.get("entity_type") == first.body.get("entity_type")]
-    if first.body.get("entity_type") == "SUBSCRIPTION":
-        found = _following(first, found)
-    return [p for p in found or [first] if is_billed(p)]
-
-
-def _following(first: Document, others: Iterable[Document]) -> list[Document]:
-    """List a subscription's own price and its versions: each begins where the last one ends."""
-    found, rest = [first], [p for p in others if p.id != first.id]
-    for _ in range(len(rest)):
-        end = reading.moment(found[-1].body, "end_date")
-        begun = [p for p in rest if end and reading.moment(p.body, "start_date") == end]
-        found += [p for p in begun if p not in found][:1]
-    return found
 
 
 def _start(price: Document) -> datetime | None:

@@ -14,6 +14,7 @@ from tokenmeter.engine.definitions.reading import Fields
 from tokenmeter.engine.definitions.registry import Draft, Registry, changed, shown
 from tokenmeter.engine.errors import InvalidOperationError, ValidationError
 from tokenmeter.engine.ids import new_id
+from tokenmeter.engine.price_versions import version_at
 from tokenmeter.engine.store.documents import Document, Documents
 from tokenmeter.engine.store.rows import microseconds
 from tokenmeter.engine.subscription_terms import fits, overrides_price, overriding
@@ -81,7 +82,9 @@ def replaced(
     start = before.body["end_date"]
     price = registry.get("price", str(held.body["price_id"]))
     if overrides_price(fields):
-        own = overriding(price, fields, subscription)
+        known = registry.documents.all("price", parent=price.parent, status=None)
+        at = reading.moment(before.body, "end_date") or registry.now
+        own = overriding(version_at(price, known, at), fields, subscription)
         price = registry.create(PRICE, {**own, "start_date": start})
     following = {**before.body, **fields, "start_date": start, "end_date": until}
     made = line_item(registry, subscription, price, following)

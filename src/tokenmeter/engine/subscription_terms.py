@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tokenmeter.engine.clock import rfc3339
@@ -38,7 +38,7 @@ def rhythm_in(registry: Registry, customer: Document, fields: Fields) -> dict[st
     period = billing_period_of(reading.needed(fields, "billing_period"))
     cycle = reading.choice(fields, "billing_cycle", CYCLES, "anniversary")
     start = reading.beginning(fields, "start_date") or registry.now
-    start = start.replace(microsecond=start.microsecond // 1000 * 1000)
+    start = whole_ms(start)
     zone = zone_of(reading.text(customer.body, "timezone"))
     anchor = reading.beginning(fields, "billing_anchor") or start
     if cycle == "calendar":
@@ -138,10 +138,19 @@ def is_on(price: Document, now: datetime) -> bool:
 
 
 def after(end: datetime, start: datetime) -> datetime:
-    """Return an end that lies after the start; refuse another."""
+    """
+    Return an end that lies after the start; refuse another.
+
+    In whole milliseconds, as starts are: one that begins then bills nothing that this one does.
+    """
     if end <= start:
         raise ValidationError("end_date: a subscription cannot end before it starts.")
-    return end
+    return max(whole_ms(end), start + timedelta(milliseconds=1))
+
+
+def whole_ms(at: datetime) -> datetime:
+    """Cut a time to milliseconds."""
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
 def cancelled_at(body: Fields, fields: Fields, now: datetime) -> datetime:

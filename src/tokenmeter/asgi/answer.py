@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from tokenmeter.asgi.asking import GatewayRun
-from tokenmeter.asgi.incoming import OURS, Headers, Message, RawHeaders, Send, without_ours
+from tokenmeter.asgi.incoming import OURS, Message, Send, without_ours
 from tokenmeter.asgi.routes import Route
 from tokenmeter.attribution import Run
 from tokenmeter.capture.exchange import Exchange
+from tokenmeter.capture.headers import Headers, RawHeaders
 from tokenmeter.capture.refusal import Refusal
 from tokenmeter.event import Property
 from tokenmeter.money import Money

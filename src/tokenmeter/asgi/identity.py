@@ -22,7 +22,7 @@ from tokenmeter.errors import ConfigurationError
 from tokenmeter.frozen import value
 
 NAME_CHARS_MAX = 256  # of a customer or feature; a longer one is no identity
-CUSTOMERS_MAX = 4096  # that are remembered
+NAMES_MAX = 4096  # that are remembered
 
 Look = Callable[[Incoming], Any]  # returns what it found, or an awaitable of it
 Source = Look | str
@@ -122,8 +122,12 @@ def _is_to_come(found: object) -> bool:
 
 def _name(found: object) -> str | None:
     """A name that can go into an event and a header; anything else is none."""
-    if found is None or isinstance(found, _NO_NAMES):
-        return None
+    if type(found) is str and len(found) <= NAME_CHARS_MAX:
+        return _known_name(found)  # the usual case
+    return None if found is None or isinstance(found, _NO_NAMES) else _looked_at(found)
+
+
+def _looked_at(found: object) -> str | None:
     name = (name_of(found) or "").strip()
     if not (0 < len(name) <= NAME_CHARS_MAX and name.isprintable()):
         return None
@@ -131,9 +135,12 @@ def _name(found: object) -> str | None:
     return None if name == object.__repr__(found) else name
 
 
-@lru_cache(maxsize=CUSTOMERS_MAX)
+_known_name = lru_cache(maxsize=NAMES_MAX)(_looked_at)
+
+
+@lru_cache(maxsize=NAMES_MAX)
 def _customer(name: str) -> Identity:
-    return Identity(_name(name))
+    return Identity(_looked_at(name))
 
 
 _NO_NAMES = (dict, list, tuple, set, frozenset, bool)

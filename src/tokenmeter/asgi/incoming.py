@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from operator import itemgetter
 from typing import Any
 from urllib.parse import parse_qs
+
+from tokenmeter.capture.headers import Headers, RawHeaders
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-RawHeaders = list[tuple[bytes, bytes]]
-
 # Where SDKs put the key: OpenAI and Anthropic (OAuth), Anthropic, Azure, Google.
 _KEY_HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key")
 # With these an application answers by a file's name, and no byte of it is seen.
@@ -43,32 +43,6 @@ _name_of: Callable[[tuple[bytes, bytes]], bytes] = itemgetter(0)
 def _is_ours(name: bytes) -> bool:
     begin = name[:OURS_MAX]
     return begin == OURS or begin.lower().replace(b"_", b"-") == OURS  # WSGI knows no dashes
-
-
-class Headers(Mapping[str, str]):
-    """Header values by lower-case name, of a repeated one the last: looked up as bytes."""
-
-    __slots__ = ("known",)
-
-    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
-        self.known: Mapping[bytes, bytes] = {name.lower(): value for name, value in raw}
-
-    def __getitem__(self, name: str) -> str:
-        return self.known[name.encode("latin-1")].decode("latin-1")
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return the value of a header, or the default."""
-        value = self.known.get(name.encode("latin-1"))
-        return default if value is None else value.decode("latin-1")
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.encode("latin-1") in self.known
-
-    def __iter__(self) -> Iterator[str]:
-        return (name.decode("latin-1") for name in self.known)
-
-    def __len__(self) -> int:
-        return len(self.known)
 
 
 class Incoming:

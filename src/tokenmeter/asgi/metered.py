@@ -23,11 +23,12 @@ from tokenmeter.asgi.answer import (
     small_length,
 )
 from tokenmeter.asgi.asking import Asking
-from tokenmeter.asgi.incoming import App, Headers, Message, RawHeaders, Send
+from tokenmeter.asgi.incoming import App, Message, Send
 from tokenmeter.asgi.reading import kept_whole, opened
 from tokenmeter.asgi.settled import settle_soon
 from tokenmeter.attribution import enter, leave
 from tokenmeter.capture.exchange import Exchange
+from tokenmeter.capture.headers import Headers, RawHeaders
 from tokenmeter.enforcement.gate import FREE, Ticket
 
 if TYPE_CHECKING:
@@ -70,8 +71,7 @@ class Metered:
         self._start: Message | None = None  # held until its headers are known
         self._held: list[Message] = []
         self._held_bytes = self._status = 0
-        self._waits = self._answered = False
-        self._unopened = False  # an answer has begun, and what reads it is opened with its body
+        self._waits = self._answered = self._unopened = False
         self._tickets = [ticket]  # popped by whoever settles: one thread wins
         asking.scope.watch = self._opened
         if ticket is not FREE:
@@ -136,7 +136,7 @@ class Metered:
         self._unopened = not self._upstream and self._asking.route.host is not None
         self._length = small_length(headers)
         self._waits = self._length >= 0
-        if not self._waits:  # else its body is here in a moment, and most often whole
+        if not self._waits:  # else what reads it is opened with its body, which may come whole
             self._open_answer()
             self._waits = is_unmeasured(headers) and self._is_whole()
 

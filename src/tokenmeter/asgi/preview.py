@@ -10,8 +10,9 @@ from tokenmeter.asgi.admission import TOO_LARGE, quoted
 from tokenmeter.asgi.asked import Asked
 from tokenmeter.asgi.body import Body
 from tokenmeter.asgi.identity import Identity
-from tokenmeter.asgi.incoming import Incoming, RawHeaders, Send
+from tokenmeter.asgi.incoming import Incoming, Send
 from tokenmeter.asgi.routes import Route, Routes
+from tokenmeter.capture.headers import RawHeaders
 from tokenmeter.capture.refusal import Refusal
 from tokenmeter.capture.requests import parse_body
 from tokenmeter.errors import TokenmeterError

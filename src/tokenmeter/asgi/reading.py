@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from tokenmeter.asgi.asked import Asked
 from tokenmeter.asgi.asking import Asking
-from tokenmeter.asgi.incoming import Headers
 from tokenmeter.attribution import current_scope, entered
 from tokenmeter.capture.exchange import SUCCESS, Exchange
+from tokenmeter.capture.headers import Headers
 from tokenmeter.capture.opening import open_exchange
 from tokenmeter.capture.whole import kept_at_once
 

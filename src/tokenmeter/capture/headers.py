@@ -1,40 +1,34 @@
-"""Headers of httpx and httpx2, looked up in the list as it came: most are never asked for."""
+"""Headers as HTTP libraries and servers have them: looked up as bytes, decoded if asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 RawHeaders = list[tuple[bytes, bytes]]
 
 
-class ListedHeaders(Mapping[str, str]):
-    """The headers of a raw list, by lower-case name; the last of several with one name counts."""
+class Headers(Mapping[str, str]):
+    """Header values by lower-case name, of a repeated one the last."""
 
-    __slots__ = ("_raw",)
+    __slots__ = ("known",)
 
-    def __init__(self, raw: RawHeaders) -> None:
-        self._raw = raw
+    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
+        self.known: Mapping[bytes, bytes] = {name.lower(): value for name, value in raw}
 
     def __getitem__(self, name: str) -> str:
-        wanted = name.encode("latin-1")
-        length = len(wanted)
-        for key, value in reversed(self._raw):
-            if len(key) == length and key.lower() == wanted:
-                return value.decode("latin-1")
-        raise KeyError(name)
+        return self.known[name.encode("latin-1")].decode("latin-1")
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return the value of a header, or the default; no exception is made to find out."""
-        wanted = name.encode("latin-1")
-        length = len(wanted)
-        for key, value in reversed(self._raw):
-            if len(key) == length and key.lower() == wanted:
-                return value.decode("latin-1")
-        return default
+        """Return the value of a header, or the default."""
+        value = self.known.get(name.encode("latin-1"))
+        return default if value is None else value.decode("latin-1")
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.encode("latin-1") in self.known
 
     def __iter__(self) -> Iterator[str]:
-        return iter({key.decode("latin-1").lower(): None for key, _ in self._raw})
+        return (name.decode("latin-1") for name in self.known)
 
     def __len__(self) -> int:
-        return len({key.lower() for key, _ in self._raw})
+        return len(self.known)

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from tokenmeter.capture.exchange import Exchange
-from tokenmeter.capture.headers import ListedHeaders
+from tokenmeter.capture.headers import Headers
 from tokenmeter.capture.opening import open_exchange
 from tokenmeter.capture.sink import Sink
 from tokenmeter.capture.taps import guard
@@ -117,7 +117,7 @@ def _attach(exchange: Exchange, request: Any, response: Any) -> Any:
     """Watch the answer: at once if it has been read, else as it passes."""
     try:
         content = getattr(response, "_content", None)
-        headers = ListedHeaders(response.headers.raw)
+        headers = Headers(response.headers.raw)
         if content is not None and exchange.answered(response.status_code, headers, content):
             return response
         exchange.response(response.status_code, headers, decoded=content is not None)
@@ -144,7 +144,7 @@ def _failed(exchange: Exchange, error: BaseException) -> None:
         if hasattr(answer, "status_code"):
             content = getattr(answer, "_content", None)
             exchange.response(
-                answer.status_code, ListedHeaders(answer.headers.raw), decoded=content is not None
+                answer.status_code, Headers(answer.headers.raw), decoded=content is not None
             )
             if content is not None and not answer.is_success:
                 exchange.whole(content)
@@ -155,20 +155,26 @@ def _failed(exchange: Exchange, error: BaseException) -> None:
 
 def _watched(stream: Any, exchange: Exchange) -> Any:
     """Wrap the answer's stream in the class that its library expects."""
-    module = type(stream).__module__.partition(".")[0]
-    sync = hasattr(stream, "__iter__") and not hasattr(stream, "__aiter__")
-    return _stream_class(_library(stream, module), sync=sync)(stream, exchange)
+    kind: type[object] = type(stream)
+    return _watching(kind)(stream, exchange)  # type: ignore[arg-type]  # a class has a hash
 
 
-def _library(stream: Any, module: str) -> ModuleType:
+@lru_cache(maxsize=64)
+def _watching(kind: type[object]) -> Any:
+    """Return the watching class for the streams of a class."""
+    sync = hasattr(kind, "__iter__") and not hasattr(kind, "__aiter__")
+    return _stream_class(_library(kind), sync=sync)
+
+
+def _library(kind: type[object]) -> ModuleType:
     """Find httpx or httpx2: a custom transport's stream derives from one of them."""
     import sys
 
-    for cls in type(stream).__mro__:
+    for cls in kind.__mro__:
         name = cls.__module__.partition(".")[0]
         if name in LIBRARIES:
             return sys.modules[name]
-    raise TypeError(f"the stream class of {module} is neither httpx's nor httpx2's")
+    raise TypeError(f"the stream class {kind.__name__} is neither httpx's nor httpx2's")
 
 
 LIBRARIES = ("httpx2", "httpx")

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from tokenmeter.capture.forms import FIELD_BYTES_MAX
-from tokenmeter.capture.headers import ListedHeaders
+from tokenmeter.capture.headers import Headers
 from tokenmeter.providers.base import Json
 
 
@@ -48,7 +48,7 @@ class HttpxRequest:
     @property
     def headers(self) -> Mapping[str, str]:
         """The headers, by lower-case name."""
-        return ListedHeaders(self._request.headers.raw)
+        return Headers(self._request.headers.raw)
 
     def body(self) -> bytes | None:
         """The body's bytes; None if they cannot be had without consuming them."""

@@ -278,5 +278,6 @@ class Life(Watched):
     def teardown(self) -> None:
         if hasattr(self, "shop"):
             self.bill(days=31)
+            self.compare_again()
             self.shop.store.close()
             self.folder.cleanup()

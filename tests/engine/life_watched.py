@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -106,6 +107,15 @@ class Watched(RuleBasedStateMachine):
             known = Documents(connection).all("price", parent=ended["entity_id"])
         (found,) = (p.id for p in known if p.body["start_date"] == ended["end_date"])
         return found
+
+    def compare_again(self) -> None:
+        """What each closed time would cost now: with the events that came late."""
+        found = self.invoices()
+        for bill in (b for b in self.book.bills if not b.is_void and b.time[0] < b.time[1]):
+            told = json.loads(self.shop.services.invoices.rate_again(self.invoice_of(bill)["id"]))
+            usage = [x for x in told["line_items"] if x["meter_id"] or not x["price_id"]]
+            same({**told, "line_items": usage}, self.book.usage(bill.sub, bill.time))
+            same(found[bill.sub.id, *bill.time], bill.lines)
 
     def before_holding(self) -> None:
         """What another life has happen before something is held."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.shop import JULY, JUNE, Shop, lines, opened_shop
+from tests.engine.shop import AUGUST, JULY, JUNE, Shop, lines, opened_shop
 from tests.engine.test_billed_once import billed
 from tests.engine.test_line_items import item, price
 from tests.engine.test_rhythms import parts
@@ -115,3 +115,15 @@ def test_what_is_missing_of_a_commitment_is_no_usage_and_can_be_held(shop: Shop)
     shop.bill(subscription)
     shop.clock.move(6)
     assert shop.services.wallets.available("acme") == 40
+
+
+def test_a_commitment_is_due_though_no_usage_has_a_price_any_more(shop: Shop) -> None:
+    subscription = shop.subscribe(**HUNDRED)
+    for name in ("image", "image_hd", "tokens"):
+        held = item(shop, subscription, name)["id"]
+        shop.services.subscriptions.end_line_item(held, {"effective_from": JULY})
+    use(shop, e100=JUNE)
+    assert billed(shop, subscription, AUGUST) == [
+        {"image": "10.00", "Commitment true-up": "90.00"},
+        {"Commitment true-up": "100.00"},
+    ]

@@ -132,7 +132,7 @@ def _rated(
     if contract.promise is None:
         charges = tuple(rate(d.price, d.usage, d.terms) for _, d in demands)
     else:
-        promise = Promise(contract.promise, before.prior, before.is_last)
+        promise = Promise(contract.promise, before.prior, before.is_last, contract.currency)
         charges = rate_together([d for _, d in demands], promise)
     found: list[Charged] = []
     for charge in charges:

@@ -48,12 +48,14 @@ class Promise:
     A subscription's commitment.
 
     `prior` is what earlier periods of the commitment used; None when it lasts one period.
-    `is_last` says that the commitment ends with this period, so that it is trued up.
+    `is_last` says that the commitment ends with this period, so that it is trued up: in its
+    `currency`, also where no usage has a price any more.
     """
 
     commitment: Commitment
     prior: Decimal | None = None
     is_last: bool = True
+    currency: str = ""  # that of the usage, where there is any
 
 
 def rate_together(demands: Sequence[Demand], promise: Promise) -> tuple[Charge, ...]:
@@ -69,7 +71,7 @@ def rate_together(demands: Sequence[Demand], promise: Promise) -> tuple[Charge, 
     return (
         *(rate(d.price, d.usage, d.terms) for d in outside),
         *_charges(drafts, settled.portions),
-        *_true_up(drafts, settled),
+        *_true_up(drafts, settled, promise.currency),
     )
 
 
@@ -131,10 +133,10 @@ def _over(draft: Draft, portion: Portion) -> Charge:
     return run(REDUCING, bare).charge(is_overage=True)
 
 
-def _true_up(drafts: Sequence[Draft], settled: Settled) -> tuple[Charge, ...]:
-    if not settled.true_up or not drafts:
+def _true_up(drafts: Sequence[Draft], settled: Settled, currency: str) -> tuple[Charge, ...]:
+    currency = drafts[0].price.currency if drafts else currency
+    if not settled.true_up or not currency:
         return ()
-    currency = drafts[0].price.currency
     promised = plus((settled.utilized, settled.true_up))
     missing = true_up(promised, settled.utilized, currency)
     price = Price("", currency, FlatFee(missing), type=PriceType.FIXED, display_name=TRUE_UP)

@@ -289,6 +289,26 @@ async def test_a_route_of_the_users_own_is_metered_by_its_calls() -> None:
     assert answered.headers["x-tokenmeter-event-id"] == event.event_id
 
 
+@pytest.mark.parametrize("path", ["/health", "/v1/chat/completions"])
+@pytest.mark.parametrize("given", ["none", "an iterator"])
+async def test_headers_reach_the_application_however_they_come(path: str, given: str) -> None:
+    found: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        found.extend(scope["headers"])
+        await reply(send, 200, [], [])
+
+    scope = scope_of("POST", path, [("a", "b")])
+    if given == "none":
+        del scope["headers"]
+    else:
+        scope["headers"] = iter(scope["headers"])
+    meter = TokenMeter("memory:")
+    await ask(TokenMeterMiddleware(app, customer=lambda _r: "acme", meter=meter), scope)
+    meter.shutdown()
+    assert found == ([] if given == "none" else [(b"a", b"b")])
+
+
 async def test_what_is_not_metered_passes_untouched() -> None:
     gateway = Gateway(answering(200, {**JSON, "x-tokenmeter-run-id": "theirs"}, [b"{}"]))
     answered = await gateway.ask(b"{}", "/health")

@@ -54,7 +54,7 @@ class Incoming:
         self.scope = scope
         self.method: str = scope["method"].upper()  # an HTTP client does so, too
         self.path: str = scope["path"]
-        raw = scope["headers"]
+        raw = scope.get("headers", ())
         if type(raw) is not list:
             raw = scope["headers"] = list(raw)
         self.raw_headers: RawHeaders = raw  # as they came

@@ -20,6 +20,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +37,18 @@ SHIP_S_MAX = 60.0
 
 ASKED = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]})
 STREAMED = json.dumps({**json.loads(ASKED), "stream": True})
+# A provider gives no id twice, and says today's time.
 WHOLE = json.dumps(
     {
-        "id": "chatcmpl-1",
+        "id": "chatcmpl-%012d",
         "object": "chat.completion",
-        "created": 1793491200,
+        "created": int(time.time()),
         "model": "gpt-4o-mini-2024-07-18",
         "choices": [{"index": 0, "message": {"role": "assistant", "content": "x" * 600}}],
         "usage": {"prompt_tokens": 8, "completion_tokens": 150, "total_tokens": 158},
     }
 ).encode()
+NUMBERS = count(1)
 CHUNK = (
     b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1793491200,'
     b'"model":"gpt-4o-mini-2024-07-18","choices":[{"index":0,"delta":{"content":"some words"},'
@@ -63,10 +66,11 @@ async def bare(scope: Any, receive: Any, send: Any) -> None:
     """Answer a chat, whole or streamed."""
     body = (await receive())["body"]
     if b'"stream"' not in body:
-        length = str(len(WHOLE)).encode()
+        whole = WHOLE % next(NUMBERS)
+        length = str(len(whole)).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", length)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": WHOLE})
+        await send({"type": "http.response.body", "body": whole})
         return
     headers = [(b"content-type", b"text/event-stream")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -266,13 +266,13 @@ async def test_an_event_whose_cost_was_told_is_priced_once(
     await seen_before(meter, opened)
     assert meter.flush(30)
     priced: list[Event] = []
-    real = PriceBook.priced
+    real = PriceBook.with_cost
 
-    def spy(book: PriceBook, event: Event) -> Event:
+    def spy(book: PriceBook, event: Event) -> dict[str, Property]:
         priced.append(event)
         return real(book, event)
 
-    monkeypatch.setattr(PriceBook, "priced", spy)
+    monkeypatch.setattr(PriceBook, "with_cost", spy)
     answered = await asked(meter, chat(completion(1000)))
     event = events_of(meter)[-1]
     assert answered.headers["x-tokenmeter-cost"] == event.properties["cost_usd"]

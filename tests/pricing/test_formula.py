@@ -43,7 +43,7 @@ def total(asked: Event) -> int | None:
 
 
 def assert_same(asked: Event) -> None:
-    short, long = BOOK.priced(asked), BOOK._priced(asked)
+    short, long = BOOK.priced(asked), asked.holding(BOOK._with_cost(asked))
     assert (short, list(short.properties)) == (long, list(long.properties))
     assert BOOK.cost(asked) == BOOK.price(asked).cost
 
@@ -245,14 +245,14 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     book = PriceBook()
     for number in range(20):
         asked = event(**CHAT, **{f"tag_{number}": "x"})
-        assert book.priced(asked) == book._priced(asked)
+        assert book.with_cost(asked) == book._with_cost(asked)
         named = event(**{**CHAT, "service_tier": f"tier-{number}"})
-        assert book.priced(named) == book._priced(named)
+        assert book.with_cost(named) == book._with_cost(named)
         kinds = book._formulas._kinds
         assert len(kinds) <= 4
         assert all(kind is None or len(kind.rules) <= 3 for kind in kinds.values())
         unknown = event(**{**CHAT, "model": f"my-model-{number}"})
-        assert book.priced(unknown) == book._priced(unknown)
+        assert book.with_cost(unknown) == book._with_cost(unknown)
 
 
 @pytest.mark.parametrize("scale", [0, 1, 4, 9])

@@ -89,6 +89,10 @@ class Body:
             return
         data: bytes = message.get("body", b"")
         self.complete = not message.get("more_body", False)
+        if self.complete and not self._size and len(data) <= self._bytes_max:
+            self._size = len(data)
+            self._parts = [data]  # all of it, as most come
+            return
         self._size += len(data)
         if self._size > self._bytes_max:
             self._parts.clear()

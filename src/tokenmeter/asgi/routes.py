@@ -105,7 +105,8 @@ class Routes:
             return None  # a browser's preflight: it has no key, and calls nothing
         path = request.path
         mounted = request.below_mount if request.scope.get("root_path") else path
-        route = self.known(mounted)
+        known = self._find if len(mounted) > KNOWN_CHARS_MAX else self._remembered
+        route = known(mounted)
         if route is None and mounted is not path:
             route = self.known(path)
         if route is None and self._custom is not None and self._custom(request):

@@ -100,25 +100,29 @@ class PriceBook:
         Assumptions stand in `cost_note`; a reported cost that differs from the computed one by
         more than DRIFT_MAX has `cost_drift`, the ratio of the two. Pricing again replaces these.
         """
+        return event.holding(self.with_cost(event))
+
+    def with_cost(self, event: Event) -> dict[str, Property]:
+        """Return the properties of an event and those of its cost, as `priced` has them."""
         facts = event.properties
         formula = self._formulas.of(event)
         if formula is None:
-            return self._priced(event)
+            return self._with_cost(event)
         found = {**facts, **formula.costs}
         if type(formula) is Formula:
             total = formula.total(facts)
             if total is None:
-                return self._priced(event)
+                return self._with_cost(event)
             found["cost_usd"] = formula.text(total)
-        return event.holding(found)
+        return found
 
-    def _priced(self, event: Event) -> Event:
+    def _with_cost(self, event: Event) -> dict[str, Property]:
         """Price an event the long way."""
         costs = _cost_properties(self.price(event))
         facts = event.properties
         if "cost_source" in facts:
             facts = {k: v for k, v in facts.items() if k not in COST_PROPERTIES}
-        return event.holding({**facts, **costs})
+        return {**facts, **costs}
 
     def usual(self, event: Event) -> Tariff | Unpriced | None:
         """Return the token rates of an event for which no other rule can apply; or why none."""

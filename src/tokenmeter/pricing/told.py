@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tokenmeter.event import Event
+from tokenmeter.event import Event, Property
 
 if TYPE_CHECKING:
     from tokenmeter.pricing.pricebook import PriceBook
@@ -21,24 +21,26 @@ class ToldCosts:
         self._forget()
 
     def _forget(self) -> None:
-        # Events, and the same priced, by the address of the first: no other's while it is kept.
-        self._kept: tuple[dict[int, Event], dict[int, Event]] = ({}, {})
+        # Events, and their properties with the cost, by the address of an event: no other's while
+        # it is kept.
+        self._kept: tuple[dict[int, Event], dict[int, dict[str, Property]]] = ({}, {})
 
     def cost(self, event: Event, prices: PriceBook) -> str | None:
         """Return what the provider bills, in USD, as it is written; None is unpriced."""
         events, known = self._kept
         if len(events) >= TOLD_MAX:
             self._forget()  # nobody takes them: the backend is down
-        priced = prices.priced(event)
+        found = prices.with_cost(event)
         events[id(event)] = event
-        known[id(event)] = priced
-        cost = priced.properties.get("cost_usd")
+        known[id(event)] = found
+        cost = found.get("cost_usd")
         return None if cost is None else str(cost)
 
     def taken(self, event: Event) -> Event | None:
         """Return this very event with its cost, once; None if it was not told."""
         events, known = self._kept
-        priced = known.pop(id(event), None)
-        if priced is not None:
-            events.pop(id(event), None)
-        return priced
+        found = known.pop(id(event), None)
+        if found is None:
+            return None
+        events.pop(id(event), None)
+        return event.holding(found)

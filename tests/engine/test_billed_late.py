@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -93,6 +94,27 @@ def test_two_periods_are_not_billed_as_one(shop: Shop) -> None:
     both = {"subscription_id": subscription, "period_start": JUNE, "period_end": AUGUST}
     with pytest.raises(EngineError, match="a billing period ends at 2026-07-01T00:00:00Z"):
         shop.services.invoices.draft(both)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Pacific/Kiritimati"])
+def test_a_month_of_another_time_zone_is_one(tmp_path: Path, zone: str) -> None:
+    shop = opened_shop(tmp_path, timezone=zone)
+    month = {"period_start": JUNE, "period_end": JULY}
+    shop.use("e1", MIDDLE, image_count=10)
+    begun = datetime(2026, 5, 1, tzinfo=ZoneInfo(zone))
+    subscription = shop.subscribe("hybrid", start_date=begun)
+    shop.clock.now = AUGUST
+    invoice = shop.services.invoices.draft({"subscription_id": subscription, **month})
+    assert (invoice["period_start"], invoice["period_end"]) == (
+        *("2026-06-01T00:00:00Z", "2026-07-01T00:00:00Z"),
+    )
+
+
+def test_two_days_are_not_billed_as_one(shop: Shop) -> None:
+    subscription = shop.subscribe("hybrid", billing_period="DAILY")
+    days = {"period_start": JUNE, "period_end": JUNE + timedelta(days=2)}
+    with pytest.raises(EngineError, match="a billing period ends at 2026-06-02T00:00:00Z"):
+        shop.services.invoices.draft({"subscription_id": subscription, **days})
 
 
 def test_a_subscriptions_own_price_that_changes_is_billed_on(shop: Shop) -> None:

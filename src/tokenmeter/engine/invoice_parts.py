@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -31,6 +31,7 @@ from tokenmeter.rating.rounding import ZERO, minus, plain, plus, rounded, rounde
 from tokenmeter.rating.windows import Period
 
 PAID = "INVOICE_PAYMENT"
+ZONES_APART = timedelta(days=1)  # no two clocks on Earth are further apart
 FIELDS = "invoice_fields"  # kind of the documents that hold what an owner added
 
 
@@ -52,11 +53,17 @@ def row_of(rated: Rated, invoice_id: str, now: datetime) -> InvoiceRow:
 
 
 def check_period(contract: Contract, period: Period) -> None:
-    """Refuse to bill a time in which a subscription does not run, or several of its periods."""
+    """
+    Refuse to bill a time in which a subscription does not run, or several of its periods.
+
+    A month of another time zone than the subscription's is one: it differs by hours at its ends.
+    """
     if period.length and period.within(contract.start, contract.end) is None:
         raise ValidationError("period_start: the subscription does not run in this period.")
     own = own_period(contract, period.start)
-    if own.end < period.end and own.end != contract.end:
+    apart = min(ZONES_APART, (own.end - own.start) / 4)
+    own = own_period(contract, min(period.start + apart, period.end))
+    if own.end + apart < period.end and own.end != contract.end:
         raise ValidationError(
             f"period_end: a billing period ends at {rfc3339(own.end)}; bill the rest apart."
         )

@@ -291,8 +291,8 @@ class TokenMeter:
     def keep(self, event: Event, scope: Scope | None) -> None:
         """Put an event in the journal, and in its run."""
         self._delivery.append(event.to_record(), event)
-        if scope is not None and scope.run is not None:
-            scope.run.add(event)
+        if scope is not None:
+            scope.add(event)
 
     def _resolve(self, record: dict[str, Any]) -> Sequence[Event]:
         """Turn a journal record into priced events; may run again for the same record."""

@@ -16,8 +16,11 @@ from tests.capture.play import Answer, Player
 from tests.corpus import Exchange, exchanges
 from tokenmeter import Event, TokenMeter
 from tokenmeter.asgi import TokenMeterMiddleware, reading
-from tokenmeter.asgi.incoming import App, Receive, Scope, Send
+from tokenmeter.asgi.incoming import App, Receive, Send
+from tokenmeter.asgi.incoming import Scope as Connection
+from tokenmeter.attribution import NO_ATTRIBUTION, Note, Repeats, Scope
 from tokenmeter.capture.opening import open_exchange
+from tokenmeter.capture.whole import kept_at_once
 from tokenmeter.event import Property
 from tokenmeter.pricing.pricebook import PriceBook
 from tokenmeter.pricing.told import TOLD_MAX, ToldCosts
@@ -45,7 +48,7 @@ def pieces(
     """Answer in pieces of these sizes and the rest; `ends`: the last one says that it is."""
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
 
-    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+    async def app(_scope: Connection, receive: Receive, send: Send) -> None:
         await read_all(receive)
         await send({"type": "http.response.start", "status": status, "headers": raw})
         left = body
@@ -195,7 +198,7 @@ async def test_what_is_unusual_is_one_event_as_ever(
 async def test_an_application_that_stops_before_the_body_leaves_one_event(
     meter: TokenMeter,
 ) -> None:
-    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+    async def app(_scope: Connection, receive: Receive, send: Send) -> None:
         await read_all(receive)
         length = [(b"content-length", b"20"), (b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": length})
@@ -208,7 +211,7 @@ async def test_an_application_that_stops_before_the_body_leaves_one_event(
 
 
 async def test_an_application_that_forgets_the_body_leaves_one_event(meter: TokenMeter) -> None:
-    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+    async def app(_scope: Connection, receive: Receive, send: Send) -> None:
         await read_all(receive)
         length = [(b"content-length", b"20"), (b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": length})
@@ -228,7 +231,7 @@ async def test_a_call_that_is_made_after_the_headers_is_not_counted_twice(
     async with player.async_client() as client:
         meter.wrap(client)
 
-        async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        async def app(_scope: Connection, receive: Receive, send: Send) -> None:
             await read_all(receive)
             await send({"type": "http.response.start", "status": 200, "headers": length})
             answer = await client.post(URL, content=ASKED)
@@ -299,3 +302,29 @@ def test_only_so_many_told_costs_are_kept(meter: TokenMeter) -> None:
     assert told.taken(events[0]) is None
     assert told.taken(events[-1]) == meter.prices.priced(events[-1])
     assert told.taken(events[-1]) is None
+
+
+OURS = ["x-tokenmeter-cost", "X-Tokenmeter-Cost", "x_tokenmeter_cost", "X-TOKENMETER_cost"]
+
+
+@pytest.mark.parametrize("name", OURS)
+async def test_a_header_of_ours_is_taken_out_in_any_spelling(meter: TokenMeter, name: str) -> None:
+    body = completion(7)
+    length = {"content-length": str(len(body)), "content-type": "application/json"}
+    gateway = TokenMeterMiddleware(
+        pieces(200, {**length, name: "forged"}, body, (), ends=True),
+        customer=lambda request: request.headers.get(name.lower(), "nobody"),
+        meter=meter,
+    )
+    answered = await ask(gateway, scope_of("POST", PATH, [(name, "forged")]), ASKED)
+    assert "forged" not in answered.headers.values()
+    assert events_of(meter)[-1].external_customer_id == "nobody"
+
+
+def test_a_call_within_others_or_after_a_failure_takes_an_exchange(meter: TokenMeter) -> None:
+    unread: Any = None  # neither the request nor the answer is looked at
+    inner, failed = (Scope(outer, NO_ATTRIBUTION) for outer in (Scope(None, NO_ATTRIBUTION), None))
+    repeats = Repeats(b"", NO_ATTRIBUTION, None, meter.key)
+    failed.leave_note(Note(repeats, "call_1", 1, "evt_1", 0.0))
+    for scope in (inner, failed):
+        assert not kept_at_once(meter, scope, unread, {}, b"")
